@@ -1,0 +1,1 @@
+"""The steps of the pipeline as Kubeflow components: adapters around one library call each."""

@@ -1,0 +1,62 @@
+"""The one home of column names: files, features, rankers, evaluation and monitoring all take them from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The contract's records.
+ITEM_ID: Final = "item_id"
+TITLE: Final = "title"
+TEXT: Final = "text"
+CATEGORY: Final = "category"
+ATTRIBUTES: Final = "attributes"
+AVAILABLE_FROM: Final = "available_from"
+USER_ID: Final = "user_id"
+IMPRESSION_ID: Final = "impression_id"
+SESSION_ID: Final = "session_id"
+TIMESTAMP: Final = "timestamp"
+SURFACE: Final = "surface"
+CONTEXT: Final = "context"
+SHOWN: Final = "shown"
+POSITION: Final = "position"
+SCORE: Final = "score"
+PROPENSITY: Final = "propensity"
+MODEL_VERSION: Final = "model_version"
+DEGRADED: Final = "degraded"
+EVENT_ID: Final = "event_id"
+TYPE: Final = "type"
+VALUE: Final = "value"
+
+# What feature engineering adds to an interaction.
+WEIGHT: Final = "weight"
+SESSION: Final = "session"
+SESSION_START: Final = "session_start"
+GAP_SECONDS: Final = "gap_seconds"
+HOUR: Final = "hour"
+WEEKDAY: Final = "weekday"
+REPEATS: Final = "repeats"
+HISTORY: Final = "history"
+SPLIT: Final = "split"
+
+
+def popularity(days: int) -> str:
+    """Name of the column with an item's events in the `days` whole days before the event's day."""
+    return f"popularity_{days}d"
+
+
+# A ranking request as features write it and evaluation reads it.
+REQUEST_ID: Final = "request_id"
+HISTORY_ITEMS: Final = "history_item_ids"
+HISTORY_TYPES: Final = "history_types"
+HISTORY_TIMES: Final = "history_timestamps"
+CANDIDATES: Final = "candidate_item_ids"
+CANDIDATE_SCORES: Final = "candidate_scores"
+LABELS: Final = "labels"
+TRUTH: Final = "truth_item_ids"
+SOURCE: Final = "source"
+
+# The values of the split column.
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+GAP: Final = "gap"

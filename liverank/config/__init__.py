@@ -1,0 +1,151 @@
+"""The whole configuration: one `liverank.yaml`, typed, frozen and closed."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from liverank.config.base import Section
+from liverank.config.data import DataConfig
+from liverank.config.deployment import DeploymentConfig
+from liverank.config.evaluation import EvaluationConfig, GateConfig
+from liverank.config.features import FeatureConfig
+from liverank.config.monitoring import MonitoringConfig
+from liverank.config.registry import RegistryConfig
+from liverank.config.serving import ServingConfig
+from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
+from liverank.config.validation import ValidationConfig
+from liverank.errors import ConfigError
+
+DEFAULT_FILE = "liverank.yaml"
+
+
+class Config(Section):
+    """`liverank.yaml`."""
+
+    workspace: str = Field(".liverank", description="Folder of everything a run leaves: registry, live store, reports.")
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    features: FeatureConfig = FeatureConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+    deployment: DeploymentConfig = DeploymentConfig()
+    serving: ServingConfig = ServingConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+    @property
+    def workspace_path(self) -> Path:
+        """The workspace folder, absolute."""
+        return Path(self.workspace).expanduser().resolve()
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow tracking URI in force."""
+        return self.registry.tracking_uri or f"sqlite:///{self.workspace_path / 'mlflow.db'}"
+
+    @property
+    def artifact_location(self) -> str:
+        """The artifact root of a new MLflow experiment, as a URI."""
+        return self.registry.artifact_location or (self.workspace_path / "mlflow-artifacts").as_uri()
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite live store in force."""
+        return (
+            Path(self.serving.store).expanduser().resolve() if self.serving.store else self.workspace_path / "live.db"
+        )
+
+    def resolved(self) -> Config:
+        """The same configuration with every default that depends on the workspace filled in."""
+        return self.model_copy(
+            update={
+                "workspace": str(self.workspace_path),
+                "registry": self.registry.model_copy(
+                    update={"tracking_uri": self.tracking_uri, "artifact_location": self.artifact_location}
+                ),
+                "serving": self.serving.model_copy(update={"store": str(self.store_path)}),
+            }
+        )
+
+
+def load_config(path: str | Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+    """Reads `path` (or `liverank.yaml` here, if there is one, or the defaults), then sets `overrides`.
+
+    Args:
+        path: the file; one that is named must exist.
+        overrides: dotted key -> value, e.g. `{"features.candidates": 50}`.
+
+    Raises:
+        ConfigError: the file is missing or no mapping, or a key or value has no meaning; says which and what is near.
+    """
+    values = _read(Path(path) if path else None)
+    for dotted, value in (overrides or {}).items():
+        _set(values, dotted.split("."), value)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as problem:
+        raise ConfigError(_explain(problem), f"In {path or DEFAULT_FILE}; `liverank config` shows every key.") from None
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    file = path or Path(DEFAULT_FILE)
+    if not file.exists():
+        if path is None:
+            return {}
+        raise ConfigError(f"There is no configuration file {path}.", "Name an existing file or leave --config out.")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise ConfigError(f"{file} cannot be read as YAML: {' '.join(str(problem).split())}.") from problem
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold a mapping of sections, not {type(values).__name__}.")
+    return values or {}
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+    values[keys[-1]] = value
+
+
+def _explain(problem: ValidationError) -> str:
+    lines = []
+    for error in problem.errors():
+        where = [str(part) for part in error["loc"]]
+        if error["type"] == "extra_forbidden":
+            lines.append(f"Unknown key '{'.'.join(where)}'{_nearest(where)}")
+        else:
+            lines.append(f"'{'.'.join(where)}': {error['msg']}.")
+    return " ".join(lines)
+
+
+def _nearest(where: list[str]) -> str:
+    section: Any = Config
+    for part in where[:-1]:
+        section = section.model_fields[part].annotation
+    near = difflib.get_close_matches(where[-1], section.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean '{'.'.join([*where[:-1], near[0]])}'?" if near else "."
+
+
+__all__ = [
+    "Config",
+    "CountConfig",
+    "DataConfig",
+    "DeploymentConfig",
+    "EvaluationConfig",
+    "FeatureConfig",
+    "GateConfig",
+    "InterestConfig",
+    "MonitoringConfig",
+    "RegistryConfig",
+    "Section",
+    "ServingConfig",
+    "TrainingConfig",
+    "ValidationConfig",
+    "load_config",
+]

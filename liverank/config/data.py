@@ -1,0 +1,26 @@
+"""Where the events come from and what each type of event is worth."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from liverank.config.base import Section
+
+DEFAULT_WEIGHTS = {"view": 0.2, "click": 1.0, "cart": 2.0, "purchase": 3.0, "rating": 1.0, "dislike": -1.0}
+
+
+class DataConfig(Section):
+    """The sources of a run and the types of event they may hold."""
+
+    source: str = Field("", description="File, folder or glob with the contract's records, or UCI Online Retail.")
+    format: Literal["auto", "contract", "online-retail"] = Field("auto", description="How to read `source`.")
+    live_store: str = Field("", description="Path of the live store whose log joins the source; empty for none.")
+    event_weights: dict[str, float] = Field(
+        default=DEFAULT_WEIGHTS,
+        description="Known event types and their weight as evidence of interest (negative: against).",
+    )
+    label_types: tuple[str, ...] = Field(
+        ("click", "cart", "purchase", "rating"), description="Event types that make a candidate relevant in evaluation."
+    )

@@ -1,0 +1,35 @@
+"""What the monitor watches and when it asks for retraining."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from liverank.config.base import Section
+
+
+class MonitoringConfig(Section):
+    """Windows, thresholds, cool-down and budget of the closed loop."""
+
+    window_impressions: int = Field(500, ge=10, description="Impressions in a window.")
+    min_impressions: int = Field(100, ge=10, description="Impressions below which no judgement is made.")
+    quality_metric: str = Field("ndcg", description="Per-request metric that decides, at `evaluation.k`.")
+    max_quality_loss: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Relative loss of the metric against its reference that fires, interval clear of it.",
+    )
+    drift_threshold: float = Field(
+        0.1, gt=0, description="Wasserstein (normed) or Jensen-Shannon distance that counts as drift."
+    )
+    drift_share: float = Field(
+        0.5, gt=0, le=1, description="Share of drifted columns that fires when quality suffers too."
+    )
+    max_degraded_share: float = Field(0.05, ge=0, le=1, description="Share of degraded answers that raises a warning.")
+    cooldown_seconds: float = Field(3600, ge=0, description="Seconds after a retraining run in which none is started.")
+    budget_runs: int = Field(4, ge=0, description="Retraining runs allowed within `budget_seconds`.")
+    budget_seconds: float = Field(86400, gt=0, description="Seconds of the budget's sliding window.")
+    schedule_seconds: float = Field(
+        7 * 86400, gt=0, description="Seconds after which a run starts even when nothing fired (the floor)."
+    )
+    poll_seconds: float = Field(60, gt=0, description="Seconds between looks at the store with --watch.")

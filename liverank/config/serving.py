@@ -1,0 +1,22 @@
+"""The model server."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from liverank.config.base import Section
+
+
+class ServingConfig(Section):
+    """The KServe predictor and its live store."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs a token.")
+    http_port: int = Field(8080, ge=0, le=65535, description="REST port.")
+    grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port.")
+    token_variable: str = Field("LIVERANK_TOKEN", description="Environment variable that holds the bearer token.")
+    store: str = Field("", description="Path of the SQLite live store; empty for one in the workspace.")
+    max_candidates: int = Field(1000, ge=1, description="Candidates a request may carry.")
+    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Bytes a request body may have.")
+    history_length: int = Field(50, ge=1, description="Latest events read for a request.")
+    queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
+    batch_requests: int = Field(16, ge=1, description="Most requests scored together.")

@@ -1,0 +1,56 @@
+"""The rankers and how they are fitted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from liverank.config.base import Section
+
+
+class CountConfig(Section):
+    """The count ranker: windowed transitions, repeats, text similarity and popularity."""
+
+    window: int = Field(5, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
+    popularity_power: float = Field(
+        0.35, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
+    )
+    query_items: int = Field(10, ge=1, le=200, description="Latest history events that ask.")
+    query_decay: float = Field(0.7, gt=0, le=1, description="Weight of each step back in the history.")
+    half_life_days: float = Field(30, gt=0, description="Days after which an event counts half.")
+
+
+class InterestConfig(Section):
+    """The interest model: a transformer over the user's events."""
+
+    enabled: bool = Field(True, description="Train it; without it the blend uses the other signals.")
+    dimension: int = Field(64, ge=8, description="Width of the model, in units.")
+    layers: int = Field(2, ge=1, le=12, description="Transformer layers.")
+    heads: int = Field(2, ge=1, description="Attention heads; divides `dimension`.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate.")
+    id_dropout: float = Field(0.1, ge=0, lt=1, description="Share of learned id embeddings dropped in training.")
+    history_length: int = Field(50, ge=2, le=1000, description="Latest events the model reads.")
+    batch_size: int = Field(128, ge=1, description="Sequences in a batch.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the softmax loss.")
+    epochs: int = Field(8, ge=1, description="Most passes over the training sequences.")
+    patience: int = Field(2, ge=1, description="Epochs without a better validation NDCG before training stops.")
+    checkpoint_steps: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+
+class TrainingConfig(Section):
+    """Everything the train step fits."""
+
+    seed: int = Field(7, description="Seed of every random choice in training.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto takes a GPU when there is one."
+    )
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves torch's default.")
+    language_model: str = Field(
+        "all-MiniLM-L6-v2", description="The packaged model's name, a Hugging Face id or a local folder."
+    )
+    max_tokens: int = Field(48, ge=4, le=512, description="Tokens of an item's text that the language model reads.")
+    count: CountConfig = CountConfig()
+    interest: InterestConfig = InterestConfig()

@@ -1,0 +1,1 @@
+"""Offline evaluation: metrics, intervals, slices, the gate and its report."""

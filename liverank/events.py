@@ -1,0 +1,210 @@
+"""The data contract: item, user, impression and interaction, the same in files, over REST and in the live store.
+
+Each record is a frozen, closed struct. Timestamps are UTC with a zone, ids are non-empty strings, `event_id` and
+`impression_id` make writes idempotent. `ARROW_SCHEMAS` is the same contract for Parquet, `json_schema()` as published.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from liverank import columns as c
+from liverank.errors import DataError
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="an instant with a zone, kept as UTC")]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="item"):
+    """Something that can be ranked; title and text may be in any language."""
+
+    item_id: Identifier
+    title: str = ""
+    text: str = ""
+    category: str = ""
+    attributes: dict[str, str] = {}
+    available_from: Timestamp | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="user"):
+    """A user with attributes; a user without attributes needs no record."""
+
+    user_id: Identifier
+    attributes: dict[str, str] = {}
+
+
+class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a shown list."""
+
+    item_id: Identifier
+    position: Annotated[int, msgspec.Meta(ge=1, description="1 is the top of the list")]
+    score: float | None = None
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+
+
+class Impression(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="impression"
+):
+    """A list as a user saw it, with what is needed to evaluate a later ranker on it without bias."""
+
+    impression_id: Identifier
+    user_id: Identifier
+    timestamp: Timestamp
+    shown: list[ShownItem]
+    session_id: str | None = None
+    surface: str = ""
+    context: dict[str, str] = {}
+    model_version: str = ""
+    degraded: list[str] = []
+
+
+class Interaction(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="interaction"
+):
+    """Something a user did with an item; the weight of each `type` is in the configuration."""
+
+    event_id: Identifier
+    user_id: Identifier
+    item_id: Identifier
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    timestamp: Timestamp
+    value: float = 1.0
+    impression_id: str | None = None
+    session_id: str | None = None
+    context: dict[str, str] = {}
+
+
+Record = Item | User | Impression | Interaction
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+_STRINGS = pa.map_(pa.string(), pa.string())
+
+
+def _schema(*fields: tuple[str, pa.DataType, bool]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=optional) for name, kind, optional in fields])
+
+
+ITEM_SCHEMA: Final = _schema(
+    (c.ITEM_ID, pa.string(), False),
+    (c.TITLE, pa.string(), True),
+    (c.TEXT, pa.string(), True),
+    (c.CATEGORY, pa.string(), True),
+    (c.ATTRIBUTES, _STRINGS, True),
+    (c.AVAILABLE_FROM, _INSTANT, True),
+)
+USER_SCHEMA: Final = _schema((c.USER_ID, pa.string(), False), (c.ATTRIBUTES, _STRINGS, True))
+SHOWN_ITEM: Final = pa.struct(
+    [
+        pa.field(c.ITEM_ID, pa.string()),
+        pa.field(c.POSITION, pa.int32()),
+        pa.field(c.SCORE, pa.float64()),
+        pa.field(c.PROPENSITY, pa.float64()),
+    ]
+)
+IMPRESSION_SCHEMA: Final = _schema(
+    (c.IMPRESSION_ID, pa.string(), False),
+    (c.USER_ID, pa.string(), False),
+    (c.TIMESTAMP, _INSTANT, False),
+    (c.SHOWN, pa.list_(SHOWN_ITEM), False),
+    (c.SESSION_ID, pa.string(), True),
+    (c.SURFACE, pa.string(), True),
+    (c.CONTEXT, _STRINGS, True),
+    (c.MODEL_VERSION, pa.string(), True),
+    (c.DEGRADED, pa.list_(pa.string()), True),
+)
+INTERACTION_SCHEMA: Final = _schema(
+    (c.EVENT_ID, pa.string(), False),
+    (c.USER_ID, pa.string(), False),
+    (c.ITEM_ID, pa.string(), False),
+    (c.TYPE, pa.string(), False),
+    (c.TIMESTAMP, _INSTANT, False),
+    (c.VALUE, pa.float64(), True),
+    (c.IMPRESSION_ID, pa.string(), True),
+    (c.SESSION_ID, pa.string(), True),
+    (c.CONTEXT, _STRINGS, True),
+)
+
+RECORD_TYPES: Final[Mapping[str, type[Any]]] = {
+    "items": Item,
+    "users": User,
+    "impressions": Impression,
+    "interactions": Interaction,
+}
+"""Table name (also the file's stem in a dataset folder) -> record type."""
+
+ARROW_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
+    "items": ITEM_SCHEMA,
+    "users": USER_SCHEMA,
+    "impressions": IMPRESSION_SCHEMA,
+    "interactions": INTERACTION_SCHEMA,
+}
+"""Table name -> Arrow schema, columns in contract order."""
+
+
+def decode_record(line: bytes | str, table: str | None = None) -> Any:
+    """Reads one JSON record; `table` says which, else its `record` field does.
+
+    Raises:
+        DataError: the line is not valid JSON or breaks the contract; the message names the field.
+    """
+    kind: Any = RECORD_TYPES[table] if table else Record
+    try:
+        return to_utc(msgspec.json.decode(line, type=kind))
+    except msgspec.DecodeError as problem:
+        raise DataError(
+            f"This record breaks the data contract: {problem}.", "docs/contract.md lists its fields."
+        ) from problem
+
+
+def to_utc(record: Any) -> Any:
+    """The same record with its timestamp in UTC."""
+    at = getattr(record, c.TIMESTAMP, None)
+    if at is None or at.tzinfo is UTC:
+        return record
+    return msgspec.structs.replace(record, timestamp=at.astimezone(UTC))
+
+
+def encode_record(record: Record) -> bytes:
+    """One record as JSON on one line, with its `record` tag."""
+    return msgspec.json.encode(record)
+
+
+def to_table(records: Iterable[Any], table: str) -> pa.Table:
+    """Records of one kind as an Arrow table in the contract's schema."""
+    rows = [msgspec.to_builtins(record, builtin_types=(datetime,)) for record in records]
+    for row in rows:
+        row.pop("record", None)
+        for name in (c.ATTRIBUTES, c.CONTEXT):
+            if name in row:
+                row[name] = list(row[name].items())
+    return pa.Table.from_pylist(rows, schema=ARROW_SCHEMAS[table])
+
+
+def from_table(table: pa.Table, name: str) -> list[Any]:
+    """The rows of a contract table as records; `name` is its key in `RECORD_TYPES`."""
+    kind = RECORD_TYPES[name]
+    rows = table.to_pylist()
+    for row in rows:
+        for field in (c.ATTRIBUTES, c.CONTEXT):
+            if field in row:
+                row[field] = dict(row[field] or [])
+        for field in [key for key, value in row.items() if value is None]:
+            del row[field]
+    return [msgspec.convert(row, kind) for row in rows]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the four records."""
+    (reference,), definitions = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "liverank data contract",
+        **reference,
+        "$defs": json.loads(json.dumps(definitions)),
+    }

@@ -1,0 +1,1 @@
+"""Rankers: one protocol, one contract test."""

@@ -1,0 +1,1 @@
+"""The live store: what users did, durable and readable within a millisecond."""

@@ -1,0 +1,1 @@
+"""Checks on the data contract, with severities, a quarantine and a report."""

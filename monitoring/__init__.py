@@ -1,0 +1,1 @@
+"""Monitors, the decision and what it triggers."""

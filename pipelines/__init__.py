@@ -1,0 +1,1 @@
+"""The pipelines: the DAG, and how it is compiled, run, submitted and scheduled."""

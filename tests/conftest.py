@@ -1,0 +1,26 @@
+"""What all tests share: a quiet environment and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from liverank.environment import silence_telemetry
+
+silence_telemetry()
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Two workers on two cores: torch threads that fight for them make every test slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def real_data(name: str) -> Path:
+    """Path of a real data file; skips the test where the data is not at hand."""
+    folder = Path(os.environ.get("LIVERANK_DATA") or ROOT.parent / "shared" / "data")
+    path = folder / name
+    if not path.exists():
+        pytest.skip(f"real data {name} is not at hand: set LIVERANK_DATA to its folder")
+    return path
