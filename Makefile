@@ -35,7 +35,7 @@ bench: $(STAMP)
 # Everything that is generated from code: the tests fail when one of these differs from what the code says.
 docs: $(STAMP)
 	$(BIN)/liverank compile
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .liverank

@@ -33,7 +33,10 @@ def root(debug: DebugFlag = False) -> None:
     """Options that every command takes."""
 
 
-def _register() -> None:
+def register_commands() -> None:
+    """Adds every command to the app, once; only the standard library and typer are imported by this."""
+    if app.registered_commands:
+        return
     for name in COMMANDS:
         module = import_module(f"liverank.cli.{name}_command")
         group = getattr(module, "app", None)
@@ -57,7 +60,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    _register()
+    register_commands()
     try:
         app([argument for argument in arguments if argument != "--debug"], standalone_mode=True)
     except LiverankError as problem:

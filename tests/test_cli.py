@@ -1,0 +1,58 @@
+"""The command line as a user meets it: help at once, one clear line for what the user can mend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+LIVERANK = str(Path(sys.executable).parent / "liverank")
+
+
+def liverank(*arguments, **options):
+    return subprocess.run([LIVERANK, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy():
+    answer = liverank("--help")
+    assert answer.returncode == 0
+    assert "config" in answer.stdout
+    heavy = "torch numpy pandas pyarrow mlflow kfp kserve evidently great_expectations duckdb"
+    code = f"""
+import sys
+from liverank.cli.main import register_commands
+register_commands()
+print([name for name in {heavy.split()!r} if name in sys.modules])
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_config_prints_what_is_in_force(tmp_path):
+    answer = liverank("config", "--set", "features.candidates=33", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert yaml.safe_load(answer.stdout)["features"]["candidates"] == 33
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("config", "--set", "features.candidtes=33"), "did you mean 'features.candidates'"),
+        (("config", "--set", "features.candidates"), "has no '='"),
+        (("config", "--config", "absent.yaml"), "no configuration file absent.yaml"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(tmp_path, arguments, said):
+    answer = liverank(*arguments, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    answer = liverank("config", "--config", "absent.yaml", "--debug", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "Traceback" in answer.stderr

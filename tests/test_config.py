@@ -1,0 +1,69 @@
+"""The configuration: defaults, overrides, and errors that name the key."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from liverank.config import Config, load_config
+from liverank.errors import ConfigError
+
+
+def test_defaults_need_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config() == Config()
+
+
+def test_a_file_and_overrides_are_read(tmp_path):
+    file = tmp_path / "liverank.yaml"
+    file.write_text("features: {candidates: 50}\n")
+    config = load_config(file, {"features.history_length": 20, "training.interest.epochs": 2})
+    assert (config.features.candidates, config.features.history_length, config.training.interest.epochs) == (50, 20, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("featurs: {}", "did you mean 'features'"),
+        ("features: {candidtes: 5}", "did you mean 'features.candidates'"),
+        ("training: {interest: {epoch: 5}}", "did you mean 'training.interest.epochs'"),
+        ("features: {zzzzzz: 5}", "Unknown key 'features.zzzzzz'"),
+        ("features: {candidates: many}", "'features.candidates'"),
+        ("- a list", "mapping"),
+        ("features: [", "YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path, text, said):
+    file = tmp_path / "liverank.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_config(file)
+
+
+def test_a_named_file_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match=r"no configuration file .*absent\.yaml"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_it_survives_yaml(tmp_path):
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump(Config().model_dump(mode="json")))
+    assert load_config(file) == Config()
+
+
+def test_resolved_fills_in_what_depends_on_the_workspace(tmp_path):
+    config = Config(workspace=str(tmp_path)).resolved()
+    assert config.registry.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert config.registry.artifact_location.startswith("file:///")
+    assert config.serving.store == f"{tmp_path}/live.db"
+
+
+def test_every_key_is_described():
+    def keys(model, prefix=""):
+        for name, field in model.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                yield from keys(field.annotation, f"{prefix}{name}.")
+            else:
+                yield prefix + name, field.description
+
+    assert [key for key, description in keys(Config) if not description] == []
