@@ -1,0 +1,178 @@
+"""The live store on SQLite: one file, any number of processes, nothing to install."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from liverank.errors import DataError
+from liverank.events import Impression, Interaction, Item, Record, User, encode_record, to_utc
+from liverank.ranking.protocol import History
+from liverank.store.schema import connect, prepare
+
+PAGE = 1000
+"""Rows read at once in an export, so that no reader holds the write-ahead log back."""
+
+_DECODER = msgspec.json.Decoder(Record)
+
+
+def open_store(path: Path, clock: Callable[[], float] = time.time) -> SqliteStore:
+    """Opens the live store at `path`, made when it does not exist; `clock` gives arrival times in epoch seconds.
+
+    Raises:
+        DataError: the file cannot be opened or is something else.
+    """
+    return SqliteStore(Path(path), clock)
+
+
+class SqliteStore:
+    """Records in arrival order and each user's history; safe for many threads and processes.
+
+    One connection writes, under a lock; every reading thread has its own and never waits for the writer.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._writer = prepare(path)
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Writes records, all or none, and returns how many said something new; they are on disk when it returns.
+
+        An interaction or impression whose id is known is left as it was; an item or user replaces its older version
+        and moves to the end of the log, unless it is equal.
+        """
+        return self.append_batches([records])[0]
+
+    def append_batches(self, batches: Sequence[Sequence[Record]]) -> list[int]:
+        """Several appends in one commit, which costs one disk flush; the number of new records of each."""
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                arrived = self._clock()
+                new = [sum(self._insert(record, arrived) for record in batch) for batch in batches]
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+        return new
+
+    def history(self, user_id: str, n: int) -> History:
+        """The latest `n` events of a user by (timestamp, arrival), oldest first; empty for an unknown user."""
+        rows = self._read(
+            "SELECT item_id, type, timestamp FROM history WHERE user_id = ?"
+            " ORDER BY timestamp DESC, sequence DESC LIMIT ?",
+            (user_id, n),
+        )
+        if not rows:
+            return History()
+        items, types, times = zip(*reversed(rows), strict=True)
+        return History(items, types, times)
+
+    def export(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Records after the cursor `since` in arrival order, each with its own cursor; at most `limit`."""
+        left = limit
+        while left is None or left > 0:
+            rows = self._read(
+                "SELECT sequence, body FROM log WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                (since, PAGE if left is None else min(PAGE, left)),
+            )
+            if not rows:
+                return
+            yield from ((sequence, _DECODER.decode(body)) for sequence, body in rows)
+            since = rows[-1][0]
+            left = None if left is None else left - len(rows)
+
+    def cursor(self) -> int:
+        """Sequence number of the latest record ever written (0: none), also when it has been erased since."""
+        rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'log'")
+        return int(rows[0][0]) if rows else 0
+
+    def items(self) -> list[Item]:
+        """The latest version of every item, in arrival order."""
+        rows = self._read("SELECT body FROM log WHERE kind = 'item' ORDER BY sequence")
+        return [_DECODER.decode(body) for (body,) in rows]
+
+    def user(self, user_id: str) -> list[Record]:
+        """Everything the store holds about a user, in arrival order."""
+        rows = self._read("SELECT body FROM log WHERE user_id = ? ORDER BY sequence", (user_id,))
+        return [_DECODER.decode(body) for (body,) in rows]
+
+    def first_arrival(self, user_id: str) -> float | None:
+        """Epoch seconds at which the store's oldest record about a user arrived; None for an unknown user."""
+        ((arrived,),) = self._read("SELECT min(arrived) FROM log WHERE user_id = ?", (user_id,))
+        return float(arrived) if arrived is not None else None
+
+    def erase(self, user_id: str) -> int:
+        """Deletes everything about a user, on disk too, and returns how many records that were."""
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                self._writer.execute("DELETE FROM history WHERE user_id = ?", (user_id,))
+                erased = self._writer.execute("DELETE FROM log WHERE user_id = ?", (user_id,)).rowcount
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            # Old pages live on in the write-ahead log until it is emptied.
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return erased
+
+    def close(self) -> None:
+        """Closes every connection; the store cannot be used afterwards."""
+        with self._lock:
+            for connection in (*self._readers, self._writer):
+                connection.close()
+            self._readers.clear()
+
+    def _insert(self, record: Record, arrived: float) -> bool:
+        record = to_utc(record)
+        kind, key, user_id = _identity(record)
+        body = encode_record(record)
+        if kind in {"item", "user"} and not self._make_room(kind, key, body):
+            return False
+        added = self._writer.execute(
+            "INSERT INTO log (kind, key, user_id, arrived, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (kind, key, user_id, arrived, body),
+        )
+        if added.rowcount and isinstance(record, Interaction):
+            self._writer.execute(
+                "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
+                (user_id, record.timestamp.timestamp(), added.lastrowid, record.item_id, record.type),
+            )
+        return bool(added.rowcount)
+
+    def _make_room(self, kind: str, key: str, body: bytes) -> bool:
+        old = self._writer.execute("SELECT body FROM log WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+        if old and old[0] == body:
+            return False
+        self._writer.execute("DELETE FROM log WHERE kind = ? AND key = ?", (kind, key))
+        return True
+
+    def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self.path)
+            self._readers.append(connection)
+        return connection.execute(query, values).fetchall()
+
+
+def _identity(record: Record) -> tuple[str, str, str | None]:
+    if isinstance(record, Interaction):
+        return "interaction", record.event_id, record.user_id
+    if isinstance(record, Impression):
+        return "impression", record.impression_id, record.user_id
+    if isinstance(record, User):
+        return "user", record.user_id, record.user_id
+    if isinstance(record, Item):
+        return "item", record.item_id, None
+    raise DataError(f"{type(record).__name__} is no record of the data contract.")
