@@ -1,0 +1,106 @@
+"""The gate: whether a challenger becomes champion, and why, in sentences with figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from liverank.config.evaluation import GateConfig
+from liverank.evaluation.bootstrap import Interval
+from liverank.evaluation.slices import SliceResult
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision; a refusal names every rule that was broken."""
+
+    promote: bool
+    reasons: list[str]
+    """Sentences: the rules that decided first, then what was found besides."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate judges by: the deciding metric only."""
+
+    name: str
+    """How the metric is called in sentences, `NDCG@10`."""
+    requests: int
+    """Judged requests."""
+    users: int
+    """Different users among them."""
+    mine: Interval
+    gaps: Mapping[str, Interval]
+    """Other ranker -> paired difference, challenger minus the other."""
+    slices: Sequence[SliceResult]
+
+
+def judge(evidence: Evidence, config: GateConfig) -> Verdict:
+    """Applies the rules: enough requests; better than the champion, or for a first model than the baselines; slices."""
+    broken = _too_little(evidence, config)
+    if broken:
+        return Verdict(False, broken)
+    if CHAMPION in evidence.gaps:
+        kept, broken = _against_champion(evidence, config)
+        found = [_baseline(evidence, name)[1] for name in config.beat_baselines]
+    else:
+        results = [_baseline(evidence, name) for name in config.beat_baselines]
+        kept = [sentence for beaten, sentence in results if beaten]
+        broken = [sentence for beaten, sentence in results if not beaten]
+        found = ["There is no champion yet: the baselines decide."]
+    return Verdict(not broken, [*broken, *kept, *found])
+
+
+def _too_little(evidence: Evidence, config: GateConfig) -> list[str]:
+    broken = []
+    if evidence.requests < config.min_requests:
+        broken.append(
+            f"Only {evidence.requests} test requests could be judged; the gate needs {config.min_requests} "
+            "(evaluation.gate.min_requests)."
+        )
+    if evidence.users < config.min_users:
+        broken.append(
+            f"The judged requests come from {evidence.users} users; the gate needs {config.min_users} "
+            "(evaluation.gate.min_users)."
+        )
+    return broken
+
+
+def _against_champion(evidence: Evidence, config: GateConfig) -> tuple[list[str], list[str]]:
+    gap = evidence.gaps[CHAMPION]
+    facts = f"{evidence.name} against the champion on the same {gap.requests} lists: {figures(gap)}"
+    broken = []
+    if gap.mean < config.min_gain:
+        broken.append(f"{facts}; the mean gain does not reach {config.min_gain:g} (evaluation.gate.min_gain).")
+    if gap.low < -config.max_loss:
+        broken.append(
+            f"{facts}; a loss of more than {config.max_loss:g} cannot be ruled out (evaluation.gate.max_loss)."
+        )
+    kept = [] if broken else [f"{facts}; a loss of more than {config.max_loss:g} is ruled out."]
+    worse = _lost_slices(evidence.slices, config)
+    if evidence.slices and not worse:
+        kept.append(f"No slice of {len(evidence.slices)} loses more than {config.max_slice_loss:g} to the champion.")
+    return kept, broken + worse
+
+
+def _lost_slices(slices: Sequence[SliceResult], config: GateConfig) -> list[str]:
+    return [
+        f"Slice '{part.name}' ({part.requests} requests) loses to the champion: {figures(part.gaps[CHAMPION])}, "
+        f"more than {config.max_slice_loss:g} (evaluation.gate.max_slice_loss)."
+        for part in slices
+        if part.gaps[CHAMPION].mean < -config.max_slice_loss and part.gaps[CHAMPION].high < 0
+    ]
+
+
+def _baseline(evidence: Evidence, name: str) -> tuple[bool, str]:
+    gap = evidence.gaps[name]
+    beaten = gap.low > 0
+    verb = "beats" if beaten else "does not clearly beat"
+    return beaten, f"{evidence.name} {evidence.mine.mean:.4f} {verb} {name}: {figures(gap)}."
+
+
+def figures(gap: Interval) -> str:
+    """A difference in words: `+0.0123 [+0.0050, +0.0201]`."""
+    return f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
