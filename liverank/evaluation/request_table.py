@@ -28,7 +28,7 @@ class CatalogueView(Protocol):
     """What the table needs of a catalogue: one entry an item in each sequence."""
 
     @property
-    def ids(self) -> Sequence[str]:
+    def item_ids(self) -> Sequence[str]:
         """Item ids."""
         ...
 
@@ -107,8 +107,8 @@ def request_table(requests: Iterable[RankedRequest], catalogue: CatalogueView, k
         catalogue: the items as the ranker knows them.
         k: cut-off of the ranking metrics.
     """
-    deciles = popularity_deciles(catalogue.ids, np.asarray(catalogue.train_events))
-    categories = dict(zip(catalogue.ids, catalogue.categories, strict=True))
+    deciles = popularity_deciles(catalogue.item_ids, np.asarray(catalogue.train_events))
+    categories = dict(zip(catalogue.item_ids, catalogue.categories, strict=True))
     rows = [_row(request, deciles, categories, k) for request in requests]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
