@@ -95,7 +95,9 @@ def _lost_slices(slices: Sequence[SliceResult], config: GateConfig) -> list[str]
 
 
 def _baseline(evidence: Evidence, name: str) -> tuple[bool, str]:
-    gap = evidence.gaps[name]
+    gap = evidence.gaps.get(name)
+    if gap is None:
+        return False, f"The bundle holds no ranker '{name}' to compare with (evaluation.gate.beat_baselines)."
     beaten = gap.low > 0
     verb = "beats" if beaten else "does not clearly beat"
     return beaten, f"{evidence.name} {evidence.mine.mean:.4f} {verb} {name}: {figures(gap)}."

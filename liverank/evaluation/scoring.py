@@ -25,9 +25,7 @@ def score_rankers(rankers: Mapping[str, Ranker], requests: Sequence[LabelledRequ
         return {name: _scores(name, ranker, requests, stage) for name, ranker in rankers.items()}
 
 
-def _scores(
-    name: str, ranker: Ranker, requests: Sequence[LabelledRequest], stage: progress.Stage
-) -> list[Scores]:
+def _scores(name: str, ranker: Ranker, requests: Sequence[LabelledRequest], stage: progress.Stage) -> list[Scores]:
     scores: list[Scores] = []
     for start in range(0, len(requests), BATCH):
         batch = requests[start : start + BATCH]

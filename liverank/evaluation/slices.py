@@ -33,9 +33,7 @@ class SliceResult:
     """Other ranker -> paired difference, primary minus the other."""
 
 
-def find_slices(
-    requests: Sequence[LabelledRequest], catalogue: Catalogue, config: EvaluationConfig
-) -> dict[str, Mask]:
+def find_slices(requests: Sequence[LabelledRequest], catalogue: Catalogue, config: EvaluationConfig) -> dict[str, Mask]:
     """Name -> which requests, `[requests]`; slices may overlap, and may be empty."""
     lengths = np.array([len(labelled.request.history) for labelled in requests])
     slices = {

@@ -13,4 +13,15 @@ from liverank.evaluation.metrics.hits import hit_rate, precision, recall
 from liverank.evaluation.metrics.rank import average_precision, mrr
 from liverank.evaluation.metrics.separation import auc
 
-__all__ = ["auc", "average_precision", "coverage", "diversity", "hit_rate", "mrr", "ndcg", "novelty", "precision", "recall"]
+__all__ = [
+    "auc",
+    "average_precision",
+    "coverage",
+    "diversity",
+    "hit_rate",
+    "mrr",
+    "ndcg",
+    "novelty",
+    "precision",
+    "recall",
+]
