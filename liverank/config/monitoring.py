@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from liverank.config.base import Section
@@ -12,7 +14,17 @@ class MonitoringConfig(Section):
 
     window_impressions: int = Field(500, ge=10, description="Impressions in a window.")
     min_impressions: int = Field(100, ge=10, description="Impressions below which no judgement is made.")
-    quality_metric: str = Field("ndcg", description="Per-request metric that decides, at `evaluation.k`.")
+    min_judged: int = Field(
+        30, ge=2, description="Impressions with a relevant answer below which ranking quality is not judged."
+    )
+    attribution_seconds: float = Field(
+        60,
+        ge=0,
+        description="Seconds after a window's last impression that its answers have to arrive before it is judged.",
+    )
+    quality_metric: Literal["ndcg", "mrr", "hit", "answered"] = Field(
+        "ndcg", description="Per-request metric that decides, at `evaluation.k`."
+    )
     max_quality_loss: float = Field(
         0.1,
         gt=0,
@@ -20,12 +32,16 @@ class MonitoringConfig(Section):
         description="Relative loss of the metric against its reference that fires, interval clear of it.",
     )
     drift_threshold: float = Field(
-        0.1, gt=0, description="Wasserstein (normed) or Jensen-Shannon distance that counts as drift."
+        0.1,
+        gt=0,
+        description="Wasserstein (normed) or Jensen-Shannon distance, beyond what sampling alone gives, that is drift.",
     )
     drift_share: float = Field(
         0.5, gt=0, le=1, description="Share of drifted columns that fires when quality suffers too."
     )
     max_degraded_share: float = Field(0.05, ge=0, le=1, description="Share of degraded answers that raises a warning.")
+    sample_rows: int = Field(5000, ge=100, description="Most rows of each side that drift is computed on.")
+    embedding_rows: int = Field(500, ge=50, description="Most rows of each side in the drift of text embeddings.")
     cooldown_seconds: float = Field(3600, ge=0, description="Seconds after a retraining run in which none is started.")
     budget_runs: int = Field(4, ge=0, description="Retraining runs allowed within `budget_seconds`.")
     budget_seconds: float = Field(86400, gt=0, description="Seconds of the budget's sliding window.")
@@ -33,3 +49,9 @@ class MonitoringConfig(Section):
         7 * 86400, gt=0, description="Seconds after which a run starts even when nothing fired (the floor)."
     )
     poll_seconds: float = Field(60, gt=0, description="Seconds between looks at the store with --watch.")
+    trigger: Literal["local", "kfp", "none"] = Field(
+        "local", description="What a retraining run is: the local pipeline, a Kubeflow run, or nothing but the record."
+    )
+    keep_reports: int = Field(
+        100, ge=1, description="HTML reports kept, the newest (4 MB each); decision records are kept for ever."
+    )

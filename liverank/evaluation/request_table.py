@@ -2,7 +2,8 @@
 
 Evaluation writes it for the champion's test requests (`reference.parquet`), monitoring builds it for each live window;
 both go through `request_table`, so that a difference between the two is a difference in the traffic or the model.
-The table holds no user id: it outlives the request to have a user erased.
+The table holds no user id, since it outlives the request to have a user erased: `user` only says which requests are of
+the same user, for intervals that resample users.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from liverank import columns as c
+from liverank.evaluation.lists import PADDING, RankedLists
+from liverank.evaluation.metrics import hit_rate, mrr, ndcg
 
 SESSION_GAP_SECONDS: Final = 1800.0
 """Seconds without an event that end a session, as the features have it by default."""
@@ -56,6 +59,8 @@ class RankedRequest:
     """None where the ranker's scores were not kept."""
     labels: Sequence[float] | npt.NDArray[Any]
     """Above zero: relevant."""
+    user_id: str = ""
+    """Only to tell which requests are of one user; empty: of a user of their own."""
     history_times: Sequence[float] = ()
     """Seconds since 1970-01-01 UTC of the user's events before the request, oldest first."""
     truths: int | None = None
@@ -67,6 +72,7 @@ class RankedRequest:
 SCHEMA: Final = pa.schema(
     [
         (c.REQUEST_ID, pa.string()),
+        ("user", pa.int32()),
         (c.TIMESTAMP, pa.timestamp("us", tz="UTC")),
         (c.SOURCE, pa.string()),
         (c.SURFACE, pa.string()),
@@ -107,10 +113,15 @@ def request_table(requests: Iterable[RankedRequest], catalogue: CatalogueView, k
         catalogue: the items as the ranker knows them.
         k: cut-off of the ranking metrics.
     """
+    ranked = list(requests)
     deciles = popularity_deciles(catalogue.item_ids, np.asarray(catalogue.train_events))
     categories = dict(zip(catalogue.item_ids, catalogue.categories, strict=True))
-    rows = [_row(request, deciles, categories, k) for request in requests]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    columns = {
+        **_columns([_row(request, deciles, categories) for request in ranked]),
+        "user": pa.array(_users(ranked), pa.int32()),
+        **{name: pa.array(values, pa.float64(), from_pandas=True) for name, values in _metrics(ranked, k).items()},
+    }
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def popularity_deciles(ids: Sequence[str], events: npt.NDArray[Any]) -> dict[str, int]:
@@ -128,7 +139,17 @@ def popularity_deciles(ids: Sequence[str], events: npt.NDArray[Any]) -> dict[str
     return {item: int(rank) for item, rank in zip(ids, ranks, strict=True)}
 
 
-def _row(request: RankedRequest, deciles: Mapping[str, int], categories: Mapping[str, str], k: int) -> dict[str, Any]:
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
+    given = [field for field in SCHEMA if field.name not in {"user", "ndcg", "mrr", "hit"}]
+    return {field.name: pa.array([row[field.name] for row in rows], field.type) for field in given}
+
+
+def _users(requests: Sequence[RankedRequest]) -> list[int]:
+    codes: dict[str, int] = {}
+    return [codes.setdefault(request.user_id or f"\0{row}", len(codes)) for row, request in enumerate(requests)]
+
+
+def _row(request: RankedRequest, deciles: Mapping[str, int], categories: Mapping[str, str]) -> dict[str, Any]:
     at = datetime.fromtimestamp(request.timestamp, UTC)
     relevant = np.asarray(request.labels, dtype=np.float64) > 0
     top = request.item_ids[0] if len(request.item_ids) else None
@@ -147,7 +168,6 @@ def _row(request: RankedRequest, deciles: Mapping[str, int], categories: Mapping
         **_item("top", top, deciles, categories),
         **_item("clicked", clicked, deciles, categories),
         "answered": float(relevant.any()),
-        **_metrics(relevant, request.truths, k),
         c.DEGRADED: request.degraded,
     }
 
@@ -182,14 +202,20 @@ def _item(
     }
 
 
-def _metrics(relevant: npt.NDArray[np.bool_], truths: int | None, k: int) -> dict[str, float | None]:
-    total = int(relevant.sum()) if truths is None else truths
-    if total == 0:
-        return {"ndcg": None, "mrr": None, "hit": None}
-    ranks = np.flatnonzero(relevant[:k])
-    ideal = float(np.sum(1 / np.log2(np.arange(2, 2 + min(total, k)))))
-    return {
-        "ndcg": float(np.sum(1 / np.log2(ranks + 2))) / ideal,
-        "mrr": 1 / float(ranks[0] + 1) if len(ranks) else 0.0,
-        "hit": float(len(ranks) > 0),
-    }
+def _metrics(requests: Sequence[RankedRequest], k: int) -> dict[str, npt.NDArray[np.float64]]:
+    lists = _lists(requests)
+    return {"ndcg": ndcg(lists, k), "mrr": mrr(lists, k), "hit": hit_rate(lists, k)}
+
+
+def _lists(requests: Sequence[RankedRequest]) -> RankedLists:
+    """The requests as evaluation has its lists; item codes only mark where a list ends."""
+    shape = len(requests), max((len(request.item_ids) for request in requests), default=0)
+    gains, items = np.zeros(shape), np.full(shape, PADDING, np.int64)
+    for row, request in enumerate(requests):
+        gains[row, : len(request.labels)] = np.asarray(request.labels) > 0
+        items[row, : len(request.item_ids)] = np.arange(len(request.item_ids))
+    inside = gains.sum(axis=1)
+    given = [request.truths for request in requests]
+    truths = np.asarray([here if all_ is None else all_ for here, all_ in zip(inside, given, strict=True)])
+    ideal = np.arange(int(truths.max(initial=0)))[None, :] < truths[:, None]
+    return RankedLists(gains, items, ideal.astype(np.float64))
