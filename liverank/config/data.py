@@ -17,6 +17,11 @@ class DataConfig(Section):
     source: str = Field("", description="File, folder or glob with the contract's records, or UCI Online Retail.")
     format: Literal["auto", "contract", "online-retail"] = Field("auto", description="How to read `source`.")
     live_store: str = Field("", description="Path of the live store whose log joins the source; empty for none.")
+    timezone: str = Field(
+        "",
+        description="Zone of the source's timestamps that carry none, e.g. Europe/Paris; empty: such rows are set "
+        "aside (UCI Online Retail: Europe/London).",
+    )
     event_weights: dict[str, float] = Field(
         default=DEFAULT_WEIGHTS,
         description="Known event types and their weight as evidence of interest (negative: against).",

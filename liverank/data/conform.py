@@ -1,0 +1,171 @@
+"""From the raw rows of one file to one table of the contract, and the rows that it cannot express."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from liverank import columns as c
+from liverank.data import values
+from liverank.data.dataset import rejected_rows
+from liverank.errors import DataError
+from liverank.events import ARROW_SCHEMAS
+
+LONGEST_ID: Final = 256
+LONGEST_TYPE: Final = 64
+DEFAULT_TYPE: Final = "click"
+REQUIRED: Final = {
+    "items": (c.ITEM_ID,),
+    "users": (c.USER_ID,),
+    "impressions": (c.IMPRESSION_ID, c.USER_ID, c.TIMESTAMP, c.SHOWN),
+    "interactions": (c.USER_ID, c.ITEM_ID, c.TIMESTAMP),
+}
+"""Table name -> columns a file must have: an interaction's event_id and type have a default."""
+
+
+@dataclass
+class Conformed:
+    """Rows in the contract's schema, and the others as rejected rows."""
+
+    rows: pa.Table
+    rejected: pa.Table
+    unzoned: int = 0
+    """Rows whose timestamp has no zone."""
+
+
+@dataclass
+class _Sieve:
+    """Keeps the first reason for which each row falls through."""
+
+    size: int
+    reasons: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reasons = np.full(self.size, None, dtype=object)
+
+    def reject(self, rows: values.Mask, reason: str) -> None:
+        self.reasons[rows & (self.reasons == None)] = reason  # noqa: E711  element by element
+
+
+def conform(raw: pa.Table, table: str, origin: str, timezone: str = "") -> Conformed:
+    """Rows of one file in the contract's schema.
+
+    Args:
+        raw: the rows as read; columns that the contract does not know are left out.
+        table: the contract's table that they are meant for.
+        origin: the file's name, for messages.
+        timezone: the zone of timestamps that carry none; empty: their rows are rejected.
+
+    Raises:
+        DataError: a required column is missing or has a type that cannot hold its values.
+    """
+    missing = [name for name in REQUIRED[table] if name not in raw.column_names]
+    if missing:
+        found = ", ".join(raw.column_names) or "no column"
+        expected = ", ".join(REQUIRED[table])
+        raise DataError(
+            f"{origin} has no column {', '.join(missing)}: {table} need {expected}; found {found}.",
+            "Rename the columns in the file; docs/contract.md lists them all.",
+        )
+    sieve = _Sieve(raw.num_rows)
+    columns = {name: _column(raw, table, name, sieve, origin, timezone) for name in ARROW_SCHEMAS[table].names}
+    if table == "interactions":
+        columns[c.EVENT_ID] = _event_ids(columns)
+        _check_id(columns[c.EVENT_ID], c.EVENT_ID, sieve)
+    keep = sieve.reasons == None  # noqa: E711
+    unzoned = int((sieve.reasons == _unzoned_reason(c.TIMESTAMP)).sum())
+    nullable = pa.schema([item.with_nullable(True) for item in ARROW_SCHEMAS[table]])
+    rows = pa.table(columns, schema=nullable).filter(pa.array(keep)).cast(ARROW_SCHEMAS[table])
+    reasons = pa.array(sieve.reasons[~keep], pa.string())
+    return Conformed(rows, rejected_rows(table, raw.filter(pa.array(~keep)), reasons), unzoned)
+
+
+def _unzoned_reason(name: str) -> str:
+    return f"{name} has no zone"
+
+
+def _column(raw: pa.Table, table: str, name: str, sieve: _Sieve, origin: str, timezone: str) -> pa.Array:
+    kind = ARROW_SCHEMAS[table].field(name).type
+    if name not in raw.column_names or kinds.is_null(raw.column(name).type):
+        array = pa.nulls(raw.num_rows, pa.string() if kinds.is_nested(kind) else kind)
+    else:
+        array = values.flat(raw.column(name))
+    try:
+        converted = _convert(array, table, name, sieve, timezone)
+    except (DataError, pa.ArrowException) as problem:
+        detail = problem.message if isinstance(problem, DataError) else f"cannot be read: {problem}"
+        raise DataError(f"{origin}: column {name} {detail}", f"The contract wants {kind} there.") from problem
+    return _filled(converted, name, absent=name not in raw.column_names)
+
+
+def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: str) -> pa.Array:
+    if name in (c.TIMESTAMP, c.AVAILABLE_FROM):
+        return _instants(array, name, sieve, timezone)
+    converter = {
+        c.VALUE: (values.numbers, "is not a number"),
+        c.ATTRIBUTES: (values.maps, "is not a JSON object of text to text"),
+        c.CONTEXT: (values.maps, "is not a JSON object of text to text"),
+        c.SHOWN: (values.shown, "is not a list of shown items"),
+        c.DEGRADED: (values.words, "is not a list of texts"),
+    }.get(name)
+    if converter:
+        result, bad = converter[0](array)
+        sieve.reject(bad, f"{name} {converter[1]}")
+        if name in REQUIRED[table]:
+            sieve.reject(values.mask(pc.is_null(result)), f"{name} is missing")
+        return result
+    text = values.strings(array)
+    if name in REQUIRED[table]:
+        _check_id(text, name, sieve)
+    elif name == c.TYPE and pc.any(pc.is_valid(text)).as_py():
+        sieve.reject(values.mask(pc.is_null(text)), f"{name} is missing")
+        sieve.reject(values.mask(pc.greater(pc.utf8_length(text), LONGEST_TYPE)), f"{name} is longer than 64 letters")
+    return text
+
+
+def _instants(array: pa.Array, name: str, sieve: _Sieve, timezone: str) -> pa.Array:
+    result, bad, unzoned = values.instants(array, timezone)
+    sieve.reject(unzoned, _unzoned_reason(name))
+    sieve.reject(bad, f"{name} is not an ISO time")
+    if name == c.TIMESTAMP:
+        sieve.reject(values.mask(pc.is_null(result)), f"{name} is missing")
+    return result
+
+
+def _check_id(text: pa.Array, name: str, sieve: _Sieve) -> None:
+    sieve.reject(values.mask(pc.is_null(text)), f"{name} is missing")
+    sieve.reject(values.mask(pc.greater(pc.utf8_length(text), LONGEST_ID)), f"{name} is longer than 256 letters")
+
+
+def _filled(array: pa.Array, name: str, absent: bool) -> pa.Array:
+    """Null as the contract's default for the column."""
+    if name in (c.TITLE, c.TEXT, c.CATEGORY, c.SURFACE, c.MODEL_VERSION):
+        return pc.fill_null(array, "")
+    if name == c.VALUE:
+        return pc.fill_null(array, 1.0)
+    if name == c.TYPE and absent:
+        return pc.fill_null(array, DEFAULT_TYPE)
+    if name in (c.ATTRIBUTES, c.CONTEXT, c.DEGRADED):
+        return pc.if_else(pc.is_null(array), pa.scalar([], array.type), array)
+    return array
+
+
+def _event_ids(columns: dict[str, pa.Array]) -> pa.Array:
+    """The given ids; where there is none, a hash of the row's content, so that the same row gets the same id again."""
+    ids = columns[c.EVENT_ID]
+    empty = values.mask(pc.is_null(ids))
+    if not empty.any():
+        return ids
+    parts = [columns[name].cast(pa.string()) for name in (c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.VALUE)]
+    parts += [columns[name] for name in (c.IMPRESSION_ID, c.SESSION_ID)]
+    text = pc.binary_join_element_wise(*[pc.fill_null(part, "") for part in parts], "\x1f")
+    hashed = [hashlib.sha256(row.encode()).hexdigest()[:32] for row in text.filter(pa.array(empty)).to_pylist()]
+    result = ids.to_numpy(zero_copy_only=False).astype(object)
+    result[empty] = hashed
+    return pa.array(result, pa.string())

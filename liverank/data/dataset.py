@@ -1,0 +1,158 @@
+"""A dataset folder: the contract's four tables as Parquet, the rows that do not fit it, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from liverank import columns as c
+from liverank.errors import DataError
+from liverank.events import ARROW_SCHEMAS
+
+REJECTED_FILE: Final = "rejected.parquet"
+SOURCE_FILE: Final = "source.json"
+REJECTED_SCHEMA: Final = pa.schema([("table", pa.string()), ("row", pa.string()), ("reason", pa.string())])
+"""Rows that the contract cannot express: the table they were meant for, the row as JSON text, why."""
+
+ORDER: Final[Mapping[str, tuple[str, ...]]] = {
+    "items": (c.ITEM_ID,),
+    "users": (c.USER_ID,),
+    "impressions": (c.TIMESTAMP, c.IMPRESSION_ID),
+    "interactions": (c.TIMESTAMP, c.EVENT_ID),
+}
+"""Table name -> the columns its rows are sorted by; equal rows keep the source's order."""
+
+
+@dataclass
+class Dataset:
+    """The four tables of the contract in memory, with the rows that did not fit and what is known of the source."""
+
+    tables: dict[str, pa.Table]
+    rejected: pa.Table = field(default_factory=lambda: REJECTED_SCHEMA.empty_table())
+    notes: list[str] = field(default_factory=list)
+    source: str = ""
+    format: str = "contract"
+    synthetic: bool = False
+    generator: dict[str, Any] = field(default_factory=dict)
+    """The settings of the synthetic generator, where that made it."""
+
+    def rows(self) -> dict[str, int]:
+        """Table name -> number of rows, rejected ones under `rejected`."""
+        return {**{name: self.tables[name].num_rows for name in ARROW_SCHEMAS}, "rejected": self.rejected.num_rows}
+
+
+def empty_tables() -> dict[str, pa.Table]:
+    """The four tables without a row."""
+    return {name: schema.empty_table() for name, schema in ARROW_SCHEMAS.items()}
+
+
+def rejected_rows(table: str, raw: pa.Table, reasons: pa.Array) -> pa.Table:
+    """Rows of `raw` as rejected rows, each with its reason; `table` is the one they were meant for."""
+    text = raw.to_pandas().to_json(orient="records", lines=True, force_ascii=False, date_format="iso")
+    rows = [line for line in text.split("\n") if line] if raw.num_rows else []
+    return pa.table(
+        {"table": pa.repeat(pa.scalar(table), len(rows)), "row": pa.array(rows, pa.string()), "reason": reasons},
+        schema=REJECTED_SCHEMA,
+    )
+
+
+def ordered(table: pa.Table, name: str) -> pa.Table:
+    """The rows in the table's canonical order."""
+    keys = [(key, "ascending") for key in ORDER[name]]
+    position = pa.array(range(table.num_rows), pa.int64())
+    indices = pc.sort_indices(table.append_column("", position), [*keys, ("", "ascending")])
+    return table.take(indices)
+
+
+def write_dataset(dataset: Dataset, folder: Path) -> str:
+    """Writes a dataset folder and returns its hash, which depends on nothing but the rows and the Parquet writer.
+
+    `source.json` is written last, so that a folder without one is known to be unfinished.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SOURCE_FILE).unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    for name, schema in ARROW_SCHEMAS.items():
+        path = folder / f"{name}.parquet"
+        _write(ordered(dataset.tables[name].select(schema.names).cast(schema), name), path)
+        digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    _write(dataset.rejected.cast(REJECTED_SCHEMA), folder / REJECTED_FILE)
+    digest.update(hashlib.sha256((folder / REJECTED_FILE).read_bytes()).digest())
+    facts = {
+        "source": dataset.source,
+        "format": dataset.format,
+        "synthetic": dataset.synthetic,
+        "rows": dataset.rows(),
+        "hash": digest.hexdigest(),
+        "notes": dataset.notes,
+        **({"generator": dataset.generator} if dataset.generator else {}),
+    }
+    (folder / SOURCE_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return digest.hexdigest()
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    # Chunks would show in the file's pages and so in the hash.
+    pq.write_table(table.combine_chunks(), path, compression="zstd")
+
+
+def read_source(folder: Path) -> dict[str, Any]:
+    """What `source.json` of a dataset folder says.
+
+    Raises:
+        DataError: it is missing or no JSON object.
+    """
+    path = folder / SOURCE_FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise DataError(
+            f"{folder} is not a dataset folder: {SOURCE_FILE} cannot be read ({problem}).",
+            "Write the folder anew with the ingest step or `liverank data generate`.",
+        ) from problem
+    if not isinstance(facts, dict):
+        raise DataError(f"{path} must hold a JSON object.", "Write the folder anew with the ingest step.")
+    return facts
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """A dataset folder in memory.
+
+    Raises:
+        DataError: a file is missing, unreadable or not in the contract's schema; the message names it.
+    """
+    facts = read_source(folder)
+    rejected = folder / REJECTED_FILE
+    return Dataset(
+        tables={name: read_table(folder, name) for name in ARROW_SCHEMAS},
+        rejected=pq.read_table(rejected) if rejected.exists() else REJECTED_SCHEMA.empty_table(),
+        notes=list(facts.get("notes", ())),
+        source=str(facts.get("source", "")),
+        format=str(facts.get("format", "contract")),
+        synthetic=bool(facts.get("synthetic", False)),
+        generator=dict(facts.get("generator", {})),
+    )
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """One table of a dataset folder, in the contract's schema.
+
+    Raises:
+        DataError: the file is missing, unreadable or has other columns.
+    """
+    path = folder / f"{name}.parquet"
+    try:
+        return pq.read_table(path).select(ARROW_SCHEMAS[name].names).cast(ARROW_SCHEMAS[name])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as problem:
+        raise DataError(
+            f"{path} cannot be read as the contract's {name}: {problem}.",
+            "Write the folder anew with the ingest step or `liverank data generate`.",
+        ) from problem

@@ -1,0 +1,107 @@
+"""The first step: a source, the live store's log, or both, as one dataset folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from liverank.config.data import DataConfig
+from liverank.data.contract import guess_format, read_contract
+from liverank.data.dataset import Dataset, empty_tables, write_dataset
+from liverank.data.files import locate
+from liverank.data.live import join_live, read_live
+from liverank.errors import DataError
+from liverank.progress import note, stage
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What an ingest step wrote."""
+
+    rows: dict[str, int]
+    """Table name -> rows; `rejected` counts the rows that the contract cannot express."""
+    format: str
+    synthetic: bool
+    hash: str
+    notes: tuple[str, ...]
+
+
+def ingest(config: DataConfig, out: Path) -> IngestSummary:
+    """Reads the configured source and live store and writes the dataset folder `out`.
+
+    The same rows give the same hash; reading the same records twice, from the source and from the log, adds nothing.
+
+    Raises:
+        DataError: no source is configured, it cannot be read, or it holds no interaction.
+    """
+    if not config.source and not config.live_store:
+        raise DataError("Neither data.source nor data.live_store is set.", "Set data.source to your data.")
+    with stage("ingest"):
+        dataset = read_source_data(config) if config.source else Dataset(empty_tables())
+        if config.live_store:
+            _join(dataset, Path(config.live_store))
+        if not dataset.tables["interactions"].num_rows:
+            raise DataError(
+                f"{config.source or config.live_store} holds no interaction.",
+                "Training needs events: user_id, item_id, timestamp[, type].",
+            )
+        digest = write_dataset(dataset, out)
+    _report(dataset)
+    return IngestSummary(dataset.rows(), dataset.format, dataset.synthetic, digest, tuple(dataset.notes))
+
+
+def read_source_data(config: DataConfig) -> Dataset:
+    """The configured source in memory, in its format.
+
+    Raises:
+        DataError: it is missing, unreadable or follows no known format.
+    """
+    kind = guess_format(config.source) if config.format == "auto" else config.format
+    if kind == "online-retail":
+        from liverank.data.online_retail import read_online_retail
+
+        return read_online_retail(config.source, config.timezone or None)
+    return read_contract(config.source, config.timezone)
+
+
+def _join(dataset: Dataset, store: Path) -> None:
+    gained = join_live(dataset, read_live(store))
+    dataset.source = f"{dataset.source} + live store" if dataset.source else "live store"
+    dataset.notes.append(
+        f"The live store added {gained['interactions']:,} interactions and {gained['impressions']:,} impressions."
+    )
+
+
+def _report(dataset: Dataset) -> None:
+    rows = dataset.rows()
+    note(
+        f"{rows['interactions']:,} interactions, {rows['impressions']:,} impressions, {rows['items']:,} items; "
+        f"{rows['rejected']:,} rows do not fit the contract",
+        rows=rows,
+    )
+    for text in dataset.notes:
+        note(text)
+
+
+def fingerprint(config: DataConfig) -> str:
+    """A hash of the source's bytes and the live store's position: equal when a new ingest would read the same.
+
+    Raises:
+        DataError: the source is missing.
+    """
+    digest = hashlib.sha256(f"{config.format}|{config.timezone}".encode())
+    for file in locate(config.source)[0] if config.source else []:
+        digest.update(file.name.encode())
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    if config.live_store:
+        from liverank.store import open_store
+
+        store = open_store(Path(config.live_store))
+        try:
+            digest.update(str(store.cursor()).encode())
+        finally:
+            store.close()
+    return digest.hexdigest()
