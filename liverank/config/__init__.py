@@ -15,6 +15,7 @@ from liverank.config.deployment import DeploymentConfig
 from liverank.config.evaluation import EvaluationConfig, GateConfig
 from liverank.config.features import FeatureConfig
 from liverank.config.monitoring import MonitoringConfig
+from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
 from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
@@ -37,6 +38,7 @@ class Config(Section):
     deployment: DeploymentConfig = DeploymentConfig()
     serving: ServingConfig = ServingConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    pipeline: PipelineConfig = PipelineConfig()
 
     @property
     def workspace_path(self) -> Path:
@@ -142,6 +144,7 @@ __all__ = [
     "GateConfig",
     "InterestConfig",
     "MonitoringConfig",
+    "PipelineConfig",
     "RegistryConfig",
     "Section",
     "ServingConfig",

@@ -1,0 +1,48 @@
+"""Validate: the checks of the data contract; rows that break it are set aside, a broken dataset stops the run."""
+
+from typing import Any
+
+from kfp.dsl import HTML, Dataset, Input, Output
+
+from components.component import component
+
+
+@component
+def validate(
+    dataset: Input[Dataset],
+    validation: dict[str, Any],
+    data: dict[str, Any],
+    code: str,
+    accepted: Output[Dataset],
+    quarantine: Output[Dataset],
+    report: Output[HTML],
+) -> bool:
+    """Judges the dataset; True when the run may go on.
+
+    Args:
+        dataset: What ingest wrote.
+        validation: Section `validation` of the configuration.
+        data: Section `data` of the configuration.
+        code: Version of the library.
+        accepted: The dataset without the rows that were set aside, and `result.json` with every check.
+        quarantine: The rows set aside, with their reasons.
+        report: One page with every check and failing rows.
+    """
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from liverank.validation.run import validate
+
+    from liverank.config import DataConfig, ValidationConfig
+
+    result = validate(
+        Path(dataset.path),
+        ValidationConfig.model_validate(validation),
+        DataConfig.model_validate(data),
+        Path(accepted.path),
+        Path(quarantine.path),
+        Path(report.path),
+        datetime.now(UTC),
+    )
+    accepted.metadata.update(result.summary)
+    return bool(result.ok)

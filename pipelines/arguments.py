@@ -1,0 +1,61 @@
+"""The pipeline's arguments from a configuration, refused here when they could not arrive as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from liverank.config import Config
+from liverank.errors import ConfigError
+
+SECTIONS = ("data", "validation", "features", "training", "evaluation", "registry", "deployment")
+MAX_BYTES = 100_000
+"""Arguments travel on a command line, where one may have 128 KiB; the rest is the step's own text."""
+
+_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
+
+
+def pipeline_arguments(config: Config, **extra: str) -> dict[str, Any]:
+    """The parameters of the training pipeline: each section as a mapping, and `extra` (snapshot, code, ...).
+
+    Raises:
+        ConfigError: a password in a value (parameters are shown and logged), or more than a command line takes.
+    """
+    arguments: dict[str, Any] = {name: getattr(config, name).model_dump(mode="json") for name in SECTIONS}
+    arguments |= {"workspace": config.workspace, **extra}
+    for key, text in strings(arguments):
+        if _PASSWORD.search(text):
+            raise ConfigError(
+                f"'{key}' holds a password, and a pipeline shows its parameters.",
+                "Leave it out and give the credentials in the environment (pipeline.secrets on Kubeflow).",
+            )
+    if len(json.dumps(arguments).encode()) > MAX_BYTES:
+        raise ConfigError(f"The configuration has more than {MAX_BYTES} bytes, more than a step's command line takes.")
+    return arguments
+
+
+def absolute(config: Config) -> Config:
+    """The configuration with the workspace's defaults filled in and local paths made absolute."""
+    config = config.resolved()
+    paths = {
+        key: str(Path(value).expanduser().absolute())
+        for key in ("source", "live_store")
+        if (value := getattr(config.data, key)) and "://" not in value
+    }
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)})
+
+
+def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in nested mappings and lists, keys of mappings included, with its dotted place."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield key, str(name)
+            yield from strings(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from strings(inner, key)

@@ -1,0 +1,71 @@
+"""Fingerprints that tell whether a step would do anything new: of the data, the code and the reigning champion."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import liverank
+from liverank.config import Config, DataConfig
+
+
+def code_version() -> str:
+    """The library's version and a hash of the source that steps run (the command line apart)."""
+    root = Path(liverank.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root).as_posix()
+        if not name.startswith("cli/"):
+            digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return f"{liverank.__version__}+{digest.hexdigest()[:12]}"
+
+
+def snapshot(data: DataConfig) -> str:
+    """What the sources hold now: names, sizes and times of the files, and how far the live log goes.
+
+    A source that is not a file here cannot be looked at; it counts as new each time.
+    """
+    digest = hashlib.sha256()
+    if "://" in data.source:
+        digest.update(f"{data.source} at {datetime.now(UTC).isoformat()}".encode())
+    for file in _files(data.source):
+        facts = file.stat()
+        digest.update(f"{file}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    if data.live_store and Path(data.live_store).exists():
+        digest.update(f"live {_live_cursor(Path(data.live_store))}".encode())
+    return digest.hexdigest()[:16]
+
+
+def champion_version(config: Config) -> str:
+    """The version that is champion now; empty when there is none yet.
+
+    Raises:
+        RegistryError: the registry does not answer; better said now than after the training.
+    """
+    file = config.tracking_uri.removeprefix("sqlite:///")
+    if file != config.tracking_uri and not Path(file).exists():
+        return ""
+    from liverank.registry import current_version
+
+    return current_version(config.registry) or ""
+
+
+def _files(source: str) -> list[Path]:
+    if not source or "://" in source:
+        return []
+    path = Path(source)
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [Path(name) for name in sorted(glob.glob(source, recursive=True)) if Path(name).is_file()]
+
+
+def _live_cursor(path: Path) -> str:
+    from liverank.store import open_store
+
+    store = open_store(path)
+    try:
+        return str(store.cursor())
+    finally:
+        store.close()
