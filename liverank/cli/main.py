@@ -24,6 +24,7 @@ app = typer.Typer(
 
 COMMANDS: tuple[str, ...] = (
     "config",
+    "data",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

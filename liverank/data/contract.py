@@ -108,9 +108,7 @@ def _by_tag(raw: RawFile) -> dict[str, pa.Table]:
     found = {str(tag): tags for tag in pc.unique(tags).to_pylist()}
     unknown = sorted(set(found) - set(TAGS))
     if unknown:
-        raise DataError(
-            f"{raw.path} has rows whose {RECORD} is {unknown[0]!r}.", f"Expected one of {', '.join(TAGS)}."
-        )
+        raise DataError(f"{raw.path} has rows whose {RECORD} is {unknown[0]!r}.", f"Expected one of {', '.join(TAGS)}.")
     return {TAGS[tag]: raw.rows.filter(pc.equal(tags, tag)) for tag in sorted(found)}
 
 
