@@ -86,7 +86,7 @@ class _Work:
         self.items, self.impressions, interactions = (
             scan(session, dataset / f"{name}.parquet") for name in ("items", "impressions", "interactions")
         )
-        self.interactions = definitions.prepared(interactions)
+        self.interactions = self._kept(definitions.prepared(interactions), "interactions")
 
     def cut(self) -> definitions.Cuts:
         keys = self._kept(requests.keys(self.impressions, self.interactions, self.data.label_types), "keys")

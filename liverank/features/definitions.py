@@ -90,18 +90,19 @@ def sessions(events: Frame, gap_minutes: float) -> Frame:
 
     A session ends after more than `gap_minutes` without an event, or where the source names another session.
     """
-    slate = _slate()
-    gap = F.col(MICROS) - F.lag(MICROS).over(_by_user())
-    renamed = F.coalesce(F.col(c.SESSION_ID) != F.lag(c.SESSION_ID).over(_by_user()), F.lit(False))
-    stepped = events.withColumn("gap", gap).withColumn("renamed", renamed)
+    user, slate = _by_user(), _slate()
+    gap = F.col(MICROS) - F.lag(MICROS).over(user)
+    renamed = F.coalesce(F.col(c.SESSION_ID) != F.lag(c.SESSION_ID).over(user), F.lit(False))
     # Only the first event of a slate can start a session: inside a slate the gap is 0.
     late = (F.col("gap") > int(gap_minutes * 60 * SECOND)) | (F.col("renamed") & (F.col("gap") > 0))
-    started = stepped.withColumn("starts", F.col("gap").isNull() | late)
-    count = F.sum(F.col("starts").cast("int")).over(_by_user().rowsBetween(Window.unboundedPreceding, 0))
-    numbered = started.withColumn(c.SESSION, (count - 1).cast("long"))
-    seconds = F.first("gap").over(slate).cast("double") / F.lit(float(SECOND))
-    told = numbered.withColumn(c.GAP_SECONDS, seconds).withColumn(c.SESSION_START, F.first("starts").over(slate))
-    return told.drop("gap", "renamed", "starts")
+    starts = events.withColumns({"gap": gap, "renamed": renamed}).withColumn("starts", F.col("gap").isNull() | late)
+    count = F.sum(F.col("starts").cast("int")).over(user.rowsBetween(Window.unboundedPreceding, 0))
+    told = {
+        c.SESSION: (count - 1).cast("long"),
+        c.SESSION_START: F.first("starts").over(slate),
+        c.GAP_SECONDS: F.first("gap").over(slate).cast("double") / F.lit(float(SECOND)),
+    }
+    return starts.withColumns(told).drop("gap", "renamed", "starts")
 
 
 def history(events: Frame, length: int) -> Frame:
@@ -130,10 +131,13 @@ def popularity(events: Frame, days: Sequence[int]) -> Frame:
     daily = events.withColumn("day", F.floor(F.col(MICROS) / F.lit(DAY)).cast("int"))
     counts = daily.groupBy(c.ITEM_ID, "day").agg(F.count("*").alias("events"))
     by_day = Window.partitionBy(c.ITEM_ID).orderBy("day")
-    for width in days:
-        total = F.sum("events").over(by_day.rangeBetween(-width, -1))
-        counts = counts.withColumn(c.popularity(width), F.coalesce(total, F.lit(0)).cast("long"))
-    return daily.join(counts.drop("events"), on=[c.ITEM_ID, "day"], how="left").drop("day")
+    totals = [
+        F.coalesce(F.sum("events").over(by_day.rangeBetween(-width, -1)), F.lit(0))
+        .cast("long")
+        .alias(c.popularity(width))
+        for width in days
+    ]
+    return daily.join(counts.select(c.ITEM_ID, "day", *totals), on=[c.ITEM_ID, "day"], how="left").drop("day")
 
 
 def context(events: Frame) -> Frame:
@@ -142,7 +146,7 @@ def context(events: Frame) -> Frame:
     hour = F.floor((F.col(MICROS) - day * F.lit(DAY)) / F.lit(3600 * SECOND))
     # Day 0, 1970-01-01, was a Thursday; days before it are negative.
     weekday = ((day + F.lit(3)) % F.lit(7) + F.lit(7)) % F.lit(7)
-    return events.withColumn(c.HOUR, hour.cast("tinyint")).withColumn(c.WEEKDAY, weekday.cast("tinyint"))
+    return events.withColumns({c.HOUR: hour.cast("tinyint"), c.WEEKDAY: weekday.cast("tinyint")})
 
 
 def weights(events: Frame, of_type: Mapping[str, float]) -> Frame:

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.config.training import CountConfig
 from liverank.features.assembly import labelled
 from liverank.features.requests import RETRIEVER
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import load_catalogue, load_events
+from liverank.ranking.data import Catalogue, Events, events_of, load_catalogue
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
 
@@ -32,27 +34,38 @@ def retrieved(table: pa.Table, features: Path, candidates: int, config: CountCon
     lists = table[c.CANDIDATES].to_pylist()
     asked = np.asarray([source == RETRIEVER for source in table[c.SOURCE].to_pylist()], bool)
     training = np.asarray([split == c.TRAIN for split in table[c.SPLIT].to_pylist()], bool)
-    for part in (asked & training, asked & ~training):
-        rows = np.flatnonzero(part)
-        if len(rows):
-            for row, found in zip(rows, _proposals(table.take(rows), features, candidates, config), strict=True):
-                lists[row] = found
+    if asked.any():
+        catalogue = load_catalogue(features)
+        events = _training_events(features, catalogue)
+        for rows in map(np.flatnonzero, (asked & training, asked & ~training)):
+            if not len(rows):
+                continue
+            part = table.take(rows)
+            before = events.where(events.timestamp < _seconds(part).min())
+            ranker = CountRanker.fit(catalogue, before, config)
+            for row, proposed in zip(rows, ranker.retrieve(_requests(part), candidates), strict=True):
+                lists[row] = proposed
     return labelled(table, lists)
 
 
-def _proposals(table: pa.Table, features: Path, candidates: int, config: CountConfig) -> list[list[str]]:
-    catalogue = load_catalogue(features)
-    events = load_events(features, catalogue)
-    asked = _seconds(table)
-    ranker = CountRanker.fit(catalogue, events.where(events.timestamp < asked.min()), config)
-    return ranker.retrieve([_request(row) for row in table.to_pylist()], candidates)
+def _training_events(features: Path, catalogue: Catalogue) -> Events:
+    # Without the histories, which are most of the file.
+    names = [c.USER_ID, c.ITEM_ID, c.TYPE, c.WEIGHT, c.TIMESTAMP]
+    training = pc.field(c.SPLIT) == c.TRAIN
+    return events_of(pq.read_table(features / "events.parquet", columns=names, filters=training), catalogue)
 
 
 def _seconds(table: pa.Table) -> npt.NDArray[np.float64]:
     return table[c.TIMESTAMP].cast(pa.int64()).to_numpy() / 1e6
 
 
-def _request(row: dict[str, object]) -> Request:
-    history = History(row[c.HISTORY_ITEMS], row[c.HISTORY_TYPES], row[c.HISTORY_TIMES])  # type: ignore[arg-type]
-    context = Context(row[c.TIMESTAMP].timestamp(), str(row[c.SURFACE] or ""), dict(row[c.CONTEXT] or ()))  # type: ignore[attr-defined, call-overload]
-    return Request(history, Candidates(()), context, str(row[c.USER_ID]))
+def _requests(table: pa.Table) -> list[Request]:
+    return [
+        Request(
+            History(row[c.HISTORY_ITEMS], row[c.HISTORY_TYPES], row[c.HISTORY_TIMES]),
+            Candidates(()),
+            Context(row[c.TIMESTAMP].timestamp(), row[c.SURFACE], dict(row[c.CONTEXT])),
+            row[c.USER_ID],
+        )
+        for row in table.to_pylist()
+    ]
