@@ -25,10 +25,16 @@ class CountConfig(Section):
     query_decay: float = Field(0.7, gt=0, le=1, description="Weight of each step back in the history.")
     half_life_days: float = Field(90, gt=0, description="Days after which a transition counts half.")
     popularity_half_life_days: float = Field(14, gt=0, description="Days after which popularity counts half.")
+    established_half_life_days: float = Field(
+        60, gt=0, description="Days after which popularity over a long time counts half; beside the short one: a trend."
+    )
     repeat_decay: float = Field(
         0.9, gt=0, le=1, description="Weight of each step back when what a user had before is counted."
     )
     max_neighbours: int = Field(1000, ge=1, description="Strongest transitions kept for an item.")
+    learn_weights: bool = Field(
+        True, description="Learn the weights of its signals from the latest training events; else take fixed ones."
+    )
 
 
 class InterestConfig(Section):

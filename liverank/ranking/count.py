@@ -1,6 +1,6 @@
 """The count ranker: transitions, text, popularity and repeats, counted in seconds and scored in microseconds.
 
-Retriever, baseline, fall-back, and the source of five signals for the blend.
+Retriever, baseline, fall-back, and the source of seven signals for the blend.
 """
 
 from __future__ import annotations
@@ -19,17 +19,27 @@ from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, normalised, transition_counts
 
-SIGNALS = ("transitions", "text", "popularity", "repeats", "recency")
-PRIOR = {"transitions": 1.0, "text": 0.5, "popularity": 0.5, "repeats": 1.0, "recency": 0.5}
-"""Weights of the signals, each divided by its maximum in the request, until a blend has learned better ones."""
+SIGNALS = ("transitions", "text", "popularity", "established", "repeats", "frequency", "recency")
+"""transitions, text: what the history asks for, log-scaled within the request (`log_scaled`);
+popularity, established: log of an item's evidence over a short and a long half-life (their difference is its trend);
+repeats, frequency, recency: log of how often the user had the item, in which share of steps, how many steps ago."""
+PRIOR = np.asarray(
+    [
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],  # nothing known of the user
+        [0.6, 0.4, 0.6, 0.0, 0.6, 0.4, 0.4],
+    ],
+    np.float32,
+)
+"""Weights of the signals before any were learned: row 0 for an empty history, row 1 for others, `[2, signals]`."""
 CHUNK = 256
+_LOG_SCALE = 20
 
 
 class CountRanker:
-    """Scores = weighted sum of signals, each divided by its largest value among the request's candidates.
+    """Scores = weighted sum of `SIGNALS`, with weights of their own for users without a history.
 
     A query is the history's last steps with decay; transitions score T[i, j] / (sqrt(row sum) * popularity_j ** power),
-    text is the cosine of TF-IDF vectors under the same query, repeats are what the user had before.
+    text is the cosine of TF-IDF vectors under the same query.
     """
 
     name = "count"
@@ -42,6 +52,7 @@ class CountRanker:
         popularity: Floats,
         text: TextVectors,
         type_weights: dict[str, float],
+        weights: Floats = PRIOR,
         item_vectors: Any = None,
     ) -> None:
         self.catalogue = catalogue
@@ -51,34 +62,51 @@ class CountRanker:
         self.text = text
         self.type_weights = type_weights
         self.item_vectors = text.transform(catalogue.texts) if item_vectors is None else item_vectors
+        self.weights = weights
         self._log_popularity = np.log1p(popularity).astype(np.float32)
-        self._weights = np.asarray([PRIOR[name] for name in SIGNALS], np.float32)
 
     @classmethod
     def fit(cls, catalogue: Catalogue, events: Events, config: CountConfig, now: float | None = None) -> CountRanker:
-        """Counts the events; `now` (seconds since 1970) is when they are looked at, default the latest event."""
-        latest = float(events.timestamp.max()) if len(events) else 0.0
-        now = latest if now is None else now
-        counts = transition_counts(events, len(catalogue), config, now)
-        damping = decayed_popularity(events, len(catalogue), config.half_life_days, now)
-        return cls(
-            catalogue,
-            config,
-            normalised(counts, damping, config.popularity_power, config.max_neighbours),
-            decayed_popularity(events, len(catalogue), config.popularity_half_life_days, now),
-            TextVectors.fit(catalogue.texts),
-            events.type_weights(),
-        )
+        """Counts the events and learns its weights from the latest of them.
+
+        `now` (seconds since 1970) is when the events are looked at, default the latest event.
+        """
+        from liverank.ranking.count_weights import learned_from_events
+
+        text = TextVectors.fit(catalogue.texts)
+        weights = learned_from_events(catalogue, events, config, text) if config.learn_weights else PRIOR
+        return cls.counted(catalogue, events, config, text, weights, now)
+
+    @classmethod
+    def counted(
+        cls,
+        catalogue: Catalogue,
+        events: Events,
+        config: CountConfig,
+        text: TextVectors,
+        weights: Floats,
+        now: float | None = None,
+    ) -> CountRanker:
+        """Counts the events under given weights, `[2, signals]`."""
+        now = float(events.timestamp.max(initial=0)) if now is None else now
+        items = len(catalogue)
+        counts = transition_counts(events, items, config, now)
+        damping = decayed_popularity(events, items, config.half_life_days, now)
+        halves = (config.popularity_half_life_days, config.established_half_life_days)
+        popularity = np.stack([decayed_popularity(events, items, half, now) for half in halves], axis=1)
+        transitions = normalised(counts, damping, config.popularity_power, config.max_neighbours)
+        return cls(catalogue, config, transitions, popularity, text, events.type_weights(), weights)
 
     # Scoring.
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
         encoded = [encode(self.catalogue, request) for request in requests]
-        return [divided_by_largest(signals) @ self._weights for signals in self.signals(encoded)]
+        pairs = zip(encoded, self.signals(encoded), strict=True)
+        return [signals @ self.weights[segment(request)] for request, signals in pairs]
 
     def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
-        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 5]` arrays, all at least 0."""
+        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 7]` arrays."""
         result: list[Floats] = []
         for start in range(0, len(requests), CHUNK):
             chunk = requests[start : start + CHUNK]
@@ -92,11 +120,14 @@ class CountRanker:
         known = rows >= 0
         safe = np.where(known, rows, 0)
         signals = np.zeros((len(rows), len(SIGNALS)), np.float32)
-        signals[:, 0] = _dense_row(following, at)[safe]
-        signals[:, 2] = self._log_popularity[safe]
-        signals[:, 3], signals[:, 4] = self._repeats(request, safe)
-        signals[~known] = 0
-        signals[:, 1] = self._text_similarity(request, safe, known, _dense_row(profile, at))
+        signals[:, 0] = log_scaled(np.where(known, _dense_row(following, at)[safe], 0))
+        signals[:, 1] = log_scaled(self._text_similarity(request, safe, known, _dense_row(profile, at)))
+        signals[:, 2:4] = self._log_popularity[safe]
+        ids, had = self._had(request)
+        if len(ids):
+            place = np.minimum(np.searchsorted(ids, safe), len(ids) - 1)
+            signals[:, 4:] = np.where((ids[place] == safe)[:, None], had[place], 0)
+        signals[~known, 2:] = 0
         return signals
 
     def _text_similarity(self, request: EncodedRequest, safe: Rows, known: Any, profile: Floats) -> Floats:
@@ -111,24 +142,15 @@ class CountRanker:
             similarity[at] = (self.text.transform([text]) @ profile)[0] if text else 0
         return similarity
 
-    def _repeats(self, request: EncodedRequest, rows: Rows) -> tuple[Floats, Floats]:
-        times_had, last_had = self._had(request)
-        order = np.argsort(times_had[0], kind="stable")
-        ids, counts, recency = times_had[0][order], times_had[1][order], last_had[order]
-        if not len(ids):
-            return np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
-        at = np.minimum(np.searchsorted(ids, rows), len(ids) - 1)
-        found = ids[at] == rows
-        return np.where(found, np.log1p(counts[at]), 0), np.where(found, recency[at], 0)
-
-    def _had(self, request: EncodedRequest) -> tuple[tuple[Rows, Floats], Floats]:
+    def _had(self, request: EncodedRequest) -> tuple[Rows, Floats]:
+        """Rows the user had before, ascending, and their repeats, frequency and recency, `[rows, 3]`."""
         ids, inverse = np.unique(request.history, return_inverse=True)
         weight = self._evidence(request)
-        recency = (weight > 0) * np.power(self.config.repeat_decay, request.steps_back)
-        counts = np.bincount(inverse, weight, len(ids)).astype(np.float32)
+        times = np.bincount(inverse, weight, len(ids))
+        steps = int(request.steps_back[0]) + 1 if len(ids) else 1
         latest = np.zeros(len(ids))
-        np.maximum.at(latest, inverse, recency)
-        return (ids, counts), latest.astype(np.float32)
+        np.maximum.at(latest, inverse, (weight > 0) * self.config.repeat_decay**request.steps_back)
+        return ids, np.stack([np.log1p(times), times / (steps + 1), latest], axis=1).astype(np.float32)
 
     def _evidence(self, request: EncodedRequest) -> npt.NDArray[np.float64]:
         """Weight of each history event, the heaviest type as 1, `[history]`; evidence against counts 0."""
@@ -163,23 +185,21 @@ class CountRanker:
                 found.append([self.catalogue.item_ids[row] for row in best])
         return found
 
-    def all_signals(self, requests: Sequence[EncodedRequest]) -> npt.NDArray[np.float32]:
-        """The signals of every item of the catalogue, `[requests, items, 5]`."""
+    def all_signals(self, requests: Sequence[EncodedRequest]) -> Floats:
+        """The signals of every item of the catalogue, `[requests, items, 7]`."""
         query = self._queries(requests)
         result = np.zeros((len(requests), len(self.catalogue), len(SIGNALS)), np.float32)
-        result[:, :, 0] = (query @ self.transitions).toarray()
-        profile = query @ self.item_vectors
-        lengths = np.sqrt(np.asarray(profile.multiply(profile).sum(axis=1))).ravel()
-        similar = (profile @ self.item_vectors.T).toarray()
-        result[:, :, 1] = np.divide(similar, lengths[:, None], out=similar, where=lengths[:, None] > 0)
-        result[:, :, 2] = self._log_popularity
+        result[:, :, 0] = log_scaled((query @ self.transitions).toarray())
+        result[:, :, 1] = log_scaled(((query @ self.item_vectors) @ self.item_vectors.T).toarray())
+        result[:, :, 2:4] = self._log_popularity
         for at, request in enumerate(requests):
-            (ids, counts), recency = self._had(request)
-            result[at, ids, 3], result[at, ids, 4] = np.log1p(counts), recency
+            ids, had = self._had(request)
+            result[at, ids, 4:] = had
         return result
 
     def _all_scores(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
-        return [divided_by_largest(signals) @ self._weights for signals in self.all_signals(requests)]
+        pairs = zip(requests, self.all_signals(requests), strict=True)
+        return [signals @ self.weights[segment(request)] for request, signals in pairs]
 
     # Catalogue changes, disk.
 
@@ -194,10 +214,9 @@ class CountRanker:
         vectors = self.item_vectors.tolil() if vectors is None else vectors
         if len(changed):
             vectors[changed] = self.text.transform([catalogue.texts[row] for row in changed])
-        popularity = np.concatenate([self.popularity, np.zeros(new, np.float32)])
-        return CountRanker(
-            catalogue, self.config, transitions, popularity, self.text, self.type_weights, vectors.tocsr()
-        )
+        popularity = np.concatenate([self.popularity, np.zeros((new, 2), np.float32)])
+        known = (self.text, self.type_weights, self.weights)
+        return CountRanker(catalogue, self.config, transitions, popularity, *known, vectors.tocsr())
 
     def save(self, folder: Path) -> None:
         """Writes `arrays.safetensors` and `settings.json`; the catalogue is the bundle's."""
@@ -207,6 +226,7 @@ class CountRanker:
             "indices": matrix.indices.astype(np.int32),
             "indptr": matrix.indptr.astype(np.int64),
             "popularity": self.popularity,
+            "weights": self.weights,
             "terms": self.text.to_bytes(),
             "idf": self.text.idf.astype(np.float64),
         }
@@ -226,13 +246,19 @@ class CountRanker:
             data["popularity"],
             TextVectors.from_bytes(data["terms"], data["idf"]),
             settings["type_weights"],
+            data["weights"],
         )
 
 
-def divided_by_largest(signals: Floats) -> Floats:
-    """Each column divided by its largest absolute value, `[candidates, signals]`; a column of zeros stays."""
-    largest = np.abs(signals).max(axis=0, initial=0)
-    return signals / np.where(largest > 0, largest, 1).astype(np.float32)
+def segment(request: EncodedRequest) -> int:
+    """0 for a user without a (known) history, 1 for others."""
+    return int(len(request.history) > 0)
+
+
+def log_scaled(values: Floats) -> Floats:
+    """log(1 + 20 v / largest of the list), along the last axis: what a list's best and its also-rans are worth."""
+    largest = values.max(axis=-1, keepdims=True, initial=0)
+    return np.log1p(_LOG_SCALE * values / np.where(largest > 0, largest, 1)).astype(np.float32)
 
 
 def _dense_row(matrix: Any, row: int) -> Floats:

@@ -74,8 +74,9 @@ def transition_counts(events: Events, items: int, config: CountConfig, now: floa
 
 
 def decayed_popularity(events: Events, items: int, half_life_days: float, now: float) -> npt.NDArray[np.float32]:
-    """Positive evidence for each item, halved every `half_life_days`, `[items]`."""
-    weight = np.maximum(events.weight, 0) * decay(now - events.timestamp, half_life_days)
+    """Positive evidence for each item, the heaviest event as 1, halved every `half_life_days`, `[items]`."""
+    heaviest = float(events.weight.max(initial=0)) or 1.0
+    weight = np.maximum(events.weight, 0) / heaviest * decay(now - events.timestamp, half_life_days)
     return np.bincount(events.item, weight, items).astype(np.float32)
 
 

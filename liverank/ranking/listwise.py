@@ -1,0 +1,78 @@
+"""Weights of signals learned from labelled lists: a regularised listwise softmax, solved to its optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Many lists end to end: rows are candidates."""
+
+    signals: Floats
+    """`[rows, signals]`."""
+    target: Floats
+    """Share of each row in its list's positives, sums to 1 a list, `[rows]`."""
+    starts: npt.NDArray[np.int64]
+    """First row of each list, `[lists]`."""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def to_lists(signals: Sequence[Floats], labels: Sequence[Floats]) -> Lists:
+    """Stacks the lists that can teach something: those with a positive and a non-positive."""
+    kept = [at for at, label in enumerate(labels) if 0 < np.count_nonzero(label > 0) < len(label)]
+    width = signals[0].shape[1] if signals else 0
+    if not kept:
+        return Lists(np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    positive = [np.maximum(labels[at], 0) for at in kept]
+    target = np.concatenate([label / label.sum() for label in positive]).astype(np.float32)
+    sizes = np.asarray([len(label) for label in positive])
+    return Lists(np.concatenate([signals[at] for at in kept]), target, np.cumsum(sizes) - sizes)
+
+
+def learn_weights(lists: Lists, prior: Floats, strength: float) -> Floats:
+    """Weights w that minimise mean cross-entropy(target, softmax(signals @ w)) + strength / lists * |w - prior|^2.
+
+    The penalty counts as much as `strength` lists do, so that few lists move the weights little. `[signals]`.
+    """
+    from scipy.optimize import minimize
+
+    start = prior.astype(np.float64)
+    if not len(lists):
+        return prior.astype(np.float32)
+    best = minimize(_loss, start, args=(lists, start, strength), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return np.asarray(best.x, np.float32)
+
+
+def _loss(weights: npt.NDArray[np.float64], lists: Lists, prior: Any, strength: float) -> tuple[float, Any]:
+    scores = (lists.signals @ weights.astype(np.float32)).astype(np.float64)
+    sizes = np.diff(np.append(lists.starts, len(scores)))
+    shifted = scores - np.repeat(np.maximum.reduceat(scores, lists.starts), sizes)
+    total = np.add.reduceat(np.exp(shifted), lists.starts)
+    log_probability = shifted - np.repeat(np.log(total), sizes)
+    residual = (np.exp(log_probability) - lists.target).astype(np.float32)
+    count, away = len(lists), weights - prior
+    loss = -float(lists.target @ log_probability) / count + strength / count * float(away @ away)
+    gradient = (residual @ lists.signals).astype(np.float64) / count + 2 * strength / count * away
+    return loss, gradient
+
+
+def mean_ndcg(scores: Sequence[Floats], labels: Sequence[Floats], k: int = 10) -> float:
+    """Mean NDCG@k of lists with a positive, binary gains; ties keep the list's order; 0 where there is no such list."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    values = []
+    for score, label in zip(scores, labels, strict=True):
+        relevant = label > 0
+        if relevant.any():
+            top = relevant[np.argsort(-score, kind="stable")[:k]]
+            values.append(float(top @ discounts[: len(top)]) / float(discounts[: min(k, relevant.sum())].sum()))
+    return float(np.mean(values)) if values else 0.0
