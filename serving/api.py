@@ -1,0 +1,236 @@
+"""What goes over the wire: requests as closed structs, checked once at the door; answers as the API promises them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from liverank.events import RECORD_TYPES, Identifier, Item, Record
+
+RECORD_NAMES = {name.removesuffix("s"): kind for name, kind in RECORD_TYPES.items()}
+"""The value of a record's `record` field -> its type."""
+
+
+class Refused(Exception):
+    """A request that gets an error answer: status, one line that says why, headers."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A candidate with what the caller knows about it; an item the model has met needs only its id."""
+
+    item_id: Identifier
+    text: str = ""
+    category: str = ""
+    score: float | None = None
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the caller decides, whatever the scores say."""
+
+    exclude: list[str] = []
+    pin: list[str] = []
+
+
+class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/rank` and one instance of v1 `:predict`."""
+
+    user_id: Identifier
+    candidates: Annotated[list[Identifier | Candidate], msgspec.Meta(min_length=1)]
+    context: dict[str, str] = {}
+    session_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    surface: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    deadline_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    explain: bool = False
+    rules: Rules = Rules()
+
+
+class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a ranking; `propensity` only where the order was drawn at random, `reasons` only when asked for."""
+
+    item_id: str
+    score: float
+    position: int
+    propensity: float | None = None
+    reasons: list[dict[str, Any]] | None = None
+
+
+class RankResponse(msgspec.Struct, frozen=True):
+    """The answer of `POST /v1/rank`; `degraded` is empty when the whole model ranked."""
+
+    impression_id: str
+    model_version: str
+    ranking: list[RankedItem]
+    degraded: list[str]
+    timing_ms: dict[str, float]
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """The candidates of a request, apart and checked."""
+
+    item_ids: list[str]
+    texts: dict[str, str]
+    scores: list[float] | None
+
+
+class _Kind(msgspec.Struct):
+    record: str = "interaction"
+
+
+_RANK = msgspec.json.Decoder(RankRequest)
+_RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_KIND = msgspec.json.Decoder(_Kind)
+_RECORDS = {name: msgspec.json.Decoder(kind) for name, kind in RECORD_NAMES.items()}
+_INSTANT = msgspec.json.Decoder(Annotated[datetime, msgspec.Meta(tz=True)])
+
+
+def rank_request(body: bytes) -> RankRequest:
+    """Reads the body of a rank request.
+
+    Raises:
+        Refused: 400, with the field that is wrong.
+    """
+    try:
+        return _RANK.decode(body)
+    except msgspec.ValidationError as problem:
+        raise Refused(400, f"{problem}") from problem
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Refused(400, f"The body is no valid JSON: {problem}") from problem
+
+
+def offered(request: RankRequest, limit: int) -> Offered:
+    """The candidates of a request in the order given.
+
+    Raises:
+        Refused: 400; more than `limit`, an id twice, scores for some only, or a rule that cannot be followed.
+    """
+    if len(request.candidates) > limit:
+        raise Refused(400, f"A request may carry {limit} candidates, this one has {len(request.candidates)}.")
+    ids = [line if isinstance(line, str) else line.item_id for line in request.candidates]
+    if len(set(ids)) != len(ids):
+        raise Refused(400, f"Candidate '{_first_twice(ids)}' is there twice.")
+    _check_rules(request.rules, ids)
+    rich = [line for line in request.candidates if not isinstance(line, str)]
+    texts = {line.item_id: " ".join(filter(None, (line.text, line.category))) for line in rich}
+    scores = [line.score for line in rich if line.score is not None]
+    if scores and len(scores) != len(ids):
+        raise Refused(400, f"{len(scores)} of {len(ids)} candidates carry a score; give one to all or to none.")
+    return Offered(ids, {item: text for item, text in texts.items() if text}, scores or None)
+
+
+def _first_twice(ids: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(item for item in ids if item in seen or seen.add(item))  # type: ignore[func-returns-value]
+
+
+def _check_rules(rules: Rules, ids: Sequence[str]) -> None:
+    if not rules.pin:
+        return
+    if len(set(rules.pin)) != len(rules.pin):
+        raise Refused(400, f"rules.pin names '{_first_twice(rules.pin)}' twice.")
+    for item in rules.pin:
+        if item not in ids:
+            raise Refused(400, f"rules.pin names '{item}', which is no candidate.")
+        if item in rules.exclude:
+            raise Refused(400, f"'{item}' is both in rules.pin and in rules.exclude.")
+
+
+def request_time(request: RankRequest) -> datetime | None:
+    """The caller's clock, `context.timestamp`, or None.
+
+    Raises:
+        Refused: 400; it is no ISO 8601 instant with a zone.
+    """
+    text = request.context.get("timestamp")
+    if text is None:
+        return None
+    try:
+        return _INSTANT.decode(msgspec.json.encode(text))
+    except msgspec.ValidationError as problem:
+        raise Refused(400, f"context.timestamp '{text}' is no ISO 8601 time with a zone.") from problem
+
+
+def records(body: bytes, field: str = "events", default: str = "interaction") -> list[Record]:
+    """Reads `{field: [record, ...]}`, `[record, ...]` or one record; a record without a `record` field is a `default`.
+
+    Raises:
+        Refused: 400; nothing of the batch is taken then. The message names the bad record's index and field.
+    """
+    try:
+        lines = _lines(body, field)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Refused(400, f"The body is no valid JSON: {problem}") from problem
+    return [_record(line, index, default) for index, line in enumerate(lines)]
+
+
+def _lines(body: bytes, field: str) -> Sequence[msgspec.Raw | bytes]:
+    if body.lstrip()[:1] == b"[":
+        return _RAW_LIST.decode(body)
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    if field not in fields:
+        return [body]
+    if len(fields) > 1:
+        raise Refused(400, f"Beside '{field}' the body holds '{next(key for key in fields if key != field)}'.")
+    return _RAW_LIST.decode(fields[field])
+
+
+def _record(line: msgspec.Raw | bytes, index: int, default: str) -> Record:
+    try:
+        kind = _KIND.decode(line).record if b'"record"' in bytes(line) else default
+        if kind not in _RECORDS:
+            raise Refused(400, f"Record {index}: 'record' is '{kind}'; it may be {', '.join(_RECORDS)}.")
+        return _RECORDS[kind].decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Refused(400, f"Record {index}: {problem}") from problem
+
+
+def check_types(batch: Sequence[Record], known: Mapping[str, float]) -> None:
+    """Refuses interactions of a type that has no weight in the configuration: no ranking would ever use them.
+
+    Raises:
+        Refused: 400.
+    """
+    for index, record in enumerate(batch):
+        kind = getattr(record, "type", None)
+        if kind is not None and kind not in known:
+            raise Refused(
+                400, f"Record {index}: event type '{kind}' has no weight in data.event_weights ({', '.join(known)})."
+            )
+
+
+def only_items(batch: Sequence[Record]) -> list[Item]:
+    """The batch, when every record is an item.
+
+    Raises:
+        Refused: 400.
+    """
+    for index, record in enumerate(batch):
+        if not isinstance(record, Item):
+            raise Refused(400, f"Record {index} is no item; send other records to /v1/events.")
+    return [record for record in batch if isinstance(record, Item)]
+
+
+__all__ = [
+    "Candidate",
+    "Offered",
+    "RankRequest",
+    "RankResponse",
+    "RankedItem",
+    "Refused",
+    "Rules",
+    "check_types",
+    "offered",
+    "only_items",
+    "rank_request",
+    "records",
+    "request_time",
+]

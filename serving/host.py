@@ -1,0 +1,149 @@
+"""The kserve model server, bound to the address we say, guarded, and ended in the right order.
+
+Importing this imports kserve, which reads `sys.argv`: only `serving.server` does it, with the arguments hidden.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import warnings
+from collections.abc import Awaitable, Callable
+from concurrent import futures
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from kserve import ModelServer
+from kserve.model_server import app
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.rest.server import RESTServer
+
+from liverank.config import ServingConfig
+from liverank.errors import ServingError
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.routes import Routes
+from serving.security import TokenRequired, holds_token
+
+QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
+OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
+POLL_SECONDS = 0.005
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Asks for the bearer token, and closes the repository calls, whose kserve 0.21 versions answer wrongly."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """Passes a call on, or aborts it."""
+        call = details.method.rpartition("/")[2]
+        if call.startswith("Repository"):
+            return _aborting(grpc.StatusCode.PERMISSION_DENIED, "Swap the model over REST.")
+        given = dict(details.invocation_metadata).get("authorization", "")
+        if self._token and call not in OPEN_CALLS and not holds_token(str(given).encode(), self._token):
+            return _aborting(grpc.StatusCode.UNAUTHENTICATED, "This server needs the metadata authorization: Bearer.")
+        return await continuation(details)
+
+
+def _aborting(code: grpc.StatusCode, message: str) -> Any:
+    async def abort(request: Any, context: Any) -> None:
+        await context.abort(code, message)
+
+    return grpc.unary_unary_rpc_method_handler(abort)
+
+
+class _Rest(RESTServer):
+    """kserve's REST server without its timing middleware, which costs more than a request's own decoding."""
+
+    def _add_middlewares(self, app: Any) -> None:
+        pass
+
+
+class Host(ModelServer):
+    """Runs one predictor over REST and gRPC until a signal comes.
+
+    kserve's own `start` listens on every interface, shares its gRPC port with whoever has it already, frees the model
+    before gRPC has drained, and discards the event loop that it configures; hence our own.
+    """
+
+    def __init__(self, predictor: Predictor, config: ServingConfig, listener: socket.socket) -> None:
+        super().__init__(workers=1, enable_latency_logging=False, grace_period=int(config.drain_seconds))
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # kserve 0.21 answers through a response class that FastAPI has deprecated.
+        warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
+        self.register_model(predictor)
+        self._config = config
+        self._listener = listener
+        self._signals: list[int] = []
+        self._rest = _Rest(
+            "kserve.model_server:app",
+            self.dataplane,
+            self.model_repository_extension,
+            listener.getsockname()[1],
+            grace_period=int(config.drain_seconds),
+        )
+        self._rest.config.access_log = False
+
+    def prepare(self, routes: Routes, token: str, metrics: Metrics) -> None:
+        """Puts our routes and the guard on kserve's application."""
+        app.max_body_size = self._config.max_body_bytes
+        routes.add_to(app)
+        if token:
+            app.add_middleware(
+                TokenRequired, token=token, on_refused=lambda: metrics.answered("without token", 401, 0.0)
+            )
+        self._token = token
+
+    async def serve(self, on_ready: Callable[[int], None]) -> int:
+        """Serves until SIGINT or SIGTERM, answers what is open, and returns the signal; `on_ready` gets the gRPC port.
+
+        Raises:
+            ServingError: the gRPC port is taken.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        server, port = self._grpc()
+        await server.start()
+        self._rest.create_application()
+        rest = asyncio.create_task(self._rest._server.serve(sockets=[self._listener]))
+        try:
+            while not self._rest._server.started and not rest.done():
+                await asyncio.sleep(POLL_SECONDS)
+            if not rest.done():
+                on_ready(port)
+            await rest
+        finally:
+            await server.stop(grace=self._config.drain_seconds)
+        return self._signals[0] if self._signals else 0
+
+    def _stop(self, number: int, frame: Any) -> None:
+        # uvicorn takes the signals over while it runs and raises them again, for us, when it has drained.
+        self._signals.append(number)
+        self._rest._server.should_exit = True
+
+    def _grpc(self) -> tuple[Any, int]:
+        server = grpc.aio.server(
+            futures.ThreadPoolExecutor(1),
+            interceptors=(Guard(self._token), ExceptionToStatusInterceptor()),
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", self._config.max_body_bytes),
+            ],
+        )
+        servicer = InferenceServicer(self.dataplane, self.model_repository_extension)
+        grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        try:
+            return server, server.add_insecure_port(f"{host}:{self._config.grpc_port}")
+        except RuntimeError as problem:
+            raise ServingError(
+                f"gRPC cannot listen on {host}:{self._config.grpc_port}: {problem}.",
+                "Another process may have the port; set serving.grpc_port (0 for any).",
+            ) from problem

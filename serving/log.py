@@ -1,0 +1,131 @@
+"""The one writer of the live store in this process: many requests' records share a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from liverank.errors import ServingError
+from liverank.events import Record
+from liverank.store import SqliteStore
+
+LINGER_SECONDS = 0.05
+"""How long impressions may wait for others, so that a busy server does not flush the disk for each."""
+RECORDS_IN_A_COMMIT = 2000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    records: Callable[[], Sequence[Record]]
+    answer: Callable[[int | Exception], None] | None
+
+
+class LogWriter:
+    """Appends in the order of arrival from a thread of its own.
+
+    `write` waits until its records are on disk; `note` (impressions) does not, and refuses when `bound` notes wait.
+    """
+
+    def __init__(self, store: SqliteStore, bound: int, on_dropped: Callable[[int], None]) -> None:
+        self._store = store
+        self._bound = bound
+        self._on_dropped = on_dropped
+        self._entries: deque[_Entry] = deque()
+        self._notes = 0
+        self._changed = threading.Condition()
+        self._urgent = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def alive(self) -> bool:
+        """Whether records still reach the store."""
+        return self._thread.is_alive() and not self._closing
+
+    async def write(self, records: Sequence[Record]) -> int:
+        """How many of `records` were new, once they are on disk.
+
+        Raises:
+            sqlite3.Error: the store refused them; none was written.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+
+        def answer(outcome: int | Exception) -> None:
+            loop.call_soon_threadsafe(_settle, future, outcome)
+
+        with self._changed:
+            if self._closing:
+                raise ServingError("The server is stopping.")
+            self._entries.append(_Entry(lambda: records, answer))
+            self._urgent = True
+            self._changed.notify()
+        return await future
+
+    def note(self, record: Callable[[], Record]) -> bool:
+        """Queues a record that `record` makes in the writer's thread; False when the queue is full."""
+        with self._changed:
+            if self._closing or self._notes >= self._bound:
+                self._on_dropped(1)
+                return False
+            self._notes += 1
+            self._entries.append(_Entry(lambda: (record(),), None))
+            self._changed.notify()
+            return True
+
+    def close(self) -> None:
+        """Writes everything that waits, then ends the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while entries := self._take():
+            self._commit(entries)
+
+    def _take(self) -> list[_Entry]:
+        with self._changed:
+            while not self._entries and not self._closing:
+                self._changed.wait()
+            if not self._urgent and not self._closing:
+                self._changed.wait_for(lambda: self._urgent or self._closing, LINGER_SECONDS)
+            entries = [self._entries.popleft() for _ in range(min(len(self._entries), RECORDS_IN_A_COMMIT))]
+            self._notes -= sum(entry.answer is None for entry in entries)
+            self._urgent = any(entry.answer for entry in self._entries)
+            return entries
+
+    def _commit(self, entries: Sequence[_Entry]) -> None:
+        try:
+            counts: Sequence[int | Exception] = self._store.append_batches([entry.records() for entry in entries])
+        except Exception as problem:  # noqa: BLE001  handed to the callers, who wait for it
+            if len(entries) > 1:
+                # One bad append must not take its neighbours down.
+                for entry in entries:
+                    self._commit([entry])
+                return
+            _log.exception("The live store refused an append.")
+            counts = [problem]
+            self._on_dropped(sum(entry.answer is None for entry in entries))
+        for entry, count in zip(entries, counts, strict=True):
+            if entry.answer is not None:
+                entry.answer(count)
+
+
+def _settle(future: asyncio.Future[int], outcome: int | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

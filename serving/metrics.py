@@ -1,0 +1,59 @@
+"""What the server counts; it appears on `/metrics` beside kserve's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """Prometheus metrics of one server process."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.requests = Counter(
+            "liverank_requests", "Answers by route and status.", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "liverank_request_seconds", "Time from request to answer.", ["route"], buckets=SECONDS, registry=registry
+        )
+        self.waiting_seconds = Histogram(
+            "liverank_queue_seconds", "Time a rank request waited for the model.", buckets=SECONDS, registry=registry
+        )
+        self.model_seconds = Histogram(
+            "liverank_model_seconds", "Time the model took for a batch.", buckets=SECONDS, registry=registry
+        )
+        self.batch = Histogram(
+            "liverank_batch_requests", "Requests scored together.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
+        )
+        self.degraded = Counter("liverank_degraded", "Rankings that lack something.", ["reason"], registry=registry)
+        self.dropped = Counter("liverank_impressions_dropped", "Impressions that were not recorded.", registry=registry)
+        self.records = Counter("liverank_records", "New records accepted.", registry=registry)
+        self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)
+        self.model = Gauge("liverank_model_info", "1: it serves.", ["version", "hash"], registry=registry)
+        self._queue = Gauge("liverank_queue_requests", "Rank requests that wait.", registry=registry)
+        self._log = Gauge("liverank_log_queue_appends", "Appends that wait for the live store.", registry=registry)
+
+    def watch(self, queue: Callable[[], int], log: Callable[[], int]) -> None:
+        """Reads the lengths of the two queues at each scrape."""
+        self._queue.set_function(queue)
+        self._log.set_function(log)
+
+    def scored(self, waited: Sequence[float], seconds: float) -> None:
+        """Counts one batch: seconds each of its requests waited, seconds the model took."""
+        self.batch.observe(len(waited))
+        self.model_seconds.observe(seconds)
+        for each in waited:
+            self.waiting_seconds.observe(each)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts one answer."""
+        self.requests.labels(route, status).inc()
+        self.seconds.labels(route).observe(seconds)
+
+    def serves(self, version: str, bundle_hash: str) -> None:
+        """Names the model that serves from now on."""
+        self.model.clear()
+        self.model.labels(version, bundle_hash).set(1)

@@ -1,0 +1,116 @@
+"""The model that serves: where it comes from and what is done to it before its first request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from liverank.config import RegistryConfig
+from liverank.errors import ServingError
+from liverank.events import Item
+from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
+
+WARM_UP_SIZES = (1, 10, 100, 500)
+WARM_UP_EVENTS = 50
+
+
+class ServedBundle(Protocol):
+    """What the server needs of `liverank.ranking.bundle.Bundle`."""
+
+    hash: str
+    manifest: dict[str, Any]
+
+    @property
+    def primary(self) -> Ranker:
+        """The ranker that serves."""
+        ...
+
+    @property
+    def rankers(self) -> Mapping[str, Ranker]:
+        """All rankers by name."""
+        ...
+
+    @property
+    def catalogue(self) -> Any:
+        """The items it knows; `ids` in row order."""
+        ...
+
+    def add_items(self, items: Sequence[Item]) -> None:
+        """Makes new items rankable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A loaded bundle and the version it goes by in answers and impressions."""
+
+    version: str
+    bundle: ServedBundle
+
+    def warm_up(self) -> None:
+        """Ranks lists of several sizes, so that no user waits for what a model does only once."""
+        ids = list(self.bundle.catalogue.ids)[: max(WARM_UP_SIZES)] or ["none"]
+        past = ids[:WARM_UP_EVENTS]
+        history = History(past, ["click"] * len(past), [float(second) for second in range(len(past))])
+        for size in WARM_UP_SIZES:
+            self.bundle.primary.score_batch([Request(history, Candidates(ids[:size]), Context(1e9))] * 2)
+
+
+class ModelSource(Protocol):
+    """Finds and loads the model that is to serve now."""
+
+    def load(self) -> ServedModel:
+        """Loads it.
+
+        Raises:
+            LiverankError: there is none, or it cannot be loaded.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """A bundle folder, as KServe's storage initialiser leaves one in /mnt/models; its version is the bundle's hash."""
+
+    folder: Path
+
+    def load(self) -> ServedModel:
+        """Loads the folder's bundle.
+
+        Raises:
+            BundleError: it is missing, altered or of an unknown format.
+        """
+        from liverank.ranking.bundle import load_bundle
+
+        # A registered version holds the bundle beside its evaluation and model card.
+        nested = self.folder / "bundle"
+        bundle = load_bundle(nested if nested.is_dir() else self.folder)
+        return ServedModel(bundle.hash[:12], bundle)
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionSource:
+    """The registry's champion; `config` with its tracking URI filled in."""
+
+    config: RegistryConfig
+
+    def load(self) -> ServedModel:
+        """Fetches and loads the version that is champion now.
+
+        Raises:
+            ServingError: no version is champion yet.
+            RegistryError: the registry does not answer or has lost the version's files.
+            BundleError: the version's bundle is damaged.
+        """
+        from liverank import registry
+        from liverank.ranking.bundle import load_bundle
+
+        champion = registry.champion(self.config)
+        if champion is None:
+            raise ServingError(
+                f"No version of model '{self.config.model_name}' is champion yet.",
+                "`liverank run` trains, registers and promotes one.",
+            )
+        return ServedModel(champion.version, load_bundle(registry.download(self.config, champion.version)))

@@ -1,0 +1,28 @@
+"""From scores to the list that is shown: the caller's rules, then the scores, then the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from liverank.ranking.protocol import Scores, ranking
+from serving.api import RankedItem, Rules
+
+DECIMALS = 6
+
+
+def ranked(scores: Scores, item_ids: Sequence[str], rules: Rules, k: int | None) -> list[RankedItem]:
+    """The shown list: pinned items first in their given order, none excluded, the rest by score, at most `k`."""
+    rows = _by_rules(ranking(scores).tolist(), item_ids, rules)[:k]
+    values = np.asarray(scores, np.float64).round(DECIMALS).tolist()
+    return [RankedItem(item_ids[row], values[row], position) for position, row in enumerate(rows, 1)]
+
+
+def _by_rules(rows: list[int], item_ids: Sequence[str], rules: Rules) -> list[int]:
+    if not rules.pin and not rules.exclude:
+        return rows
+    excluded = set(rules.exclude)
+    pins = {item: place for place, item in enumerate(rules.pin)}
+    pinned = sorted((row for row in rows if item_ids[row] in pins), key=lambda row: pins[item_ids[row]])
+    return pinned + [row for row in rows if item_ids[row] not in pins and item_ids[row] not in excluded]

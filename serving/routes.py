@@ -1,0 +1,123 @@
+"""liverank's own REST doors: plain Starlette routes on kserve's application, raw bodies, msgspec."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving import api
+from serving.api import Refused
+from serving.metrics import Metrics
+from serving.service import RankingService
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_log = logging.getLogger(__name__)
+
+
+class Routes:
+    """The endpoints; `add_to` puts them before kserve's own, which have the same repository paths."""
+
+    def __init__(self, service: RankingService, metrics: Metrics, name: str, max_body_bytes: int) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._name = name
+        self._limit = max_body_bytes
+        self.on_swap: Callable[[], object] = lambda: None
+
+    def add_to(self, app: Any) -> None:
+        """Adds every route to a Starlette or FastAPI application."""
+        for route, method, endpoint in (
+            ("/v1/rank", "POST", self.rank),
+            ("/v1/events", "POST", self.events),
+            ("/v1/items", "PUT", self.items),
+            ("/v1/users/{user_id:path}", "GET", self.export),
+            ("/v1/users/{user_id:path}", "DELETE", self.erase),
+            ("/v2/repository/models/{name}/load", "POST", self.load),
+            ("/v2/repository/models/{name}/unload", "POST", self.unload),
+        ):
+            app.add_route(route, self._guarded(f"{method} {route}", endpoint), methods=[method])
+
+    async def rank(self, request: Request) -> Response:
+        """`POST /v1/rank`."""
+        return _json(await self._service.rank(api.rank_request(await self._body(request))))
+
+    async def events(self, request: Request) -> Response:
+        """`POST /v1/events`: 202 once every record is on disk."""
+        records = api.records(await self._body(request))
+        return _json({"accepted": len(records), "new": await self._service.append(records)}, 202)
+
+    async def items(self, request: Request) -> Response:
+        """`PUT /v1/items`: 200 once they are on disk and rankable."""
+        items = api.only_items(api.records(await self._body(request), "items", "item"))
+        return _json({"accepted": len(items), "new": await self._service.append(items)})
+
+    async def export(self, request: Request) -> Response:
+        """`GET /v1/users/{id}`: what the store holds about a user; nothing for an unknown one."""
+        user_id = request.path_params["user_id"]
+        return _json({"user_id": user_id, "records": await self._service.export(user_id)})
+
+    async def erase(self, request: Request) -> Response:
+        """`DELETE /v1/users/{id}`."""
+        return _json(await self._service.erase(request.path_params["user_id"]))
+
+    async def load(self, request: Request) -> Response:
+        """`POST /v2/repository/models/{name}/load`: swaps to the current champion, 200 once it serves."""
+        self._check_name(request)
+        model = await self._service.swap()
+        self.on_swap()
+        return _json({"name": self._name, "version": model.version, "state": "READY"})
+
+    async def unload(self, request: Request) -> Response:
+        """`POST /v2/repository/models/{name}/unload`: refused, a server without its model helps nobody."""
+        self._check_name(request)
+        raise Refused(403, "The model is not unloaded while the server runs; stop the server instead.")
+
+    def _check_name(self, request: Request) -> None:
+        if request.path_params["name"] != self._name:
+            raise Refused(404, f"There is no model '{request.path_params['name']}', this server has '{self._name}'.")
+
+    async def _body(self, request: Request) -> bytes:
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._limit:
+                raise Refused(413, f"The body has more than {self._limit} bytes (serving.max_body_bytes).")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _guarded(self, route: str, endpoint: Endpoint) -> Endpoint:
+        async def respond(request: Request) -> Response:
+            started = time.perf_counter()
+            response = await _answer(endpoint, request)
+            self._metrics.answered(route, response.status_code, time.perf_counter() - started)
+            return response
+
+        return respond
+
+
+async def _answer(endpoint: Endpoint, request: Request) -> Response:
+    try:
+        return await endpoint(request)
+    except Refused as refusal:
+        return refused(refusal)
+    except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
+        _log.exception("%s %s failed", request.method, request.url.path)
+        return _json({"error": "Internal error; the server's log says more."}, 500)
+
+
+def refused(refusal: Refused) -> Response:
+    """The answer that a refusal is."""
+    response = _json({"error": refusal.message}, refusal.status)
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

@@ -1,0 +1,93 @@
+"""What the model's thread does with a batch: read the histories, score, say what was missing."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.protocol import Candidates, Context, History, Request, Scores
+from liverank.store import SqliteStore
+from serving.metrics import Metrics
+from serving.model import ServedModel
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One list to rank; `received` on the clock of `time.perf_counter`."""
+
+    user_id: str
+    candidates: Candidates
+    context: Context
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The scores of a job, the version that gave them, what they lack, and where the time went."""
+
+    version: str
+    scores: Scores
+    degraded: tuple[str, ...]
+    timing_ms: dict[str, float]
+
+
+class Scorer:
+    """Scores a batch with the model of the moment: all its lists with the same one."""
+
+    def __init__(
+        self, model: Callable[[], ServedModel], store: SqliteStore, history_length: int, metrics: Metrics
+    ) -> None:
+        self._model = model
+        self._store = store
+        self._history_length = history_length
+        self._metrics = metrics
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
+        """One answer a job; never raises, what fails is named in `degraded`."""
+        taken = time.perf_counter()
+        model = self._model()
+        read = [self._history(job) for job in jobs]
+        requests = [
+            Request(history, job.candidates, job.context, job.user_id)
+            for job, (history, _) in zip(jobs, read, strict=True)
+        ]
+        scored = self._score(model, requests)
+        seconds = time.perf_counter() - taken
+        self._metrics.scored([taken - job.received for job in jobs], seconds)
+        return [
+            Answer(
+                model.version,
+                scores,
+                (*lacking, *failed),
+                {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
+            )
+            for job, (_, lacking), (scores, failed) in zip(jobs, read, scored, strict=True)
+        ]
+
+    def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
+        try:
+            return self._store.history(job.user_id, self._history_length), ()
+        except sqlite3.Error:
+            _log.exception("The live store cannot be read.")
+            return History(), ("history: the live store cannot be read",)
+
+    def _score(self, model: ServedModel, requests: Sequence[Request]) -> list[tuple[Scores, tuple[str, ...]]]:
+        try:
+            return [(scores, ()) for scores in model.bundle.primary.score_batch(requests)]
+        except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
+            if len(requests) > 1:
+                # One list that the model cannot take must not degrade the others of its batch.
+                return [self._score(model, [request])[0] for request in requests]
+            _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
+            return [(incoming_scores(requests[0].candidates), (f"model: {type(problem).__name__}",))]
+
+
+def milliseconds(seconds: float) -> float:
+    """Seconds as milliseconds, to the microsecond."""
+    return round(seconds * 1000, 3)

@@ -1,0 +1,73 @@
+"""Who may talk to the server: anyone on loopback, elsewhere whoever holds the bearer token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from liverank.config import ServingConfig
+from liverank.errors import ServingError
+
+OPEN_PATHS = frozenset({"/", "/metrics", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
+
+
+def required_token(config: ServingConfig) -> str:
+    """The bearer token that callers must show, empty for none.
+
+    Raises:
+        ServingError: there is none and the address is not loopback.
+    """
+    token = os.environ.get(config.token_variable, "")
+    if not token and not is_loopback(config.host):
+        raise ServingError(
+            f"Listening on {config.host} needs a token, and the environment variable {config.token_variable} has none.",
+            "Set it to a long random word, or serving.host to 127.0.0.1.",
+        )
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def holds_token(authorization: bytes, token: str) -> bool:
+    """Whether an Authorization value carries the token, in a time that does not depend on how near it is."""
+    return hmac.compare_digest(authorization, b"Bearer " + token.encode())
+
+
+class TokenRequired:
+    """ASGI middleware: 401 without the token, except for probes and metrics, which name no user and change nothing."""
+
+    def __init__(self, app: ASGIApp, token: str, on_refused: Callable[[], None]) -> None:
+        self._app = app
+        self._token = token
+        self._on_refused = on_refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or answers 401."""
+        if scope["type"] != "http" or self._may_pass(scope):
+            await self._app(scope, receive, send)
+            return
+        self._on_refused()
+        body = b'{"error":"This server needs the header Authorization: Bearer <token>, with the right token."}'
+        headers = {"WWW-Authenticate": "Bearer"}
+        await Response(body, 401, headers, media_type="application/json")(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        if scope["method"] == "GET" and _is_open(scope["path"]):
+            return True
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return holds_token(given, self._token)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(("/v1/models/", "/v2/models/"))

@@ -1,0 +1,139 @@
+"""From a configuration to a running server, and back: everything that starts is stopped here."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from liverank.config import Config, ServingConfig
+from liverank.errors import ServingError
+from liverank.store import open_store
+from serving.announcement import Announcement, withdraw
+from serving.metrics import Metrics
+from serving.model import ChampionSource, FolderSource, ModelSource
+from serving.routes import Routes
+from serving.security import required_token
+from serving.service import RankingService
+
+SWITCH_SECONDS = 0.0005
+"""How long the model's thread may keep the interpreter while a request waits to be read; Python's 5 ms would show."""
+
+
+def run(
+    config: Config,
+    bundle: Path | None = None,
+    name: str = "",
+    source: ModelSource | None = None,
+    on_ready: Callable[[Announcement], object] = lambda announcement: None,
+) -> int:
+    """Serves until SIGINT or SIGTERM and returns the signal's number.
+
+    Args:
+        config: the whole configuration; `serving` is ours, `registry` says where the champion is.
+        bundle: a bundle folder to serve in place of the registry's champion.
+        name: the model's name in KServe's paths; default the registered model's.
+        source: where the model comes from, in place of both.
+        on_ready: called once requests are answered.
+
+    Raises:
+        ServingError: a port is taken, or there is no token where one is needed.
+        LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
+    """
+    token = required_token(config.serving)
+    listener = listen(config.serving)
+    store = open_store(config.store_path)
+    try:
+        metrics = Metrics()
+        model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
+        service = RankingService(config, store, model, metrics)
+        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        # What is loaded now stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        return _run(_serve(config, service, host, routes, listener, on_ready))
+    finally:
+        store.close()
+        listener.close()
+
+
+def listen(config: ServingConfig) -> socket.socket:
+    """A socket bound to the REST port; it accepts nothing before the model is ready.
+
+    Raises:
+        ServingError: the address cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as problem:
+        raise ServingError(
+            f"The server cannot listen on {config.host}:{config.http_port}: {problem.strerror}.",
+            "Another process may have the port; set serving.http_port (0 for any).",
+        ) from problem
+    return listener
+
+
+async def _serve(
+    config: Config,
+    service: RankingService,
+    host: Any,
+    routes: Routes,
+    listener: socket.socket,
+    on_ready: Callable[[Announcement], object],
+) -> int:
+    def announce(grpc_port: int) -> Announcement:
+        address, port = _reachable(config.serving.host), listener.getsockname()[1]
+        said = Announcement(f"http://{address}:{port}", f"{address}:{grpc_port}", os.getpid(), service.model.version)
+        said.write(config.workspace_path)
+        return said
+
+    def ready(grpc_port: int) -> None:
+        routes.on_swap = lambda: announce(grpc_port)
+        on_ready(announce(grpc_port))
+
+    try:
+        return await host.serve(ready)
+    finally:
+        withdraw(config.workspace_path, os.getpid())
+        await service.close()
+
+
+def _assemble(
+    config: Config, service: RankingService, metrics: Metrics, name: str, token: str, listener: socket.socket
+) -> tuple[Any, Routes]:
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        from serving.host import Host
+        from serving.predictor import Predictor
+    finally:
+        sys.argv = arguments
+    host = Host(Predictor(name, service, metrics), config.serving, listener)
+    routes = Routes(service, metrics, name, config.serving.max_body_bytes)
+    host.prepare(routes, token, metrics)
+    return host, routes
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _run(serving: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(serving)

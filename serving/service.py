@@ -1,0 +1,219 @@
+"""The core behind every door: ranks, takes records and items, erases users, swaps models."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from liverank.config import Config
+from liverank.errors import LiverankError
+from liverank.events import Impression, Item, Record, ShownItem
+from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.protocol import Candidates, Context
+from liverank.store import SqliteStore
+from serving import api
+from serving.api import RankedItem, RankRequest, RankResponse, Refused
+from serving.batching import MicroBatcher, QueueFullError
+from serving.log import LogWriter
+from serving.metrics import Metrics
+from serving.model import ModelSource, ServedModel
+from serving.ordering import ranked
+from serving.scoring import Answer, Job, Scorer, milliseconds
+
+
+def utc_now() -> datetime:
+    """The server's clock."""
+    return datetime.now(UTC)
+
+
+class RankingService:
+    """One model, one store, one queue. Building it loads the model; coroutines run in the server's event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: SqliteStore,
+        source: ModelSource,
+        metrics: Metrics,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        limits = config.serving
+        self._limits = limits
+        self._event_weights = config.data.event_weights
+        self._store = store
+        self._source = source
+        self._metrics = metrics
+        self._clock = clock
+        self.model = self._load()
+        self._metrics.serves(self.model.version, self.model.bundle.hash)
+        self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
+        self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
+            Scorer(lambda: self.model, store, limits.history_length, metrics),
+            limits.batch_requests,
+            limits.queue_requests,
+        )
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._changing = asyncio.Lock()
+        metrics.watch(self._batcher.__len__, self.log.__len__)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be ranked and its impression kept."""
+        return self.log.alive
+
+    async def rank(self, request: RankRequest) -> RankResponse:
+        """Ranks the candidates and has the impression recorded.
+
+        Raises:
+            Refused: 400 for a request that cannot be followed, 503 when too many wait.
+        """
+        received = time.perf_counter()
+        offered = api.offered(request, self._limits.max_candidates)
+        at = api.request_time(request) or self._clock()
+        answer = await self._score(request, Job(request.user_id, _candidates(offered), _context(request, at), received))
+        degraded = [*answer.degraded, *(["explain: not available"] if request.explain else [])]
+        lines = ranked(answer.scores, offered.item_ids, request.rules, request.k)
+        identity = uuid.uuid4().hex
+        shown = tuple(degraded)
+        if not self.log.note(lambda: _impression(identity, request, at, answer.version, lines, shown)):
+            degraded.append("impression: not recorded")
+        for reason in degraded:
+            self._metrics.degraded.labels(reason.partition(":")[0]).inc()
+        timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - received)}
+        return RankResponse(identity, answer.version, lines, degraded, timing)
+
+    async def append(self, records: Sequence[Record]) -> int:
+        """How many records were new, once they are on disk; items among them are rankable then.
+
+        Raises:
+            Refused: 400 for an event type without a weight; 503 when the store cannot write.
+        """
+        api.check_types(records, self._event_weights)
+        try:
+            new = await self.log.write(records)
+        except (sqlite3.Error, LiverankError) as problem:
+            why = f"Nothing was taken, the live store cannot write: {problem}"
+            raise Refused(503, why, {"Retry-After": "5"}) from problem
+        self._metrics.records.inc(new)
+        items = [record for record in records if isinstance(record, Item)]
+        if items:
+            async with self._changing:
+                await self._aside(self.model.bundle.add_items, items)
+        return new
+
+    async def export(self, user_id: str) -> list[Record]:
+        """Everything the store holds about a user."""
+        await self.log.write([])
+        return await self._aside(self._store.user, user_id)
+
+    async def erase(self, user_id: str) -> dict[str, Any]:
+        """Erases a user, and says which model versions saw them as far as this server can know."""
+        records = await self.export(user_id)
+        first = await self._aside(self._store.first_arrival, user_id)
+        erased = await self._aside(self._store.erase, user_id)
+        answered = {record.model_version for record in records if isinstance(record, Impression)}
+        return {
+            "user_id": user_id,
+            "erased": erased,
+            "model_versions": {
+                "answered": sorted(answered),
+                "may_have_learned": _learned(self.model, first),
+                "unknown": "Whether versions before the one that serves, or data outside this store, hold the user.",
+            },
+        }
+
+    async def swap(self) -> ServedModel:
+        """Loads the version to serve now beside the old one, then lets it take over between two batches.
+
+        Raises:
+            Refused: 503; it cannot be loaded, and the old one still serves.
+        """
+        async with self._changing:
+            try:
+                model = await self._aside(self._load)
+            except LiverankError as problem:
+                self._metrics.swaps.labels("failed").inc()
+                raise Refused(503, f"Version {self.model.version} still serves: {problem}") from problem
+            self.model = model
+            self._metrics.serves(model.version, model.bundle.hash)
+            self._metrics.swaps.labels("done").inc()
+            return model
+
+    async def close(self) -> None:
+        """Answers and writes what waits, then stops every thread; the store stays open."""
+        await self._batcher.close()
+        await asyncio.to_thread(self.log.close)
+        self._background.shutdown()
+
+    def _load(self) -> ServedModel:
+        model = self._source.load()
+        model.bundle.add_items(self._store.items())
+        model.warm_up()
+        return model
+
+    async def _score(self, request: RankRequest, job: Job) -> Answer:
+        try:
+            waiting = self._batcher.submit(job)
+        except QueueFullError as full:
+            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
+        if request.deadline_ms is None:
+            return await waiting
+        left = request.deadline_ms / 1000 - (time.perf_counter() - job.received)
+        try:
+            return await asyncio.wait_for(waiting, left)
+        except TimeoutError:
+            queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
+            why = "deadline: incoming order"
+            return Answer(self.model.version, incoming_scores(job.candidates), (why,), queued)
+
+    async def _aside(self, work: Callable[..., Any], *values: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._background, work, *values)
+
+
+def _candidates(offered: api.Offered) -> Candidates:
+    scores = None if offered.scores is None else np.asarray(offered.scores, np.float32)
+    return Candidates(offered.item_ids, offered.texts, scores)
+
+
+def _context(request: RankRequest, at: datetime) -> Context:
+    return Context(at.timestamp(), request.surface, request.context)
+
+
+def _impression(
+    identity: str,
+    request: RankRequest,
+    at: datetime,
+    version: str,
+    lines: Sequence[RankedItem],
+    degraded: Sequence[str],
+) -> Impression:
+    # The order is not drawn at random: each line was certain to stand where it stood.
+    shown = [
+        ShownItem(item_id=line.item_id, position=line.position, score=line.score, propensity=1.0) for line in lines
+    ]
+    return Impression(
+        impression_id=identity,
+        user_id=request.user_id,
+        timestamp=at,
+        shown=shown,
+        session_id=request.session_id,
+        surface=request.surface,
+        context={name: value for name, value in request.context.items() if name != "timestamp"},
+        model_version=version,
+        degraded=list(degraded),
+    )
+
+
+def _learned(model: ServedModel, first_arrival: float | None) -> list[str]:
+    created = model.bundle.manifest.get("created_at")
+    if first_arrival is None or created is None:
+        return []
+    return [model.version] if datetime.fromisoformat(created).timestamp() >= first_arrival else []

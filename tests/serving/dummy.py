@@ -1,0 +1,95 @@
+"""A deterministic little model, and a server process that serves it: the doors can be tested without training.
+
+Run as `python -m tests.serving.dummy WORKSPACE [section.key=value ...]`. WORKSPACE/version names the version to serve;
+the word `broken` there makes the load fail, WORKSPACE/slow makes every batch take that many seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from liverank.cli.options import overrides
+from liverank.config import load_config
+from liverank.errors import BundleError, LiverankError
+from liverank.events import Item
+from liverank.ranking.protocol import Request, Scores
+from serving.model import ServedModel
+
+
+class CountsClicks:
+    """Scores a candidate by its events in the history, then by whether the model has met it."""
+
+    name = "counts-clicks"
+
+    def __init__(self, known: set[str], slow: Path) -> None:
+        self._known = known
+        self._slow = slow
+
+    def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
+        if self._slow.exists():
+            time.sleep(float(self._slow.read_text()))
+        return [self._score(request) for request in requests]
+
+    def _score(self, request: Request) -> Scores:
+        if "poison" in request.candidates.item_ids:
+            raise ValueError("poison")
+        counts = Counter(request.history.item_ids)
+        known = [
+            0.5 * (item in self._known or item in request.candidates.texts) for item in request.candidates.item_ids
+        ]
+        return np.array([counts[item] for item in request.candidates.item_ids], np.float32) + np.array(
+            known, np.float32
+        )
+
+
+class DummyBundle:
+    """Looks like a bundle to the server."""
+
+    def __init__(self, version: str, slow: Path) -> None:
+        self.hash = f"hash-of-{version}"
+        self.manifest: dict[str, Any] = {"created_at": "2100-01-01T00:00:00+00:00"}
+        self._known: set[str] = set()
+        self.primary = CountsClicks(self._known, slow)
+        self.rankers = {"blend": self.primary}
+
+    @property
+    def catalogue(self) -> Any:
+        return SimpleNamespace(ids=sorted(self._known))
+
+    def add_items(self, items: Sequence[Item]) -> None:
+        self._known.update(item.item_id for item in items)
+
+
+class DummySource:
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+
+    def load(self) -> ServedModel:
+        path = self._workspace / "version"
+        version = path.read_text() if path.exists() else "1"
+        if version == "broken":
+            raise BundleError("The bundle is damaged.")
+        return ServedModel(version, DummyBundle(version, self._workspace / "slow"))
+
+
+def main(workspace: Path, settings: list[str]) -> int:
+    from serving.server import run
+
+    config = load_config(None, {"workspace": str(workspace), **overrides(settings)})
+    try:
+        return 128 + run(config, source=DummySource(workspace))
+    except LiverankError as problem:
+        print(f"Error: {problem}", file=sys.stderr)
+        return problem.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
