@@ -25,6 +25,8 @@ app = typer.Typer(
 COMMANDS: tuple[str, ...] = (
     "config",
     "data",
+    "evaluate",
+    "promote",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

@@ -22,7 +22,7 @@ class GateConfig(Section):
     max_loss: float = Field(
         0.01,
         ge=0,
-        description="The lower end of the paired interval against the champion may not lie below minus this (absolute).",
+        description="Loss against the champion (absolute) that the paired interval's lower end must rule out.",
     )
     beat_baselines: tuple[Baseline, ...] = Field(
         ("popularity",),

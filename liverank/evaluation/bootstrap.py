@@ -59,7 +59,7 @@ class Bootstrap:
 
     def of(self, mask: npt.NDArray[np.bool_]) -> Bootstrap:
         """The same settings for the requests where `mask` holds."""
-        return replace(self, users=[self.users[row] for row in np.flatnonzero(mask)])
+        return replace(self, users=[user for user, kept in zip(self.users, mask, strict=True) if kept])
 
     def interval(self, values: Floats) -> Interval:
         """The interval of the mean of one `[requests]` array."""

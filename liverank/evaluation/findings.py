@@ -50,7 +50,7 @@ class Findings:
 
     @property
     def flat(self) -> dict[str, float]:
-        """Finite numbers by name: `blend/ndcg_at_10`, `blend/ndcg_at_10/low`, `blend_minus_popularity/ndcg_at_10`."""
+        """Finite numbers by name: `blend/ndcg_at_10`, `blend/ndcg_at_10_low`, `blend_minus_popularity/ndcg_at_10`."""
         return flat(self.rankers, self.differences, self.primary, self.k)
 
 

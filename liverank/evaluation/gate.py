@@ -74,7 +74,7 @@ def _against_champion(evidence: Evidence, config: GateConfig) -> tuple[list[str]
     broken = []
     if gap.mean < config.min_gain:
         broken.append(f"{facts}; the mean gain does not reach {config.min_gain:g} (evaluation.gate.min_gain).")
-    if gap.low < -config.max_loss:
+    elif gap.low < -config.max_loss:
         broken.append(
             f"{facts}; a loss of more than {config.max_loss:g} cannot be ruled out (evaluation.gate.max_loss)."
         )

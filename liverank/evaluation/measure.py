@@ -114,8 +114,8 @@ def differences(measured: Mapping[str, Measured], primary: str, bootstrap: Boots
 def flat(
     table: Mapping[str, Mapping[str, Interval]], gaps: Mapping[str, Mapping[str, Interval]], primary: str, k: int
 ) -> dict[str, float]:
-    """Finite numbers under names that MLflow takes: `blend/ndcg_at_10`, with `/low` and `/high` for the interval."""
-    values = {}
+    """Finite numbers under names that MLflow takes: `blend/ndcg_at_10`, with `_low` and `_high` for the interval."""
+    values: dict[str, float] = {}
     for prefix, rows in [(name, rows) for name, rows in table.items()] + [
         (f"{primary}_minus_{name}", rows) for name, rows in gaps.items()
     ]:
@@ -123,5 +123,5 @@ def flat(
             key = f"{prefix}/{metric_key(metric, k)}"
             values |= {key: interval.mean}
             if metric != "coverage":
-                values |= {f"{key}/low": interval.low, f"{key}/high": interval.high}
+                values |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
     return {key: value for key, value in values.items() if np.isfinite(value)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from liverank.evaluation.lists import Floats, RankedLists
 
 
 def hit_rate(lists: RankedLists, k: int) -> Floats:
     """1 where the first `k` places hold a relevant item, else 0; NaN where nothing is relevant. `[requests]`."""
-    return _judged(lists, lists.hits(k).any(axis=1).astype(np.float64))
+    return _judged(lists, lists.hits(k).any(axis=1))
 
 
 def recall(lists: RankedLists, k: int) -> Floats:
@@ -28,5 +29,5 @@ def precision(lists: RankedLists, k: int) -> Floats:
     return _judged(lists, lists.hits(k).sum(axis=1) / k)
 
 
-def _judged(lists: RankedLists, values: Floats) -> Floats:
+def _judged(lists: RankedLists, values: npt.ArrayLike) -> Floats:
     return np.where(lists.relevant > 0, values, np.nan)
