@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from liverank import columns as c
+from liverank.config import Config
 
 METRICS: Final = ("ndcg", "mrr", "hit", "answered")
 """The per-request metrics of the request table."""
@@ -124,23 +125,16 @@ def slices(table: pa.Table, new_user_events: int) -> Iterator[tuple[str, pa.Tabl
         yield f"surface {row['values']}", table.filter(pc.equal(table[c.SURFACE], row["values"]))
 
 
-def compare_slices(
-    reference: pa.Table,
-    window: pa.Table,
-    new_user_events: int,
-    min_judged: int,
-    samples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> list[Slice]:
-    """Every metric on every slice that has at least `min_judged` values on both sides."""
-    of_reference = dict(slices(reference, new_user_events))
+def compare_slices(reference: pa.Table, window: pa.Table, config: Config, rng: np.random.Generator) -> list[Slice]:
+    """All metrics on all requests, the deciding one on each slice, where both sides have `min_judged` values."""
+    settings, deciding = config.evaluation, config.monitoring.quality_metric
+    of_reference = dict(slices(reference, settings.new_user_events))
     found = []
-    for name, rows in slices(window, new_user_events):
-        for metric in METRICS:
+    for name, rows in slices(window, settings.new_user_events):
+        for metric in METRICS if name == "all" else (deciding,):
             sides = sample_of(of_reference.get(name, reference.slice(0, 0)), metric), sample_of(rows, metric)
-            if min(len(side) for side in sides) < min_judged:
+            if min(len(side) for side in sides) < config.monitoring.min_judged:
                 continue
-            if comparison := compare(*sides, samples, confidence, rng):
+            if comparison := compare(*sides, settings.bootstrap_samples, settings.confidence, rng):
                 found.append(Slice(name=name, metric=metric, comparison=comparison))
     return found

@@ -27,6 +27,10 @@ class Log(Protocol):
         """Records after a cursor in arrival order, each with its own cursor."""
         ...
 
+    def cursor(self) -> int:
+        """Cursor of the latest record ever written; 0 for none."""
+        ...
+
     def history(self, user_id: str, n: int) -> History:
         """The latest `n` events of a user, oldest first."""
         ...

@@ -1,0 +1,205 @@
+"""From a window to everything the rules and the record need: tables, quality, drift, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from liverank import columns as c
+from liverank.config import Config
+from liverank.evaluation.request_table import request_table
+from monitoring.columns import USER_GROUPS, Group, Pair, Unfit, pair
+from monitoring.decision import ColumnFinding, WindowFacts
+from monitoring.models import ServedModel
+from monitoring.noise import sampling_distance
+from monitoring.quality import Comparison, Slice, compare, compare_slices, sample_of
+from monitoring.reports import Measured, Report, build_report
+from monitoring.text_drift import MIN_ROWS, classifier_area, vectors
+from monitoring.window import Log, Window, clicks_by_position, ranked_requests
+
+ALL_GROUPS: Final[tuple[Group, ...]] = ("user", "time", "list", "score", "answer")
+
+
+@dataclass(frozen=True)
+class References:
+    """What a window is compared with.
+
+    Offline lists that users really saw (`impressions`) are comparable to live ones, lists that a retriever made
+    afterwards are so only in what concerns the user. Answers to live lists carry the position bias of those very lists,
+    which offline answers do not, and so look better: as soon as a version has a healthy first window, quality is
+    judged against that, and until then against the offline lists, if users saw them.
+    """
+
+    evaluation: pa.Table | None
+    baseline: pa.Table | None
+
+    @cached_property
+    def shown(self) -> pa.Table | None:
+        """The evaluation's lists that were really shown to users; None where there are none."""
+        if self.evaluation is None:
+            return None
+        rows = self.evaluation.filter(pc.equal(self.evaluation[c.SOURCE], "impressions"))
+        return rows if rows.num_rows else None
+
+    @property
+    def quality(self) -> pa.Table | None:
+        """Requests whose ranking quality is comparable; None where there are none yet."""
+        return self.baseline if self.baseline is not None else self.shown
+
+    @property
+    def quality_name(self) -> str:
+        """What `quality` is, for the record."""
+        if self.quality is None:
+            return ""
+        return "evaluation" if self.baseline is None else "first window"
+
+    def of(self, group: Group) -> pa.Table | None:
+        """Requests whose columns of a group are comparable; None where there are none yet."""
+        found = self.evaluation if group in USER_GROUPS else self.shown
+        return self.baseline if found is None else found
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that was found out about a window."""
+
+    model_version: str
+    table: pa.Table
+    reference: str
+    """What quality was compared with, see `References.quality_name`."""
+    facts: WindowFacts
+    quality: Comparison | None
+    slices: list[Slice]
+    columns: list[ColumnFinding]
+    warnings: list[str]
+    report: Report
+
+
+def judge(
+    window: Window, model: ServedModel, baseline: pa.Table | None, log: Log, config: Config, now: datetime
+) -> Judgement:
+    """Judges a window against its references; the same window gives the same judgement."""
+    rng = np.random.default_rng([config.evaluation.seed, window.end])
+    requests = ranked_requests(window, log, config.serving.history_length)
+    table = request_table(requests, model.catalogue, config.evaluation.k)
+    references = References(model.reference, baseline)
+    metric, settings = config.monitoring.quality_metric, config.evaluation
+    ours = sample_of(table, metric)
+    quality, slices = None, []
+    if references.quality is not None:
+        theirs = sample_of(references.quality, metric)
+        quality = compare(theirs, ours, settings.bootstrap_samples, settings.confidence, rng)
+        slices = compare_slices(references.quality, table, config, rng)
+    report, columns = _drift(table, references, model, window, config, rng)
+    return Judgement(
+        model_version=window.model_version,
+        table=table,
+        reference=references.quality_name,
+        facts=_facts(window, table, len(ours), model, config, now),
+        quality=quality,
+        slices=slices,
+        columns=columns,
+        warnings=list(_warnings(table, slices, columns, config)),
+        report=report,
+    )
+
+
+def _drift(
+    table: pa.Table,
+    references: References,
+    model: ServedModel,
+    window: Window,
+    config: Config,
+    rng: np.random.Generator,
+) -> tuple[Report, list[ColumnFinding]]:
+    settings = config.monitoring
+    groups = {group: found for group in ALL_GROUPS if (found := references.of(group)) is not None}
+    pairs = list(pair(table, groups, settings.sample_rows, rng))
+    measured = [
+        Measured(one, settings.drift_threshold + sampling_distance(one, rng)) for one in pairs if isinstance(one, Pair)
+    ]
+    labels = {"model_version": window.model_version, "window": f"{window.start}-{window.end}"}
+    report = build_report(measured, table, references.quality, config.evaluation.new_user_events, settings, labels)
+    left_out = [_left_out(one) for one in pairs if isinstance(one, Unfit)]
+    return report, [*report.findings, *_text_drift(table, references, model, config, rng), *left_out]
+
+
+def _left_out(one: Unfit) -> ColumnFinding:
+    return ColumnFinding(
+        column=one.watched.name,
+        group=one.watched.group,
+        method="none",
+        outcome="failed" if one.alarming else "left out",
+        detail=one.reason,
+    )
+
+
+def _text_drift(
+    table: pa.Table, references: References, model: ServedModel, config: Config, rng: np.random.Generator
+) -> Iterator[ColumnFinding]:
+    compared: tuple[tuple[str, Group], ...] = (("top", "list"), ("clicked", "answer"))
+    for role, group in compared:
+        reference = references.of(group)
+        sides = [
+            vectors(side, f"{role}_item_id", model.catalogue, config.monitoring.embedding_rows, rng)
+            for side in (table, reference)
+            if side is not None
+        ]
+        name, method = f"{role}_text", "classifier on text embeddings"
+        if reference is None or min(len(side) for side in sides) < MIN_ROWS:
+            detail = f"fewer than {MIN_ROWS} items with an embedding on a side"
+            yield ColumnFinding(column=name, group=group, method=method, outcome="left out", detail=detail)
+            continue
+        area, threshold = classifier_area(sides[0], sides[1])
+        yield ColumnFinding(
+            column=name,
+            group=group,
+            method=method,
+            outcome="drifted" if area >= threshold else "stable",
+            value=area,
+            threshold=threshold,
+        )
+
+
+def _facts(
+    window: Window, table: pa.Table, judged: int, model: ServedModel, config: Config, now: datetime
+) -> WindowFacts:
+    times = [impression.timestamp for impression in window.impressions]
+    return WindowFacts(
+        start=window.start,
+        end=window.end,
+        impressions=len(window.impressions),
+        judged=judged,
+        first=min(times),
+        last=max(times),
+        degraded_share=_degraded(table),
+        clicks_by_position=clicks_by_position(window, config.evaluation.k),
+        newest_event_age=(now - window.newest).total_seconds(),
+        model_age=(now - model.created_at).total_seconds() if model.created_at else None,
+    )
+
+
+def _degraded(table: pa.Table) -> float:
+    return float(np.mean(table[c.DEGRADED].to_numpy(zero_copy_only=False)))
+
+
+def _warnings(table: pa.Table, slices: list[Slice], columns: list[ColumnFinding], config: Config) -> Iterator[str]:
+    """What deserves a look though it starts no run."""
+    if (share := _degraded(table)) > config.monitoring.max_degraded_share:
+        yield f"{share:.1%} of the answers were degraded"
+    for found in slices:
+        deciding = found.name == "all" and found.metric == config.monitoring.quality_metric
+        if not deciding and found.comparison.loss_low > config.monitoring.max_quality_loss:
+            yield f"{found.metric} of {found.name} lost {found.comparison.loss:.1%} of its reference"
+    for finding in columns:
+        if finding.outcome == "failed":
+            yield f"column {finding.column}: {finding.detail}"
+        elif finding.outcome == "drifted":
+            yield f"column {finding.column} drifted: {finding.value:.3f}, threshold {finding.threshold:.3f}"
