@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ HOME, SEARCH, EXPLORE = range(3)
 
 @dataclass
 class Answers:
-    """What users did with lists: for each event its request (row), item, type and delay after the list in microseconds."""
+    """What users did with lists: for each event its request (row), item, type and microseconds after the list."""
 
     row: Ints
     item: Ints
@@ -100,7 +101,7 @@ def browse(tastes: Tastes) -> Browsing:
     by_turn = np.argsort(turn, kind="stable")
     edges = np.searchsorted(turn[by_turn], np.arange(turn.max() + 2))
     parts = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         rows = by_turn[begin:end]
         for phase in (0, 1):
             now = rows[regime[rows] == phase]
@@ -145,7 +146,7 @@ def _visits(rng: np.random.Generator, users: int, days: int, mean: float) -> tup
     session = np.cumsum(starts_session) - 1
     owner = user[starts_session]
     begin = _session_starts(rng, owner, days)
-    gap = np.where(starts_session, 0, rng.integers(120 * SECOND, 360 * SECOND, n))
+    gap = np.where(starts_session, 0, rng.integers(130 * SECOND, 360 * SECOND, n))
     since = np.cumsum(gap)
     since -= since[np.flatnonzero(starts_session)][session]
     return user, begin[session] + since, session

@@ -141,7 +141,7 @@ def _interactions(bought: pd.DataFrame) -> pa.Table:
 
 
 def _items(bought: pd.DataFrame) -> pa.Table:
-    """The catalogue of what was bought: the most frequent description (the first in order among equals), median price."""
+    """What was bought: the most frequent description (the first by letters among equals) and the median price."""
     seen = bought.dropna(subset=["title"]).groupby(["code", "title"], sort=True).size().reset_index(name="n")
     titles = seen.sort_values(["code", "n"], ascending=[True, False], kind="stable").drop_duplicates("code")
     prices = bought[bought["price"] > 0].groupby("code")["price"].median()

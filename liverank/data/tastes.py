@@ -23,16 +23,12 @@ class SyntheticSettings(Section):
     users: int = Field(2500, ge=1, description="Users.")
     items: int = Field(1200, ge=20, description="Items.")
     days: int = Field(60, ge=1, description="Days of traffic, from 2026-01-01 UTC on.")
-    impressions_per_user: float = Field(
-        6.5, ge=1, le=60, description="Mean lists shown to a user; about 3.6 events each."
-    )
+    impressions_per_user: float = Field(6.5, ge=1, le=60, description="Mean lists shown to a user.")
     shown: int = Field(20, ge=2, le=100, description="Items in a shown list.")
     seed: int = Field(7, ge=0, description="Seed of everything.")
     drift_at: float | None = Field(None, ge=0, description="Day from which other things go together; empty: never.")
     dirt: float = Field(0.0, ge=0, le=0.5, description="Share of interactions that get a dirty row beside them.")
-    position_power: float = Field(
-        0.6, ge=0, description="p of the chance 1 / position**p that a position is looked at."
-    )
+    position_power: float = Field(0.3, ge=0, description="Power p: position k is looked at with chance 1 / k**p.")
     explore_share: float = Field(0.1, ge=0, le=1, description="Share of lists in random order (surface `explore`).")
     chinese_share: float = Field(0.3, ge=0, le=1, description="Share of items whose text is Chinese.")
     style_in_text: float = Field(0.35, ge=0, le=1, description="Share of items whose text shows their hidden style.")
@@ -82,7 +78,7 @@ class Tastes:
 
     def _index_cells(self) -> None:
         cell = self.style * TOPICS + self.topic
-        self._members = np.lexsort((self.launch, cell))
+        self._members = np.lexsort((-self.appeal, cell))
         self._first = np.searchsorted(cell[self._members], np.arange(STYLES * TOPICS + 1))
         self._always = np.flatnonzero(self.launch == 0)
 
@@ -113,9 +109,9 @@ class Tastes:
         favourite = self.alive(regime)[self.favourites[users, rng.integers(0, 2, n)]]
         topic = _draw_rows(rng, self.topic_taste[users])
         known = last != NOTHING
-        led = known & (rng.random(n) < 0.8)
+        led = known & (rng.random(n) < 0.9)
         styles = np.where(led, self.follows(regime)[self.style[last]], favourite)
-        topics = np.where(known & (rng.random(n) < 0.45), self.topic[last], topic)
+        topics = np.where(known & (rng.random(n) < 0.5), self.topic[last], topic)
         return Intent(users, styles, topics, np.where(rng.random(n) < 0.25, last, NOTHING))
 
     def attraction(self, intent: Intent, items: Ints, regime: int) -> Floats:
@@ -125,8 +121,8 @@ class Tastes:
         same_topic = topic == intent.topics[:, None]
         asleep = ~np.isin(style, self.alive(regime))
         taste = np.take_along_axis(self.topic_taste[intent.users], topic, axis=1)
-        logit = -3.4 + 1.5 * same_style + 0.7 * same_topic + 1.9 * (same_style & same_topic) + 1.2 * taste
-        logit += 0.35 * self.quality[items] - 1.0 * asleep + 1.0 * (items == intent.again[:, None])
+        logit = -4.0 + 2.0 * same_style + 0.6 * same_topic + 2.2 * (same_style & same_topic) + 1.0 * taste
+        logit += 0.35 * self.quality[items] - 1.5 * asleep + 1.0 * (items == intent.again[:, None])
         return np.where(items == NOTHING, 0.0, 1 / (1 + np.exp(-logit)))
 
     def propose(
@@ -158,7 +154,8 @@ class Tastes:
     def _in_cells(self, rng: np.random.Generator, cells: Ints, day: Floats) -> Ints:
         """An item of each cell that has appeared by `day`; any old item where the cell has none."""
         first, last = self._first[cells], self._first[cells + 1]
-        place = first + np.floor(rng.random(cells.shape) * (last - first)).astype(np.int64)
+        # The square prefers the first of a cell, which appeal most.
+        place = first + np.floor(rng.random(cells.shape) ** 2 * (last - first)).astype(np.int64)
         items = np.where(last > first, self._members[np.minimum(place, len(self._members) - 1)], NOTHING)
         return self._available(rng, items, day)
 

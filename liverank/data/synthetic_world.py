@@ -1,0 +1,149 @@
+"""The synthetic world as live traffic: it goes on where the generated data ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from liverank import columns as c
+from liverank.data.browsing import CLICK, EXPLORE, SECOND, START_MICROSECONDS, answer
+from liverank.data.dataset import read_source, read_table
+from liverank.data.synthetic import DAY_MICROSECONDS, DEVICES, EVENT_TYPES, SURFACES, devices, item_ids, user_ids
+from liverank.data.tastes import NOTHING, Intent, SyntheticSettings, Tastes, plackett_luce
+from liverank.data.world import LiveRequest, event_id
+from liverank.errors import DataError
+from liverank.events import Interaction
+
+
+class SyntheticWorld:
+    """Live traffic of the generator's own users: a pool of them browses on, one session after the other.
+
+    Args:
+        dataset: a synthetic dataset folder, as generated or ingested.
+        seed: another seed gives other traffic of the same world.
+        users: size of the pool; a fifth of it has never been seen before.
+        candidates: items that the upstream proposer hands over.
+
+    Raises:
+        DataError: the folder is no synthetic dataset.
+    """
+
+    def __init__(self, dataset: Path, seed: int = 0, users: int = 200, candidates: int = 40) -> None:
+        self.settings = _settings(dataset)
+        self.tastes = Tastes(self.settings)
+        self.candidates = candidates
+        self._rng = np.random.default_rng([self.settings.seed, 9, seed])
+        fresh = max(1, users // 5)
+        self.tastes.add_users(fresh)
+        old = self._rng.choice(self.settings.users, min(users - fresh, self.settings.users), replace=False)
+        self._pool = np.concatenate([old, self.settings.users + np.arange(fresh)])
+        self._last, self._clock = _where_it_ended(dataset, len(self.tastes.topic_taste))
+        self._device = devices(np.arange(len(self.tastes.topic_taste)), self.settings.seed)
+        self._names = item_ids(np.arange(self.settings.items)).to_pylist()
+        self._numbers = {name: number for number, name in enumerate(self._names)}
+        drifted = self.settings.drift_at is not None and self.settings.drift_at <= self.settings.days
+        self._regime = int(drifted)
+        self._session, self._left, self._user = 0, 0, 0
+        self._wants: dict[tuple[str, datetime], tuple[Intent, int]] = {}
+
+    @property
+    def now(self) -> datetime:
+        """The world's clock."""
+        return datetime.fromtimestamp(self._clock / SECOND, UTC)
+
+    def drift(self) -> None:
+        """Wakes the sleeping styles and puts the living ones to sleep; what follows what is drawn anew."""
+        self._regime += 1
+
+    def requests(self, count: int) -> Iterator[LiveRequest]:
+        """The next `count` requests; sessions of one to some five lists, a few minutes between two lists."""
+        for _ in range(count):
+            if self._left == 0:
+                self._user = int(self._rng.choice(self._pool))
+                self._left = int(self._rng.geometric(0.4))
+                self._session += 1
+            self._left -= 1
+            # Longer than it takes to reach the end of a list, so that a user's events never overlap.
+            self._clock += int(self._rng.integers((4 * self.candidates + 60) * SECOND, 420 * SECOND))
+            yield self._request()
+
+    def _request(self) -> LiveRequest:
+        user = np.array([self._user])
+        intent = self.tastes.intent(self._rng, user, self._last[user], self._regime)
+        day = np.array([(self._clock - START_MICROSECONDS) / DAY_MICROSECONDS])
+        items, scores = self.tastes.propose(self._rng, intent, day, self._regime, self.candidates)
+        order, _ = plackett_luce(self._rng, scores)
+        names = [self._names[item] for item in items[0, order[0]] if item != NOTHING]
+        surface = SURFACES[int(self._rng.integers(0, EXPLORE))]
+        name = user_ids(user)[0].as_py()
+        session = f"live-{self.settings.seed}-{self._session:06d}"
+        device = {"device": DEVICES[self._device[self._user]]}
+        request = LiveRequest(name, names, self.now, surface, session, device)
+        self._wants[session, request.timestamp] = (intent, self._regime)
+        return request
+
+    def react(self, request: LiveRequest, ranked_item_ids: Sequence[str], impression_id: str) -> list[Interaction]:
+        """Looks down the list with the world's position bias and clicks by what the user really wants.
+
+        Raises:
+            DataError: the request is not one of this world's or has been answered already.
+        """
+        wants = self._wants.pop((request.session_id, request.timestamp), None)
+        if wants is None:
+            raise DataError(f"The request of {request.user_id} at {request.timestamp} is not open in this world.")
+        intent, regime = wants
+        shown = np.array([[self._numbers.get(name, NOTHING) for name in ranked_item_ids]], np.int64)
+        attraction = self.tastes.attraction(intent, shown, regime)
+        answers = answer(self._rng, shown, attraction, self.settings.position_power)
+        if answers.last[0] != NOTHING:
+            self._last[intent.users] = answers.last
+        return [
+            Interaction(
+                event_id=event_id(impression_id, number),
+                user_id=request.user_id,
+                item_id=self._names[answers.item[place]],
+                type=EVENT_TYPES[answers.type[place]],
+                timestamp=request.timestamp + timedelta(microseconds=int(answers.delay[place])),
+                impression_id=impression_id,
+                session_id=request.session_id,
+                context=dict(request.context),
+            )
+            for number, place in enumerate(np.argsort(answers.delay, kind="stable"))
+        ]
+
+
+def _settings(dataset: Path) -> SyntheticSettings:
+    known = read_source(dataset).get("generator")
+    if not known:
+        raise DataError(
+            f"{dataset} is not synthetic, so nobody knows what its users would click.",
+            "Use a folder written by `liverank data generate`.",
+        )
+    return SyntheticSettings.model_validate(known)
+
+
+def _where_it_ended(dataset: Path, users: int) -> tuple[np.ndarray, int]:
+    """The item that each user clicked last (NOTHING for none) and the time of the last impression, in microseconds."""
+    events = read_table(dataset, "interactions")
+    end = int(pc.max(read_table(dataset, "impressions").column(c.TIMESTAMP)).cast(pa.int64()).as_py())
+    clicks = events.filter(
+        pc.and_(
+            pc.equal(events.column(c.TYPE), EVENT_TYPES[CLICK]),
+            pc.and_(
+                pc.starts_with(events.column(c.ITEM_ID), "item-"), pc.starts_with(events.column(c.EVENT_ID), "event-")
+            ),
+        )
+    )
+    last = np.full(users, NOTHING)
+    # Rows are in time order, so that the last assignment of a user stays.
+    last[_numbers(clicks.column(c.USER_ID))] = _numbers(clicks.column(c.ITEM_ID))
+    return last, end
+
+
+def _numbers(ids: pa.ChunkedArray) -> np.ndarray:
+    return pc.replace_substring_regex(ids, r"^\D+", "").cast(pa.int64()).to_numpy()
