@@ -27,6 +27,10 @@ COMMANDS: tuple[str, ...] = (
     "data",
     "evaluate",
     "promote",
+    "serve",
+    "rank",
+    "send",
+    "erase",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

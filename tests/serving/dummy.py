@@ -87,7 +87,7 @@ def main(workspace: Path, settings: list[str]) -> int:
     try:
         return 128 + run(config, source=DummySource(workspace))
     except LiverankError as problem:
-        print(f"Error: {problem}", file=sys.stderr)
+        sys.stderr.write(f"Error: {problem}\n")
         return problem.exit_code
 
 

@@ -1,0 +1,86 @@
+"""`liverank rank`: asks the model server for one ranking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from liverank.cli.connection import ServerUrl, call
+from liverank.cli.options import ConfigFile, Settings, overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def rank(
+    user: Annotated[str, typer.Argument(help="User id; an unknown one is fine.")],
+    candidates: Annotated[list[str] | None, typer.Argument(help="Item ids to rank.")] = None,
+    candidates_file: Annotated[
+        Path | None, typer.Option(help="File with one item id a line, or (.json) the request's list of candidates.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="Lines to return (default: all).")] = None,
+    surface: Annotated[str, typer.Option(help="Where the list is shown.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Ask for reasons.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the server's answer as it is.")] = False,
+    url: ServerUrl = "",
+    file: ConfigFile = "",
+    settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
+) -> None:
+    """Rank candidates for a user with the model server."""
+    import json
+
+    from liverank.config import load_config
+
+    request = {
+        "user_id": user,
+        "candidates": [*(candidates or []), *(_read(candidates_file) if candidates_file else [])],
+        "surface": surface,
+        "explain": explain,
+        **({"k": k} if k is not None else {}),
+    }
+    body = json.dumps(request).encode()
+    answer = call(load_config(file or None, overrides(settings)), url, "POST", "/v1/rank", body)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+    else:
+        _show(user, answer)
+
+
+def _read(path: Path) -> list[Any]:
+    import json
+
+    from liverank.errors import DataError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else [line.strip() for line in text.splitlines()]
+    except (OSError, ValueError) as problem:
+        raise DataError(f"The candidates file {path} cannot be read: {problem}.") from problem
+    if not isinstance(found, list):
+        raise DataError(f"{path} must hold a JSON list of candidates.")
+    return [candidate for candidate in found if candidate]
+
+
+def _show(user: str, answer: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    with_reasons = any("reasons" in line for line in answer["ranking"])
+    table = Table("#", "item", "score", *(["reasons"] if with_reasons else []), title=f"Ranking for {user}")
+    for line in answer["ranking"]:
+        reasons = [_words(line.get("reasons") or [])] if with_reasons else []
+        table.add_row(str(line["position"]), line["item_id"], f"{line['score']:.4f}", *reasons)
+    console = Console()
+    console.print(table)
+    typer.echo(
+        f"version {answer['model_version']}, impression {answer['impression_id']},"
+        f" {answer['timing_ms']['total']:.1f} ms in the server"
+    )
+    if answer["degraded"]:
+        typer.echo(f"degraded: {'; '.join(answer['degraded'])}")
+
+
+def _words(reasons: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{reason['signal']} {reason['contribution']:+.3f}" for reason in reasons)
