@@ -8,6 +8,7 @@ which the trigger takes as the same run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -56,12 +57,12 @@ def check(
         if state.pending and not isinstance(trigger, NoTrigger):
             record = read_decision(places.decisions, state.pending)
             return _ask(record, state, places, now, trigger, resumed=True)
-        window, state = _look(config, store, state, now, wait)
-        if window is None:
-            verdict = decide(_situation(config, state, now, trigger), config.monitoring)
-            record = _record(config, verdict, now, state.cursor)
+        look = _look(config, store, state, now, wait)
+        state = msgspec.structs.replace(state, cursor=look.cursor)
+        if look.window is None:
+            record = _unjudged(config, state, now, trigger, look.missing)
         else:
-            record, state = _judged(config, store, models, now, trigger, state, window, places)
+            record, state = _judged(config, store, models, now, trigger, state, look.window, places)
         return _settle(record, state, places, now, trigger)
 
 
@@ -96,6 +97,7 @@ def watch(
         else:
             if recorded(record):
                 on_decision(record)
+            if record.window is not None:
                 continue
         if not pause(config.monitoring.poll_seconds):
             return
@@ -106,18 +108,43 @@ def recorded(record: DecisionRecord) -> bool:
     return record.window is not None or record.facts is not None
 
 
-def _look(config: Config, store: Log, state: State, now: datetime, wait: bool) -> tuple[Window | None, State]:
-    """The next window to judge, if there is one, and the state behind all that need not be read again."""
+@dataclass(frozen=True)
+class _Look:
+    """What the log holds behind the cursor."""
+
+    window: Window | None
+    """The window to judge now, if there is one."""
+    missing: str
+    """What is missing to one."""
+    cursor: int
+    """Everything up to here need not be read again."""
+
+
+def _look(config: Config, store: Log, state: State, now: datetime, wait: bool) -> _Look:
     settings, labels = config.monitoring, config.data.label_types
     end = store.cursor()
     # A log that ends before the cursor is another one: the store was replaced.
     since = state.cursor if state.cursor <= end else 0
     window = read_window(store, since, settings.window_impressions, labels, now, settings.attribution_seconds)
-    state = msgspec.structs.replace(state, cursor=window.start if window else end)
-    if window is None or window.ripe:
-        return window, state
-    enough = len(window.impressions) >= settings.min_impressions
-    return (window if enough and not wait else None), state
+    if window is None:
+        return _Look(None, "no impressions since the last window", end)
+    have, full = len(window.impressions), settings.window_impressions
+    if window.ripe or (have >= settings.min_impressions and not wait):
+        return _Look(window, "", window.start)
+    missing = f"{have} of {full} impressions of model version {window.model_version} since the last window"
+    if have >= full:
+        missing = f"the answers to a full window have {settings.attribution_seconds:g} s to arrive"
+    elif not wait:
+        missing = f"{missing}, at least {settings.min_impressions} are needed"
+    return _Look(None, missing, window.start)
+
+
+def _unjudged(config: Config, state: State, now: datetime, trigger: Trigger, missing: str) -> DecisionRecord:
+    """The record of a look without a window: only the schedule can ask for a run."""
+    verdict = decide(_situation(config, state, now, trigger), config.monitoring)
+    if not verdict.cause:
+        verdict = replace(verdict, reason=missing)
+    return _record(config, verdict, now, state.cursor)
 
 
 def _judged(
@@ -164,7 +191,8 @@ def _situation(
         judged=judgement.facts.judged if judgement else 0,
         quality=judgement.quality if judgement else None,
         drifted_share=drifted_share(judgement.columns) if judgement else 0.0,
-        since_last_run=min(started, default=since(state.since)),
+        # What starts nothing is not late: else each look would ask again.
+        since_last_run=0.0 if isinstance(trigger, NoTrigger) else min(started, default=since(state.since)),
         since_last_attempt=min(asked, default=None),
         runs_in_budget=sum(age < config.monitoring.budget_seconds for age in started),
         active_run=trigger.active(),
@@ -196,6 +224,7 @@ def _record(
         reason=verdict.reason,
         model_version=record.model_version,
         cursor=cursor,
+        time=now,
     )
     return msgspec.structs.replace(record, facts=facts)
 
@@ -222,18 +251,16 @@ def _ask(
 ) -> DecisionRecord:
     assert record.facts is not None, "only a decision to retrain is pending"
     try:
-        result = trigger.start(record.facts)
+        result, failed = trigger.start(record.facts), False
     except LiverankError as problem:
+        failed = True
         result = TriggerResult(run_id=record.facts.run_name, started=False, detail=f"failed: {problem}")
-        counts = True
-    else:
-        # Asked again after a crash: whether the run began then or now, it is this decision's run.
-        counts = result.started or resumed
-    attempts = state.attempts
-    if counts:
-        started = result.started or (resumed and not result.detail.startswith("failed: "))
-        attempts = [*attempts, Attempt(run_id=result.run_id, time=now, started=started)]
     record = msgspec.structs.replace(record, trigger=result)
     write_decision(places.decisions, record)
+    attempts = state.attempts
+    if not isinstance(trigger, NoTrigger):
+        # Asked again after a crash: whether the run began before or now, it is this decision's run.
+        started = result.started or (resumed and not failed)
+        attempts = [*attempts, Attempt(run_id=result.run_id, time=now, started=started)]
     save_state(places.state, msgspec.structs.replace(state, pending="", attempts=attempts))
     return record

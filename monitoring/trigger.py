@@ -8,6 +8,7 @@ decision is acted on again, and a trigger that already has a run of that name, r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -25,15 +26,25 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The version whose ranking suffers; empty before any version has served."""
     cursor: int
     """End of the judged window in the live store's log: the run trains on what was logged until then, or later."""
+    time: datetime
+    """When it was decided."""
 
     @property
     def run_name(self) -> str:
         """The deterministic name of the run, valid as a Kubernetes name.
 
-        >>> Facts(decision_id="d", rule="quality-loss", reason="", model_version="3", cursor=1200).run_name
+        The judged window names it; a run that only the schedule asked for has no window and is named by its time.
+
+        >>> day = datetime(2026, 1, 2)
+        >>> facts = Facts(decision_id="d", rule="schedule", reason="due", model_version="3", cursor=1200, time=day)
+        >>> facts.run_name
         'retrain-v3-1200'
+        >>> msgspec.structs.replace(facts, model_version="").run_name
+        'retrain-20260102t000000'
         """
-        version = "".join(letter if letter.isalnum() else "-" for letter in self.model_version.lower()) or "none"
+        if not self.model_version:
+            return f"retrain-{self.time:%Y%m%dt%H%M%S}"
+        version = "".join(letter if letter.isalnum() else "-" for letter in self.model_version.lower())
         return f"retrain-v{version.removeprefix('v')[:40]}-{self.cursor}"
 
 

@@ -31,6 +31,8 @@ COMMANDS: tuple[str, ...] = (
     "rank",
     "send",
     "erase",
+    "monitor",
+    "decisions",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

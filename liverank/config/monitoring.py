@@ -49,9 +49,6 @@ class MonitoringConfig(Section):
         7 * 86400, gt=0, description="Seconds after which a run starts even when nothing fired (the floor)."
     )
     poll_seconds: float = Field(60, gt=0, description="Seconds between looks at the store with --watch.")
-    trigger: Literal["local", "kfp", "none"] = Field(
-        "local", description="What a retraining run is: the local pipeline, a Kubeflow run, or nothing but the record."
-    )
     keep_reports: int = Field(
         100, ge=1, description="HTML reports kept, the newest (4 MB each); decision records are kept for ever."
     )
