@@ -122,7 +122,7 @@ class Tastes:
         asleep = ~np.isin(style, self.alive(regime))
         taste = np.take_along_axis(self.topic_taste[intent.users], topic, axis=1)
         logit = -4.0 + 2.0 * same_style + 0.6 * same_topic + 2.2 * (same_style & same_topic) + 1.0 * taste
-        logit += 0.35 * self.quality[items] - 1.5 * asleep + 1.0 * (items == intent.again[:, None])
+        logit += 0.35 * self.quality[items] - 1.0 * asleep + 1.0 * (items == intent.again[:, None])
         return np.where(items == NOTHING, 0.0, 1 / (1 + np.exp(-logit)))
 
     def propose(
@@ -160,7 +160,7 @@ class Tastes:
         return self._available(rng, items, day)
 
     def _popular(self, rng: np.random.Generator, day: Floats, regime: int) -> Ints:
-        weight = self.appeal * np.where(np.isin(self.style, self.alive(regime)), 1.0, 0.3)
+        weight = self.appeal * np.where(np.isin(self.style, self.alive(regime)), 1.0, 0.4)
         edges = np.cumsum(weight / weight.sum())
         drawn = np.searchsorted(edges, rng.random(day.shape)).clip(0, self.settings.items - 1)
         return self._available(rng, drawn, day)
