@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from liverank.config.base import Section
 
@@ -29,3 +30,11 @@ class DataConfig(Section):
     label_types: tuple[str, ...] = Field(
         ("click", "cart", "purchase", "rating"), description="Event types that make a candidate relevant in evaluation."
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            return name and ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
+            raise ValueError(f"there is no time zone {name!r}; write one such as Europe/Paris or UTC") from problem

@@ -93,7 +93,14 @@ def browse(tastes: Tastes) -> Browsing:
     day = (time - START_MICROSECONDS) / DAY
     regime = (day >= settings.drift_at).astype(np.int64) if settings.drift_at is not None else np.zeros(n, np.int64)
     result = Browsing(
-        user, time, session, surface, np.full((n, settings.shown), NOTHING), *np.zeros((2, n, settings.shown)), _none()
+        user,
+        time,
+        session,
+        surface,
+        shown=np.full((n, settings.shown), NOTHING),
+        scores=np.zeros((n, settings.shown)),
+        propensity=np.zeros((n, settings.shown)),
+        events=_none(),
     )
     last = np.full(settings.users, NOTHING)
     first = np.searchsorted(user, np.arange(settings.users))
@@ -176,5 +183,13 @@ def _in_time_order(result: Browsing) -> Browsing:
     event = result.events
     when = np.lexsort((event.type, event.item, event.time))
     events = Events(number[event.impression][when], event.item[when], event.type[when], event.time[when])
-    fields = (result.user, result.time, result.session, result.surface, result.shown, result.scores, result.propensity)
-    return Browsing(*(values[order] for values in fields), events)
+    return Browsing(
+        result.user[order],
+        result.time[order],
+        result.session[order],
+        result.surface[order],
+        result.shown[order],
+        result.scores[order],
+        result.propensity[order],
+        events,
+    )
