@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from kfp.dsl import Artifact, Output
+from kfp.dsl import Artifact, Input, Output
 
 from components.component import component
 
 
 @component
 def deploy(
-    version: str,
+    version: Input[Artifact],
     config: dict[str, Any],
     registry: dict[str, Any],
     workspace: str,
@@ -18,7 +18,7 @@ def deploy(
     """Hands the version to the model server and waits until it serves.
 
     Args:
-        version: The registered version that the gate promoted.
+        version: The registered version, which is the champion.
         config: Section `deployment` of the configuration.
         registry: Section `registry` of the configuration.
         workspace: Folder where a local model server says that it runs.
@@ -27,11 +27,11 @@ def deploy(
     import json
     from pathlib import Path
 
+    from liverank.config import DeploymentConfig, RegistryConfig
     from liverank.deployment import deploy
 
-    from liverank.config import DeploymentConfig, RegistryConfig
-
     settings = DeploymentConfig.model_validate(config)
-    facts = deploy(settings, RegistryConfig.model_validate(registry), Path(workspace), version)
+    number = json.loads(Path(version.path).read_text(encoding="utf-8"))["version"]
+    facts = deploy(settings, RegistryConfig.model_validate(registry), Path(workspace), number)
     Path(deployed.path).write_text(json.dumps(facts), encoding="utf-8")
     deployed.metadata.update(facts)

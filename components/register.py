@@ -17,8 +17,8 @@ def register(
     run: str,
     job: str,
     version: Output[Artifact],
-) -> str:
-    """Registers the bundle (once, however often it runs) and returns its version.
+) -> bool:
+    """Registers the bundle (once, however often it runs); True when its version is the champion.
 
     Args:
         bundle: The challenger.
@@ -48,4 +48,4 @@ def register(
     facts = dataclasses.asdict(registered)
     Path(version.path).write_text(json.dumps(facts, default=str), encoding="utf-8")
     version.metadata.update(json.loads(json.dumps(facts, default=str)))
-    return str(registered.version)
+    return bool(registered.promoted)

@@ -47,9 +47,10 @@ def champion_version(config: Config) -> str:
     file = config.tracking_uri.removeprefix("sqlite:///")
     if file != config.tracking_uri and not Path(file).exists():
         return ""
-    from liverank.registry import current_version
+    from liverank.registry import champion
 
-    return current_version(config.registry) or ""
+    found = champion(config.resolved().registry)
+    return found.version if found else ""
 
 
 def _files(source: str) -> list[Path]:

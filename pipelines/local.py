@@ -35,6 +35,7 @@ OnProgress = Callable[[Event], None]
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
+LOCK_TRIES = 5
 MANGLED = "python3"
 """The local runner replaces this text by the interpreter's path wherever it finds it in an argument."""
 
@@ -67,8 +68,8 @@ class LocalRun:
 
     @property
     def promoted(self) -> bool:
-        """Whether the gate made the new model champion."""
-        return bool(self._output("evaluate", "Output"))
+        """Whether the run's model is the champion."""
+        return bool(self._output("register", "Output"))
 
     def _output(self, step: str, name: str) -> Any:
         return self.steps.get(step, {}).get("outputs", {}).get(name)
@@ -116,6 +117,7 @@ def run_local(
         run = LocalRun(name, runs / name)
         _prepare(run, config, pipeline, resume)
         _execute(run, on_progress or (lambda event: None))
+        (run.folder / "ended").touch()
     return run
 
 
@@ -128,18 +130,35 @@ def only_run(runs: Path) -> Iterator[None]:
     """
     runs.mkdir(parents=True, exist_ok=True)
     with open(runs / ".lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file):
             file.seek(0)
             raise PipelineError(
                 f"Another run is under way in {runs} (process {file.read() or 'unknown'}).",
                 "Wait for it to end, or use another workspace.",
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _locked(file: Any) -> bool:
+    # More than one try: `is_running` holds the lock for the moment that its question takes.
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def is_running(runs: Path) -> str | None:
+    """Process id of the run under way in `runs`; None where there is none."""
+    try:
+        with only_run(runs):
+            return None
+    except PipelineError:
+        return (runs / ".lock").read_text(encoding="utf-8") or "unknown"
 
 
 def _prepare(run: LocalRun, config: Config, pipeline: Path, resume: bool) -> None:
@@ -166,10 +185,12 @@ def _prepare(run: LocalRun, config: Config, pipeline: Path, resume: bool) -> Non
 def _execute(run: LocalRun, on_progress: OnProgress) -> None:
     progress = run.folder / "progress.jsonl"
     progress.touch()
+    already = progress.stat().st_size
     with open(run.log, "a", encoding="utf-8") as log:
         child = _start(run.folder, progress, log.fileno())
     try:
         with open(progress, encoding="utf-8") as file:
+            file.seek(already)
             _follow(run, child, file, on_progress)
     finally:
         stop_group(child)

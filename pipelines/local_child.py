@@ -72,7 +72,8 @@ class StepRecorder(logging.Filter):
         return {name: value["uri"] if isinstance(value, dict) else value for name, value in values.items()}
 
     def _written(self, step: str) -> dict[str, Any]:
-        (file,) = self._folder.glob(f"*/{step}/executor_output.json")
+        # A run that is taken up has a folder for each attempt, with its time in the name.
+        file = max(self._folder.glob(f"*/{step}/executor_output.json"))
         written = json.loads(file.read_text(encoding="utf-8"))
         artifacts = {name: entry["artifacts"][0]["uri"] for name, entry in written.get("artifacts", {}).items()}
         return artifacts | written.get("parameterValues", {})

@@ -16,6 +16,8 @@ class TaskProfile:
     retries: int = 0
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     """Secret name -> {its key: environment variable}."""
+    volumes: dict[str, str] = field(default_factory=dict)
+    """PersistentVolumeClaim -> mount path."""
 
     def apply(self, task: Any) -> Any:
         """Sets everything on a pipeline task and returns it."""
@@ -26,6 +28,8 @@ class TaskProfile:
             task.set_retry(num_retries=self.retries, backoff_duration="30s", backoff_factor=2.0)
         for name, keys in self.secrets.items():
             kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env=keys)
+        for claim, path in self.volumes.items():
+            kubernetes.mount_pvc(task, pvc_name=claim, mount_path=path)
         return task
 
 
@@ -40,8 +44,8 @@ class Profile:
 def profile_of(config: PipelineConfig) -> Profile:
     """The profiles that a configuration asks for."""
     return Profile(
-        step=TaskProfile(config.step, config.retries, config.secrets),
-        train=TaskProfile(config.train, config.retries, config.secrets),
+        step=TaskProfile(config.step, config.retries, config.secrets, config.volumes),
+        train=TaskProfile(config.train, config.retries, config.secrets, config.volumes),
     )
 
 

@@ -22,8 +22,11 @@ from components.validate import validate
 from pipelines.profile import Profile
 
 
-def training_pipeline(profile: Profile) -> Any:
-    """The pipeline with the Kubernetes settings of `profile`; its parameters are the configuration's sections."""
+def training_pipeline(profile: Profile, resume: bool = True) -> Any:
+    """The pipeline with the Kubernetes settings of `profile`; its parameters are the configuration's sections.
+
+    With `resume` off no step takes up an earlier result: a schedule repeats its arguments while the data moves on.
+    """
 
     @dsl.pipeline(name="liverank-training", description="From events to a better ranker that serves, or a reason.")
     def training_run(
@@ -42,7 +45,7 @@ def training_pipeline(profile: Profile) -> Any:
         image: str = IMAGE,
     ) -> None:
         def place(task: Any, cached: bool = True, kind: Any = profile.step) -> Any:
-            return kind.apply(task).set_container_image(image).set_caching_options(cached)
+            return kind.apply(task).set_container_image(image).set_caching_options(cached and resume)
 
         raw = place(ingest(data=data, snapshot=snapshot, code=code)).outputs["dataset"]
         checked = place(validate(dataset=raw, validation=validation, data=data, code=code))
@@ -72,10 +75,10 @@ def training_pipeline(profile: Profile) -> Any:
                 ),
                 cached=False,
             )
-            with dsl.If(judged.outputs["Output"] == True, "promoted"):  # noqa: E712
+            with dsl.If(registered.outputs["Output"] == True, "promoted"):  # noqa: E712
                 place(
                     deploy(
-                        version=registered.outputs["Output"], config=deployment, registry=registry, workspace=workspace
+                        version=registered.outputs["version"], config=deployment, registry=registry, workspace=workspace
                     ),
                     cached=False,
                 )

@@ -18,4 +18,8 @@ class DeploymentConfig(Section):
     )
     namespace: str = Field("liverank", description="Kubernetes namespace of the InferenceService.")
     service: str = Field("liverank", description="Name of the InferenceService.")
+    token_variable: str = Field(
+        "LIVERANK_TOKEN", description="Environment variable that holds the local model server's bearer token, if any."
+    )
     timeout_seconds: float = Field(600, gt=0, description="Seconds to wait until the new version serves.")
+    poll_seconds: float = Field(2, gt=0, description="Seconds between looks at the InferenceService.")

@@ -36,4 +36,7 @@ class PipelineConfig(Section):
         default_factory=dict,
         description="Kubernetes secret -> {its key: environment variable}, for MLflow and S3 credentials.",
     )
+    volumes: dict[str, str] = Field(
+        default_factory=dict, description="PersistentVolumeClaim -> path where every step mounts it."
+    )
     timeout_seconds: float = Field(10, gt=0, description="Seconds to wait for the server's answer.")
