@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from liverank.evaluation.bootstrap import Interval
     from liverank.evaluation.findings import Findings
 
-SHOWN = ("ndcg", "hit_rate", "recall", "mrr", "map", "auc", "coverage", "diversity")
+SHOWN = ("ndcg", "hit_rate", "recall", "mrr", "map", "precision", "auc", "coverage", "diversity", "novelty")
 
 
 def evaluate(
@@ -37,34 +37,40 @@ def evaluate(
     config = load_config(file or None, overrides(settings)).evaluation
     result = judge(Path(features), Path(bundle), Path(out), config, Path(champion) if champion else None)
     console = Console()
-    console.print(_table(result.findings))
+    console.print(_deciding(result.findings))
+    console.print(_all(result.findings))
     console.print(f"Report: {(Path(out) / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     if not result.promote:
         raise StageStopped("The gate refuses this model.", "The reasons are above and in the report.")
     console.print("[bold green]The gate promotes this model.[/bold green]")
 
 
-def _table(findings: Findings) -> Table:
+def _deciding(findings: Findings) -> Table:
+    """The metric that decides, with intervals: narrow enough for a terminal of 80 columns."""
     from rich.table import Table
 
-    table = Table(title=f"{findings.judged} judged requests, k = {findings.k}")
+    table = Table(title=f"{findings.metric}@{findings.k} on {findings.judged} judged requests")
     table.add_column("ranker")
-    for metric in SHOWN:
-        table.add_column(metric, justify="right")
-    table.add_column(f"{findings.metric}: {findings.primary} minus it", justify="right")
+    table.add_column("mean", justify="right")
+    table.add_column(f"{findings.primary} minus it", justify="right")
     for name, rows in findings.rankers.items():
         gap = findings.differences.get(name, {}).get(findings.metric)
-        cells = [_figure(rows[metric], metric == findings.metric) for metric in SHOWN]
-        table.add_row(name, *cells, _gap(gap), style="bold" if name == findings.primary else "")
+        style = "bold" if name == findings.primary else ""
+        table.add_row(name, _interval(rows[findings.metric]), _interval(gap, "+") if gap else "", style=style)
     return table
 
 
-def _figure(interval: Interval, whole: bool) -> str:
-    if interval.mean != interval.mean:  # NaN: never defined
-        return "-"
-    text = f"{interval.mean:.4f}"
-    return f"{text} [{interval.low:.4f}, {interval.high:.4f}]" if whole else text
+def _all(findings: Findings) -> Table:
+    from rich.table import Table
+
+    table = Table(title="All metrics")
+    table.add_column("metric")
+    for name in findings.rankers:
+        table.add_column(name, justify="right", style="bold" if name == findings.primary else "")
+    for metric in SHOWN:
+        table.add_row(metric, *[f"{rows[metric].mean:.3f}" for rows in findings.rankers.values()])
+    return table
 
 
-def _gap(gap: Interval | None) -> str:
-    return "" if gap is None else f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+def _interval(interval: Interval, sign: str = "") -> str:
+    return f"{interval.mean:{sign}.4f} \\[{interval.low:{sign}.4f}, {interval.high:{sign}.4f}]"

@@ -37,14 +37,14 @@ def find_slices(requests: Sequence[LabelledRequest], catalogue: Catalogue, confi
     """Name -> which requests, `[requests]`; slices may overlap, and may be empty."""
     lengths = np.array([len(labelled.request.history) for labelled in requests])
     slices = {
-        f"new users (at most {config.new_user_events} events before)": lengths <= config.new_user_events,
-        f"returning users (more than {config.new_user_events} events)": lengths > config.new_user_events,
-        f"cold items (a right answer has at most {config.cold_item_events} training events)": _cold(
+        f"new users (≤ {config.new_user_events} events)": lengths <= config.new_user_events,
+        f"returning users (> {config.new_user_events} events)": lengths > config.new_user_events,
+        f"cold right answer (≤ {config.cold_item_events} training events)": _cold(
             requests, catalogue, config.cold_item_events
         ),
     }
     for low, high in HISTORY_BUCKETS:
-        name = f"history of {low}" if high == low else f"history of {low} to {high}" if high else f"history of {low}+"
+        name = "no history" if high == 0 else f"history of {low}–{high}" if high else f"history of {low} or more"
         slices[name] = (lengths >= low) & (lengths <= (high if high is not None else np.inf))
     return slices | dict(_by_value(requests, config.slice_values))
 
