@@ -160,14 +160,13 @@ def _unpacked(keys: Any) -> list[str]:
 
 
 def _weights_hash(folder: Path) -> str:
-    from liverank.ranking.bundle import file_hash
-
     path = folder / "model.safetensors"
     if not path.is_file():
         raise LanguageModelError(
             f"{folder} holds no model.safetensors.", "liverank loads safetensors only: convert the model first."
         )
-    return file_hash(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(name: str, device: str) -> tuple[Any, Any]:

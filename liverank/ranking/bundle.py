@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, Rows
 from liverank.ranking.protocol import Ranker
+from liverank.text import LanguageModel
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -41,14 +42,6 @@ class BundledRanker(Ranker, Protocol):
 Rankers = dict[str, BundledRanker]
 
 
-class TextEncoder(Protocol):
-    """What turns texts into unit vectors."""
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Unit vectors, float32 `[texts, width]`."""
-        ...
-
-
 @dataclass(frozen=True)
 class _State:
     catalogue: Catalogue
@@ -61,7 +54,9 @@ class Bundle:
     `catalogue`, `rankers` and `primary` are read afresh for each batch: `add_items` swaps them as one.
     """
 
-    def __init__(self, catalogue: Catalogue, rankers: Rankers, encoder: TextEncoder, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, rankers: Rankers, encoder: LanguageModel, manifest: dict[str, Any]
+    ) -> None:
         self._state = _State(catalogue, rankers)
         self._encoder = encoder
         self._adding = threading.Lock()
@@ -81,8 +76,7 @@ class Bundle:
     @property
     def primary(self) -> Ranker:
         """The ranker that serves: the blend."""
-        rankers = self._state.rankers
-        return rankers.get("blend") or rankers["count"]
+        return self._state.rankers["blend"]
 
     def add_items(self, items: Sequence[Item]) -> None:
         """Makes new items rankable and takes changed texts over, at once; safe beside scoring in other threads."""
@@ -93,13 +87,9 @@ class Bundle:
             rankers: Rankers = {
                 name: ranker.on(catalogue, changed) for name, ranker in self._state.rankers.items() if name != "blend"
             }
-            _add_blend(self._state.rankers, rankers)
+            blend = self._state.rankers["blend"]
+            rankers["blend"] = cast(Any, blend).over(rankers)
             self._state = _State(catalogue, rankers)
-
-
-def _add_blend(old: Rankers, new: Rankers) -> None:
-    if "blend" in old:
-        new["blend"] = old["blend"].over(new)  # type: ignore[attr-defined]
 
 
 def bundle_hash(manifest: Mapping[str, Any]) -> str:
@@ -167,14 +157,12 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: the bundle is missing, truncated, altered or of an unknown format.
     """
-    from liverank.text import LanguageModel
-
     manifest = verify(path)
     try:
         catalogue = _load_catalogue(path / "catalogue")
         encoder = LanguageModel(manifest["config"]["language_model"], manifest["config"]["max_tokens"])
         rankers = _load_rankers(path, manifest["rankers"], catalogue, encoder)
-    except (KeyError, TypeError, ValueError) as problem:
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise BundleError(
             f"The bundle {path} does not hold what its format asks for: {problem!r}.", _AGAIN
         ) from problem
@@ -227,12 +215,18 @@ def _load_catalogue(folder: Path) -> Catalogue:
     return Catalogue(**lists, train_events=data["train_events"].astype(np.int64), embeddings=data.get("embeddings"))
 
 
-Loader = Callable[[Path, Catalogue, TextEncoder], BundledRanker]
+def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encoder: LanguageModel) -> Rankers:
+    from liverank.ranking.blend import BlendRanker
+    from liverank.ranking.zero_shot import ZeroShotRanker
 
-
-def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encoder: TextEncoder) -> Rankers:
-    loaders: dict[str, Loader] = {
-        "count": lambda folder, items, encoder: CountRanker.load(folder, items),
-        "popularity": lambda folder, items, encoder: PopularityRanker.load(folder, items),
+    rankers: Rankers = {
+        "count": CountRanker.load(path / "count", catalogue),
+        "popularity": PopularityRanker.load(path / "popularity", catalogue),
+        "zero-shot": ZeroShotRanker.load(path / "zero-shot", catalogue, encoder),
     }
-    return {name: loaders[name](path / name, catalogue, encoder) for name in names if name != "blend"}
+    if "interest" in names:
+        from liverank.ranking.interest import InterestRanker
+
+        rankers["interest"] = InterestRanker.load(path / "interest", catalogue, encoder)
+    rankers["blend"] = BlendRanker.load(path / "blend", rankers)
+    return rankers

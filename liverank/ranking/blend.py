@@ -1,0 +1,192 @@
+"""The blend: all signals in one weighted sum, with weights learned from what users answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from liverank.ranking import arrays, count
+from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.count import CountRanker, segment
+from liverank.ranking.data import Catalogue, EncodedRequest, Floats, LabelledRequest, Rows, encode
+from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
+from liverank.ranking.protocol import Request, Scores
+
+STRENGTH = 10.0
+LEAST_LISTS = 20
+"""Lists with a positive below which weights are not learned."""
+NEURAL = ("zero-shot", "interest")
+INCOMING = "incoming"
+_NEURAL_PRIOR = {"zero-shot": 0.2, "interest": 0.6}
+SEGMENTS = ("newcomers", "returning")
+
+
+class BlendRanker:
+    """Weighted sum of the count ranker's signals, the neural rankers' scores and the proposer's.
+
+    Neural and incoming scores are standardised within the request (mean 0, deviation 1). Users without a history have
+    weights of their own.
+    """
+
+    name = "blend"
+
+    def __init__(self, rankers: Mapping[str, Any], weights: Floats, uses_incoming: bool = False) -> None:
+        self.rankers = {name: rankers[name] for name in ("count", *NEURAL) if name in rankers}
+        self.weights = weights
+        self.uses_incoming = uses_incoming
+
+    @property
+    def count(self) -> CountRanker:
+        """The ranker whose signals it shares."""
+        return cast(CountRanker, self.rankers["count"])
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """The columns of `signals`, in order."""
+        neural = tuple(name for name in NEURAL if name in self.rankers)
+        return (*count.SIGNALS, *neural, *((INCOMING,) if self.uses_incoming else ()))
+
+    def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
+        """Scores of each request: a list of `[candidates]` arrays."""
+        encoded = [encode(self.count.catalogue, request) for request in requests]
+        return self.combine(encoded, self.signals(encoded))
+
+    def combine(self, requests: Sequence[EncodedRequest], signals: Sequence[Floats]) -> list[Scores]:
+        """Scores from signals that are at hand."""
+        return [row @ self.weights[segment(request)] for request, row in zip(requests, signals, strict=True)]
+
+    def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
+        """All signals as the weights meet them: a list of `[candidates, signals]` arrays."""
+        columns = [self.count.signals(requests)]
+        if "zero-shot" in self.rankers:
+            columns.append([_standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
+        if "interest" in self.rankers:
+            columns.append([_standard(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+        if self.uses_incoming:
+            columns.append([_standard(incoming_scores(request.request.candidates)) for request in requests])
+        return [np.column_stack(parts).astype(np.float32) for parts in zip(*columns, strict=True)]
+
+    def on(self, catalogue: Catalogue, changed: Rows) -> BlendRanker:
+        """The same weights over rankers moved to another catalogue."""
+        return self.over({name: ranker.on(catalogue, changed) for name, ranker in self.rankers.items()})
+
+    def over(self, rankers: Mapping[str, Any]) -> BlendRanker:
+        """The same weights over rankers of the same names."""
+        return BlendRanker(rankers, self.weights, self.uses_incoming)
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights; the rankers are the bundle's."""
+        arrays.write(folder, {"weights": self.weights}, {"signals": list(self.signal_names)})
+
+    @classmethod
+    def load(cls, folder: Path, rankers: Mapping[str, Any]) -> BlendRanker:
+        """The blend that `save` wrote, over the rankers of its bundle."""
+        data, settings = arrays.read(folder)
+        blend = cls(rankers, data["weights"], INCOMING in settings["signals"])
+        if list(blend.signal_names) != settings["signals"]:
+            raise ValueError(f"the blend wants the signals {settings['signals']}, the bundle has {blend.signal_names}")
+        return blend
+
+
+@dataclass(frozen=True)
+class BlendReport:
+    """What learning the weights found."""
+
+    ndcg: dict[str, float]
+    """Validation NDCG@10 of the blend and of each single ranker."""
+    weights: dict[str, dict[str, float]]
+    """Segment -> signal -> weight."""
+    lists: dict[str, int]
+    """Validation lists with a positive, by segment."""
+    notes: list[str]
+
+
+def fit_blend(rankers: Mapping[str, Any], validation: Sequence[LabelledRequest]) -> tuple[BlendRanker, BlendReport]:
+    """Learns the weights on validation requests; never worse there than the best single ranker.
+
+    The incoming scores take part where most lists come with some that were shown to users (`impressions`): a
+    retriever's own order says nothing that the count signals do not.
+    """
+    shown = sum(labelled.source == "impressions" for labelled in validation)
+    blend = BlendRanker(rankers, np.zeros((2, 0), np.float32), uses_incoming=shown * 2 > len(validation))
+    prior = _prior(blend)
+    requests = [encode(blend.count.catalogue, labelled.request) for labelled in validation]
+    labels = [labelled.labels for labelled in validation]
+    signals = blend.signals(requests)
+    blend.weights, lists, notes = _learned(requests, signals, labels, prior)
+    ndcg = _single_ndcg(blend, requests, signals, labels)
+    ndcg["blend"] = mean_ndcg(blend.combine(requests, signals), labels)
+    _no_worse_than_single(blend, ndcg, notes)
+    return blend, BlendReport(ndcg, _named(blend), lists, notes)
+
+
+def _prior(blend: BlendRanker) -> Floats:
+    prior = np.zeros((len(SEGMENTS), len(blend.signal_names)), np.float32)
+    prior[:, : len(count.SIGNALS)] = blend.count.weights
+    for name, weight in _NEURAL_PRIOR.items():
+        if name in blend.rankers:
+            prior[1, blend.signal_names.index(name)] = weight
+    return prior
+
+
+def _learned(
+    requests: Sequence[EncodedRequest], signals: Sequence[Floats], labels: Sequence[Floats], prior: Floats
+) -> tuple[Floats, dict[str, int], list[str]]:
+    weights, sizes, notes = prior.copy(), {}, []
+    for at, name in enumerate(SEGMENTS):
+        chosen = [i for i, request in enumerate(requests) if segment(request) == at]
+        lists = to_lists([signals[i] for i in chosen], [labels[i] for i in chosen])
+        sizes[name] = len(lists)
+        if len(lists) < LEAST_LISTS:
+            notes.append(f"{name}: {len(lists)} validation lists with a positive are too few, the prior weights stay")
+        else:
+            weights[at] = learn_weights(lists, prior[at], STRENGTH)
+    return weights, sizes, notes
+
+
+def _single_ndcg(
+    blend: BlendRanker, requests: Sequence[EncodedRequest], signals: Sequence[Floats], labels: Sequence[Floats]
+) -> dict[str, float]:
+    names = blend.signal_names
+    width = len(count.SIGNALS)
+    counted = [row[:, :width] @ blend.count.weights[segment(at)] for at, row in zip(requests, signals, strict=True)]
+    popular = names.index("popularity")
+    result = {
+        "count": mean_ndcg(counted, labels),
+        "popularity": mean_ndcg([row[:, popular] for row in signals], labels),
+    }
+    for at in range(width, len(names)):
+        result[names[at]] = mean_ndcg([row[:, at] for row in signals], labels)
+    return result
+
+
+def _no_worse_than_single(blend: BlendRanker, ndcg: dict[str, float], notes: list[str]) -> None:
+    best = max(ndcg, key=lambda name: (ndcg[name], name == "blend"))
+    if best == "blend":
+        return
+    names = blend.signal_names
+    weights = np.zeros_like(blend.weights)
+    if best == "count":
+        weights[:, : len(count.SIGNALS)] = blend.count.weights
+    else:
+        weights[:, names.index(best)] = 1.0
+    blend.weights, ndcg["blend"] = weights, ndcg[best]
+    notes.append(f"the learned weights did not beat {best} on validation: the blend is {best} alone")
+
+
+def _named(blend: BlendRanker) -> dict[str, dict[str, float]]:
+    return {
+        name: {signal: round(float(weight), 4) for signal, weight in zip(blend.signal_names, row, strict=True)}
+        for name, row in zip(SEGMENTS, blend.weights, strict=True)
+    }
+
+
+def _standard(scores: Scores) -> Scores:
+    """Mean 0, deviation 1 within the list; a list of equal scores is all 0."""
+    centred = scores - scores.mean() if len(scores) else scores
+    deviation = float(centred.std()) if len(scores) else 0.0
+    return centred / np.float32(deviation) if deviation > 1e-6 else np.zeros_like(centred)

@@ -1,0 +1,103 @@
+"""Checkpoints of training: one safetensors file, replaced whole or not at all, so that kill -9 costs a few steps."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from liverank import progress
+from liverank.errors import BundleError
+
+
+@dataclass
+class TrainingState:
+    """Where training stands: the next step to make, and the best epoch so far."""
+
+    epoch: int = 0
+    step: int = 0
+    """Steps of the current epoch that are done."""
+    best: float = -1.0
+    best_epoch: int = -1
+    epochs_without_gain: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Checkpoint:
+    """Model, optimizer, random state and position of a run, in the file `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+        """Writes everything; once it returns, a crash resumes from here."""
+        from safetensors.torch import save_file
+
+        tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in state.best_weights.items()}
+        for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
+            for name, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{at}/{name}"] = value
+        tensors["rng/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["rng/cuda"] = torch.cuda.get_rng_state()
+        facts = {name: value for name, value in asdict(_without_weights(state)).items() if name != "best_weights"}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        # Copies: safetensors refuses tensors that share memory.
+        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        save_file(copies, part, metadata={"state": json.dumps(facts)})
+        _sync(part)
+        os.replace(part, self.path)
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+        """Puts everything back; None where there is no checkpoint.
+
+        Raises:
+            BundleError: the file is not a checkpoint of this model.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                facts = json.loads(file.metadata()["state"])
+            model.load_state_dict(_under(tensors, "model/"))
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as problem:
+            raise BundleError(f"The checkpoint {self.path} cannot be used: {problem}.", "Delete it.") from problem
+        _restore_optimizer(optimizer, tensors)
+        torch.set_rng_state(tensors["rng/cpu"])
+        if "rng/cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["rng/cuda"])
+        state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
+        progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
+        return state
+
+
+def _without_weights(state: TrainingState) -> TrainingState:
+    return TrainingState(state.epoch, state.step, state.best, state.best_epoch, state.epochs_without_gain)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        saved = _under(tensors, f"optimizer/{at}/")
+        if saved:
+            # The step counter stays on the CPU, the moments lie where the parameter lies.
+            optimizer.state[parameter] = {
+                name: value if name == "step" else value.to(parameter.device) for name, value in saved.items()
+            }
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

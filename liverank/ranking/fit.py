@@ -1,0 +1,147 @@
+"""The train step: a features folder in, a model bundle out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from liverank import progress
+from liverank.config.training import TrainingConfig
+from liverank.ranking.baselines import PopularityRanker
+from liverank.ranking.blend import BlendReport, fit_blend
+from liverank.ranking.bundle import bundle_hash, save_bundle
+from liverank.ranking.count import CountRanker
+from liverank.ranking.data import LabelledRequest, TrainingData, encode, load_training_data
+from liverank.ranking.listwise import mean_ndcg
+from liverank.ranking.zero_shot import ZeroShotRanker
+from liverank.text import LanguageModel, embed_with_cache
+
+VALIDATION_LISTS = 500
+"""Validation requests on which the interest model is judged after each epoch."""
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What the train step did; plain values, so that it can go into a report."""
+
+    bundle_hash: str
+    data_hash: str
+    seconds: dict[str, float]
+    """Part of the step -> seconds."""
+    validation_ndcg: dict[str, float]
+    """Ranker or signal -> NDCG@10 on the validation requests."""
+    weights: dict[str, dict[str, float]]
+    """Segment of users -> signal -> weight of the blend."""
+    notes: list[str]
+    interest: dict[str, Any] = field(default_factory=dict)
+    """Epochs, best epoch, speed and device of the interest model; empty where it was not trained."""
+
+
+def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) -> FitSummary:
+    """Fits all rankers on a features folder and writes the bundle `out`, whole or not at all.
+
+    `checkpoints` keeps text embeddings and the interest model's training state: a run that was killed goes on from
+    there, to the same bundle.
+
+    Raises:
+        DataError: the features are missing, unreadable or hold no training event.
+        LanguageModelError: the language model cannot be had.
+    """
+    clock = _Clock()
+    with clock("read"):
+        data = load_training_data(features)
+    model = LanguageModel(config.language_model, config.max_tokens)
+    with clock("embed"):
+        data = _embedded(data, model, checkpoints)
+    with clock("count"):
+        count = CountRanker.fit(data.catalogue, data.events, config.count)
+        popularity = PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days)
+    rankers: dict[str, Any] = {
+        "count": count,
+        "popularity": popularity,
+        "zero-shot": ZeroShotRanker(data.catalogue, model),
+    }
+    trained: dict[str, Any] = {}
+    with clock("interest"):
+        if config.interest.enabled:
+            rankers["interest"], trained = _interest(data, model, config, checkpoints)
+    with clock("blend"):
+        rankers["blend"], report = fit_blend(rankers, data.validation)
+    with clock("write"):
+        facts = {"data_hash": data.data_hash, "language_model": model.fingerprint(), "validation": report.ndcg}
+        manifest = save_bundle(out, data.catalogue, rankers, config, facts)
+    _tell(report)
+    return FitSummary(
+        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, trained
+    )
+
+
+def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
+    vectors = embed_with_cache(model, data.catalogue.texts, checkpoints)
+    return TrainingData(data.catalogue.with_embeddings(vectors), data.events, data.validation, data.data_hash)
+
+
+def _interest(
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path
+) -> tuple[Any, dict[str, Any]]:
+    from dataclasses import asdict
+
+    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.interest import InterestRanker
+    from liverank.ranking.interest_training import train
+
+    judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
+    labels = [labelled.labels for labelled in judged]
+    encoded = [encode(data.catalogue, labelled.request) for labelled in judged]
+
+    def validate(network: Any) -> float:
+        from copy import deepcopy
+
+        ranker = InterestRanker(data.catalogue, deepcopy(network).cpu(), data.events.types, model)
+        return mean_ndcg(ranker.score_encoded(encoded), labels)
+
+    path = _checkpoint(data, model, config, checkpoints)
+    network, report = train(data.catalogue, data.events, config, validate if judged else None, Checkpoint(path))
+    return InterestRanker(data.catalogue, network, data.events.types, model), asdict(report)
+
+
+def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
+    """The checkpoint file of exactly this data, model and configuration; those of others are removed."""
+    parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / f"interest-{key}.safetensors"
+    for other in folder.glob("interest-*"):
+        if other != path:
+            other.unlink()
+    return path
+
+
+def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:
+    step = max(1, len(requests) // most)
+    return list(requests[::step][:most])
+
+
+def _tell(report: BlendReport) -> None:
+    for note in report.notes:
+        progress.note(note)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in report.ndcg.items())
+    progress.note(f"validation NDCG@10: {shown}", **report.ndcg)
+
+
+class _Clock:
+    """Seconds of each part of the step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Any:
+        started = time.monotonic()
+        yield
+        self.seconds[part] = round(time.monotonic() - started, 3)

@@ -1,0 +1,110 @@
+"""Training sequences of the interest model: windows of each user's events, and what followed each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank.ranking.data import Events, Floats, Rows
+
+Ints = npt.NDArray[np.int64]
+_SORTED_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of one batch, padded at the end to `[windows, events]`, and what they are asked."""
+
+    at: Ints
+    """Index of each event, -1 for padding."""
+    asks: Ints
+    """Place of each question in the flattened batch, `[asks]`: the last event of a step."""
+    asked: Ints
+    """Index of the event of each question, `[asks]`."""
+    pairs: Ints
+    """Index into `asks` of each target, `[targets]`."""
+    targets: Ints
+    """Item row of each target, `[targets]`: what the user liked in the step after."""
+    weights: Floats
+    """Weight of each target, `[targets]`; those of one question sum to 1."""
+
+
+class Sequences:
+    """Windows over the events of a training set.
+
+    Long histories become windows of `length` events that overlap by half; each step with a later step is asked for
+    exactly once, in the window that has most before it. Targets lie strictly later in time than all that is seen.
+    """
+
+    def __init__(self, events: Events, length: int) -> None:
+        self.events = events
+        self.steps = events.steps()
+        self._begins = np.flatnonzero(np.diff(self.steps, prepend=-1)) if len(events) else np.zeros(0, np.int64)
+        """First event of each step."""
+        self._begins = np.append(self._begins, len(events))
+        self._asks = self._questions()
+        self._starts, self._stops, self._fresh = _windows(events.user, length)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def batches(self, size: int, rng: np.random.Generator) -> list[Rows]:
+        """The windows of one epoch in random batches of similar length."""
+        order = rng.permutation(len(self))
+        chunk = size * _SORTED_TOGETHER
+        lengths = (self._stops - self._starts)[order]
+        parts = []
+        for start in range(0, len(order), chunk):
+            part = order[start : start + chunk][np.argsort(lengths[start : start + chunk], kind="stable")]
+            parts += [part[at : at + size] for at in range(0, len(part), size)]
+        return [parts[at] for at in rng.permutation(len(parts))]
+
+    def batch(self, windows: Rows) -> Batch:
+        """The events and questions of some windows."""
+        starts, stops = self._starts[windows], self._stops[windows]
+        at = starts[:, None] + np.arange(int((stops - starts).max()))
+        inside = at < stops[:, None]
+        safe = np.where(inside, at, 0)
+        asks = inside & (at >= self._fresh[windows][:, None]) & self._asks[safe]
+        asked = at[asks]
+        return Batch(np.where(inside, at, -1), np.flatnonzero(asks.ravel()), asked, *self._targets(asked))
+
+    def _questions(self) -> npt.NDArray[np.bool_]:
+        """Last events of steps whose user has a next step with something liked, `[events]`."""
+        begins, events = self._begins, self.events
+        asks = np.zeros(len(events), bool)
+        if len(begins) < 3:
+            return asks
+        liked = np.add.reduceat((events.weight > 0).astype(np.int64), begins[:-1]) > 0
+        same_user = events.user[begins[1:-1]] == events.user[begins[:-2]]
+        asks[begins[1:-1][same_user & liked[1:]] - 1] = True
+        return asks
+
+    def _targets(self, asked: Ints) -> tuple[Ints, Ints, Floats]:
+        """What was liked in the step after each asked event, as (question, item, weight)."""
+        following = self.steps[asked] + 1
+        begin, size = self._begins[following], self._begins[following + 1] - self._begins[following]
+        pairs = np.repeat(np.arange(len(asked)), size)
+        within = np.arange(len(pairs)) - np.repeat(np.cumsum(size) - size, size)
+        at = np.repeat(begin, size) + within
+        weights = np.maximum(self.events.weight[at], 0)
+        pairs, at, weights = pairs[weights > 0], at[weights > 0], weights[weights > 0]
+        totals = np.bincount(pairs, weights, len(asked))
+        return pairs, self.events.item[at].astype(np.int64), (weights / totals[pairs]).astype(np.float32)
+
+
+def _windows(user: npt.NDArray[np.int32], length: int) -> tuple[Ints, Ints, Ints]:
+    """Start, stop and first event to ask of each window."""
+    begins = np.flatnonzero(np.diff(user, prepend=-1)) if len(user) else np.zeros(0, np.int64)
+    ends = np.append(begins[1:], len(user))[: len(begins)]
+    half = max(1, length // 2)
+    more = np.maximum(0, -(-(ends - begins - length) // half))
+    windows = 1 + more
+    number = np.arange(int(windows.sum())) - np.repeat(np.cumsum(windows) - windows, windows)
+    begin, end = np.repeat(begins, windows), np.repeat(ends, windows)
+    starts = begin + number * half
+    stops = np.minimum(starts + length, end)
+    fresh = np.where(number > 0, starts + length - half, begin)
+    return starts, stops, fresh
