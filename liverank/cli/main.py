@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 COMMANDS: tuple[str, ...] = (
-    "config",
+    "config", "demo",
     "data",
     "evaluate",
     "promote",

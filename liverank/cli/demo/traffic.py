@@ -28,6 +28,14 @@ class Tally:
     versions: Counter[str] = field(default_factory=Counter)
     degraded: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: Tally) -> None:
+        """Counts what another tally counted."""
+        self.requests += other.requests
+        self.failures += other.failures
+        self.events += other.events
+        self.versions.update(other.versions)
+        self.degraded.update(other.degraded)
+
 
 @dataclass
 class Traffic:

@@ -1,0 +1,49 @@
+"""Runs one stage in a process of its own and measures it from outside: wall-clock seconds and peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of one stage."""
+
+    stage: str
+    seconds: float
+    """Wall clock of the whole process, start and imports included."""
+    work_seconds: float
+    """Wall clock of the call alone."""
+    peak_mib: float
+    """Peak resident memory of the process, in MiB."""
+    result: dict[str, Any]
+
+
+def measure(stage: str, **arguments: Any) -> Measured:
+    """Calls `benchmarks.stages.<stage>(**arguments)` in a fresh process.
+
+    Raises:
+        RuntimeError: the stage failed; its output is the message.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "benchmarks.child", stage, json.dumps(arguments, default=str), str(answer)]
+        started = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - started
+            output.seek(0)
+            if process.returncode != 0:
+                raise RuntimeError(f"{stage} failed: {output.read().decode(errors='replace')[-4000:]}")
+        said = json.loads(answer.read_text())
+    return Measured(stage, seconds, said["seconds"], usage.ru_maxrss / 1024, said["result"])

@@ -1,0 +1,51 @@
+"""What the demo shows as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+SHOWN_LINES = 10
+SHOWN_METRICS = ("ndcg", "hit_rate", "mrr", "recall")
+
+
+def before_and_after(before: Sequence[str], after: Sequence[str], titles: Mapping[str, str]) -> Table:
+    """Two rankings of one list side by side; the arrow says how far an item moved."""
+    table = Table("", "before the event", "after it", "moved", box=None, pad_edge=False, padding=(0, 2))
+    old = {item: position for position, item in enumerate(before)}
+    for position, (left, right) in enumerate(zip(before, after, strict=True)):
+        if position == SHOWN_LINES:
+            break
+        change = old[right] - position
+        arrow = f"[green]↑ {change}[/green]" if change > 0 else f"[red]↓ {-change}[/red]" if change < 0 else "="
+        table.add_row(str(position + 1), _title(left, titles), _title(right, titles), arrow)
+    return table
+
+
+def _title(item: str, titles: Mapping[str, str]) -> str:
+    return (titles.get(item) or item)[:42].replace("[", "(")
+
+
+def metrics_table(findings: Mapping[str, Any]) -> Table:
+    """Every ranker's metrics on the same test lists, and its paired difference to the model that would serve."""
+    k, metric, primary = findings["k"], findings["metric"], findings["primary"]
+    names = [name for name in SHOWN_METRICS if name in findings["rankers"][primary]]
+    table = Table("ranker", *(f"{name}@{k}" for name in names), f"{primary} minus it, {metric}@{k}", box=None)
+    for ranker, metrics in findings["rankers"].items():
+        gap = findings["differences"].get(ranker, {}).get(metric)
+        table.add_row(
+            f"[bold]{ranker}[/bold]" if ranker == primary else ranker,
+            *(interval(metrics.get(name)) for name in names),
+            interval(gap, sign=True) if gap else "",
+        )
+    return table
+
+
+def interval(found: Mapping[str, Any] | None, sign: bool = False) -> str:
+    """`0.312 (0.290 to 0.335)`."""
+    if not found or found["mean"] is None:
+        return "-"
+    form = "+.3f" if sign else ".3f"
+    return f"{found['mean']:{form}} ({found['low']:{form}} to {found['high']:{form}})"

@@ -1,0 +1,82 @@
+"""From the command's options to an exit code: the workspace, the configuration, the story and its summary."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from liverank.cli.demo.flow import Demo
+from liverank.cli.demo.story import Story
+from liverank.cli.demo.worlds import Setting, replayed, synthetic
+from liverank.config import Config
+from liverank.errors import ConfigError
+
+MARK = "demo.yaml"
+"""The configuration of a demo; a folder that holds it is a demo's and may be removed by the next one."""
+
+
+def tell(data: str, workspace: str) -> int:
+    """Runs the demo and returns its exit code: 0 only if every stage did what it says.
+
+    Raises:
+        LiverankError: something the user can mend kept a stage from doing its work.
+    """
+    folder = _fresh(Path(workspace).resolve())
+    story = Story(Console())
+    with story.chapter("Events"):
+        setting = replayed(data, folder / "data", story) if data else synthetic(folder / "data", story)
+    config = _config(folder, setting)
+    file = folder / MARK
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    Demo(story, config, file, setting).tell()
+    _summary(story, config, file)
+    return 1 if story.broken else 0
+
+
+def _fresh(folder: Path) -> Path:
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise ConfigError(f"{folder} is not empty and not an earlier demo's.", "Name another --workspace.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    return folder
+
+
+def _config(folder: Path, setting: Setting) -> Config:
+    """The defaults, but for windows that fit minutes instead of days."""
+    values = {
+        "workspace": str(folder),
+        "data": {"source": str(setting.source)},
+        "features": {"max_requests": setting.judged},
+        "monitoring": {"window_impressions": setting.window, "attribution_seconds": 0},
+    }
+    return Config.model_validate(values).resolved()
+
+
+def _summary(story: Story, config: Config, file: Path) -> None:
+    folder = config.workspace_path
+    story.console.rule("[bold]Where to look", align="left")
+    for kind, pattern in (
+        ("validation and evaluation reports", "runs/*/*.html"),
+        ("monitoring reports", "reports/*.html"),
+        ("decision records", "decisions/*.json"),
+    ):
+        story.say(f"{kind}:")
+        for path in sorted(folder.glob(pattern)):
+            story.say(f"  {path}")
+    story.say(f"MLflow:     mlflow ui --backend-store-uri {config.tracking_uri}")
+    story.say(f"Evidently:  evidently ui --workspace {folder / 'evidently'}")
+    story.say(f"Serve:      liverank serve --config {file}")
+    story.say(f"Decisions:  liverank decisions --config {file}")
+    for title, seconds in story.chapters:
+        story.say(f"{seconds:7.1f} s  {title}")
+    if story.broken:
+        story.console.print(f"[red]{len(story.broken)} of the claims did not hold:[/red]")
+        for claim in story.broken:
+            story.say(f"✘ {claim}")
+    else:
+        story.console.print("[green]Every stage did what it says.[/green]")
