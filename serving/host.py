@@ -21,13 +21,14 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving.metrics import Metrics
 from serving.predictor import Predictor
-from serving.routes import Routes
-from serving.security import TokenRequired, holds_token
+from serving.routes import Routes, on_http_exception
+from serving.security import BodyLimit, TokenRequired, holds_token
 
 QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
@@ -93,8 +94,9 @@ class Host(ModelServer):
 
     def prepare(self, routes: Routes, token: str, metrics: Metrics) -> None:
         """Puts our routes and the guard on kserve's application."""
-        app.max_body_size = self._config.max_body_bytes
         routes.add_to(app)
+        app.add_exception_handler(HTTPException, on_http_exception)
+        app.add_middleware(BodyLimit, limit=self._config.max_body_bytes)
         if token:
             app.add_middleware(
                 TokenRequired, token=token, on_refused=lambda: metrics.answered("without token", 401, 0.0)

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving import api
 from serving.api import Refused
 from serving.metrics import Metrics
+from serving.security import refused
 from serving.service import RankingService
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -24,11 +26,10 @@ _log = logging.getLogger(__name__)
 class Routes:
     """The endpoints; `add_to` puts them before kserve's own, which have the same repository paths."""
 
-    def __init__(self, service: RankingService, metrics: Metrics, name: str, max_body_bytes: int) -> None:
+    def __init__(self, service: RankingService, metrics: Metrics, name: str) -> None:
         self._service = service
         self._metrics = metrics
         self._name = name
-        self._limit = max_body_bytes
         self.on_swap: Callable[[], object] = lambda: None
 
     def add_to(self, app: Any) -> None:
@@ -46,16 +47,16 @@ class Routes:
 
     async def rank(self, request: Request) -> Response:
         """`POST /v1/rank`."""
-        return _json(await self._service.rank(api.rank_request(await self._body(request))))
+        return _json(await self._service.rank(api.rank_request(await request.body())))
 
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""
-        records = api.records(await self._body(request))
+        records = api.records(await request.body())
         return _json({"accepted": len(records), "new": await self._service.append(records)}, 202)
 
     async def items(self, request: Request) -> Response:
         """`PUT /v1/items`: 200 once they are on disk and rankable."""
-        items = api.only_items(api.records(await self._body(request), "items", "item"))
+        items = api.only_items(api.records(await request.body(), "items", "item"))
         return _json({"accepted": len(items), "new": await self._service.append(items)})
 
     async def export(self, request: Request) -> Response:
@@ -83,15 +84,6 @@ class Routes:
         if request.path_params["name"] != self._name:
             raise Refused(404, f"There is no model '{request.path_params['name']}', this server has '{self._name}'.")
 
-    async def _body(self, request: Request) -> bytes:
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._limit:
-                raise Refused(413, f"The body has more than {self._limit} bytes (serving.max_body_bytes).")
-            chunks.append(chunk)
-        return b"".join(chunks)
-
     def _guarded(self, route: str, endpoint: Endpoint) -> Endpoint:
         async def respond(request: Request) -> Response:
             started = time.perf_counter()
@@ -106,17 +98,22 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
     try:
         return await endpoint(request)
     except Refused as refusal:
-        return refused(refusal)
+        answer = refused(refusal.status, refusal.message)
+        answer.headers.update(refusal.headers)
+        return answer
+    except HTTPException as problem:
+        return refused(problem.status_code, str(problem.detail))
     except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
         _log.exception("%s %s failed", request.method, request.url.path)
-        return _json({"error": "Internal error; the server's log says more."}, 500)
+        return refused(500, "Internal error; the server's log says more.")
 
 
-def refused(refusal: Refused) -> Response:
-    """The answer that a refusal is."""
-    response = _json({"error": refusal.message}, refusal.status)
-    response.headers.update(refusal.headers)
-    return response
+async def on_http_exception(request: Request, problem: Exception) -> Response:
+    """The framework's own refusals (no such path, method, body) in the one shape of an error answer."""
+    assert isinstance(problem, HTTPException)
+    answer = refused(problem.status_code, str(problem.detail))
+    answer.headers.update(problem.headers or {})
+    return answer
 
 
 def _json(content: Any, status: int = 200) -> Response:

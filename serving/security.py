@@ -7,8 +7,9 @@ import ipaddress
 import os
 from collections.abc import Callable
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
@@ -44,6 +45,38 @@ def holds_token(authorization: bytes, token: str) -> bool:
     return hmac.compare_digest(authorization, b"Bearer " + token.encode())
 
 
+class BodyLimit:
+    """ASGI middleware: 413 for a body of more than `limit` bytes, announced or not, before it is all in memory."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or answers 413."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if int(announced) > self._limit:
+            await refused(413, self._message())(scope, receive, send)
+            return
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._limit:
+                raise HTTPException(413, self._message())
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _message(self) -> str:
+        return f"The body has more than {self._limit} bytes (serving.max_body_bytes)."
+
+
 class TokenRequired:
     """ASGI middleware: 401 without the token, except for probes and metrics, which name no user and change nothing."""
 
@@ -58,15 +91,20 @@ class TokenRequired:
             await self._app(scope, receive, send)
             return
         self._on_refused()
-        body = b'{"error":"This server needs the header Authorization: Bearer <token>, with the right token."}'
-        headers = {"WWW-Authenticate": "Bearer"}
-        await Response(body, 401, headers, media_type="application/json")(scope, receive, send)
+        answer = refused(401, "This server needs the header Authorization: Bearer <token>, with the right token.")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        await answer(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         if scope["method"] == "GET" and _is_open(scope["path"]):
             return True
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return holds_token(given, self._token)
+
+
+def refused(status: int, message: str) -> JSONResponse:
+    """The one shape of an error answer."""
+    return JSONResponse({"error": message}, status)
 
 
 def _is_open(path: str) -> bool:

@@ -119,7 +119,7 @@ def _assemble(
     finally:
         sys.argv = arguments
     host = Host(Predictor(name, service, metrics), config.serving, listener)
-    routes = Routes(service, metrics, name, config.serving.max_body_bytes)
+    routes = Routes(service, metrics, name)
     host.prepare(routes, token, metrics)
     return host, routes
 
