@@ -25,4 +25,9 @@ class ValidationConfig(Section):
     max_future_seconds: float = Field(
         300, ge=0, description="Seconds that a timestamp may lie after the time of the run before its row is set aside."
     )
+    earliest: str = Field(
+        "1990-01-01",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$",
+        description="UTC day (ISO) before which a timestamp is taken for a mistake and its row set aside.",
+    )
     sample_rows: int = Field(20, ge=0, description="Failing rows shown in the report for each check.")

@@ -1,0 +1,60 @@
+"""Failing rows for the report: a few a check, as plain text, without the ids of users."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from liverank.validation.checks import Check
+from liverank.validation.flags import ROW, read
+
+Sample = list[dict[str, str]]
+"""Rows as column -> text."""
+LONGEST = 160
+_PERSONAL = re.compile(r"user|customer|client|visitor|e-?mail|phone", re.IGNORECASE)
+
+
+def failing_rows(connection: Any, path: Path, check: Check, limit: int) -> Sample:
+    """The first rows of the file that fail a check."""
+    columns = ", ".join(check.shown)
+    cursor = connection.execute(
+        f"SELECT {ROW} + 1 AS row, {columns.replace('timestamp', 'timestamp::VARCHAR AS timestamp')} "
+        f"FROM {read(path)} AS file JOIN {check.table}_flags AS flags ON file.file_row_number = flags.{ROW} "
+        f'WHERE NOT "{check.name}" ORDER BY {ROW} LIMIT {limit}'
+    )
+    names = [column[0] for column in cursor.description]
+    return [{name: text_of(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+
+
+def rejected_rows(connection: Any, path: Path, limit: int) -> Sample:
+    """Rejected rows of the source, every reason in turn."""
+    file = read(path)
+    rows = connection.execute(
+        f'SELECT reason, "table", "row" FROM {file} '
+        f"ORDER BY row_number() OVER (PARTITION BY reason ORDER BY file_row_number), reason LIMIT {limit}"
+    ).fetchall()
+    return [{"reason": reason, "table": table, "row": text_of(masked(row))} for reason, table, row in rows]
+
+
+def masked(row: str) -> str:
+    """A row's JSON text with the values that name a person left out."""
+    try:
+        values = json.loads(row)
+    except ValueError:
+        return "(not JSON)"
+    if not isinstance(values, dict):
+        return "(no object)"
+    kept = {key: "…" if _PERSONAL.search(key) and value is not None else value for key, value in values.items()}
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def text_of(value: Any) -> str:
+    """A cell as text, cut where it gets long."""
+    if isinstance(value, list):
+        value = ", ".join(text_of(part) for part in value)
+    elif isinstance(value, dict):
+        value = " ".join(f"{key}={part}" for key, part in value.items() if part is not None)
+    text = "(missing)" if value is None else f"“{value}”" if not str(value).strip() else str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
