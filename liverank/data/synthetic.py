@@ -13,7 +13,7 @@ from liverank import columns as c
 from liverank.data.browsing import Browsing, browse
 from liverank.data.dataset import Dataset, write_dataset
 from liverank.data.dirt import add_dirt
-from liverank.data.tastes import SyntheticSettings, Tastes
+from liverank.data.tastes import Ints, SyntheticSettings, Tastes
 from liverank.data.vocabulary import LANGUAGES
 from liverank.events import ARROW_SCHEMAS, ITEM_SCHEMA, SHOWN_ITEM, USER_SCHEMA
 
@@ -58,18 +58,20 @@ def synthetic_dataset(settings: SyntheticSettings) -> Dataset:
     return dataset
 
 
-def item_ids(numbers: np.ndarray) -> pa.Array:
+def item_ids(numbers: Ints) -> pa.Array:
     """Ids of items by their number."""
     return _ids("item", numbers, 5)
 
 
-def user_ids(numbers: np.ndarray) -> pa.Array:
+def user_ids(numbers: Ints) -> pa.Array:
     """Ids of users by their number."""
     return _ids("user", numbers, 6)
 
 
-def _ids(prefix: str, numbers: np.ndarray, width: int) -> pa.Array:
-    return pa.array(np.char.add(f"{prefix}-", np.char.zfill(numbers.astype(str), width)), pa.string())
+def _ids(prefix: str, numbers: Ints, width: int) -> pa.Array:
+    # Each id is written once and then looked up.
+    names = [f"{prefix}-{number:0{width}d}" for number in range(int(numbers.max(initial=-1)) + 1)]
+    return pa.array(names, pa.string()).take(pa.array(numbers))
 
 
 def items_table(tastes: Tastes) -> pa.Table:
@@ -129,20 +131,20 @@ def users_table(tastes: Tastes) -> pa.Table:
     )
 
 
-def devices(users: np.ndarray, seed: int) -> np.ndarray:
+def devices(users: Ints, seed: int) -> Ints:
     """Index into DEVICES for each user number."""
     return np.random.default_rng([seed, 6]).choice(len(DEVICES), p=[0.6, 0.3, 0.1], size=users.max() + 1)[users]
 
 
-def _instants(microseconds: np.ndarray) -> pa.Array:
+def _instants(microseconds: Ints) -> pa.Array:
     return pa.array(microseconds, pa.timestamp("us", tz="UTC"))
 
 
-def _session_ids(browsing: Browsing, rows: np.ndarray) -> pa.Array:
+def _session_ids(browsing: Browsing, rows: Ints) -> pa.Array:
     return _ids("session", browsing.session[rows], 7)
 
 
-def _contexts(device: np.ndarray) -> pa.Array:
+def _contexts(device: Ints) -> pa.Array:
     one = [[("device", name)] for name in DEVICES]
     return pa.array(one, pa.map_(pa.string(), pa.string())).take(pa.array(device))
 
