@@ -33,6 +33,10 @@ COMMANDS: tuple[str, ...] = (
     "erase",
     "monitor",
     "decisions",
+    "run",
+    "compile",
+    "submit",
+    "schedule",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

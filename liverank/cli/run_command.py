@@ -1,0 +1,90 @@
+"""`liverank run`: the training pipeline on this machine, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from liverank.cli.options import ConfigFile, Settings, overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from pipelines.local import LocalRun
+
+MARKS = {"done": "[green]done[/green]", "cached": "[cyan]as before[/cyan]", "failed": "[red]failed[/red]"}
+
+
+def run(
+    data: Annotated[str, typer.Option("--data", help="Source of the data; the same as --set data.source=...")] = "",
+    no_resume: Annotated[bool, typer.Option("--no-resume", help="Take up nothing from earlier runs.")] = False,
+    file: ConfigFile = "",
+    settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
+) -> None:
+    """Run the compiled pipeline here: validate, features, train, evaluate, register, deploy."""
+    from rich.console import Console
+
+    from liverank.cli.pipeline_ring import pipeline_ring
+    from liverank.config import load_config
+    from liverank.errors import ConfigError
+
+    pipeline_ring()
+    from pipelines.local import run_local
+
+    values = overrides(settings) | ({"data.source": data} if data else {})
+    config = load_config(file or None, values)
+    if not config.data.source and not config.data.live_store:
+        raise ConfigError("There is no data to train on.", "Name it with --data, or set data.source.")
+    console = Console()
+    with console.status("starting") as status:
+        done = run_local(config, _teller(console, status.update), resume=not no_resume)
+    _tell_results(console, done)
+
+
+def _teller(console: Console, update: Callable[[str], Any]) -> Callable[[dict[str, Any]], None]:
+    """Draws progress: what is under way in the moving line, what is found or finished above it."""
+    from rich.markup import escape
+
+    def tell(event: dict[str, Any]) -> None:
+        step, kind = event["step"], event["event"]
+        if kind == "step" and event["state"] == "running":
+            update(f"[bold]{step}[/bold]")
+        elif kind == "step":
+            seconds = f" in {event['seconds']:.1f} s" if event["state"] != "cached" else ""
+            console.print(f"[bold]{step}[/bold]: {MARKS[event['state']]}{seconds}", highlight=False)
+        elif kind == "note":
+            console.print(f"  {escape(event['text'])}", highlight=False, soft_wrap=True)
+        elif kind == "start":
+            update(f"[bold]{step}[/bold]: {escape(event['stage'])}")
+        elif kind == "advance":
+            total = f" of {event['total']:,.0f}" if event.get("total") else ""
+            update(f"[bold]{step}[/bold]: {escape(event['stage'])} {event['done']:,.0f}{total}")
+
+    return tell
+
+
+def _tell_results(console: Console, run: LocalRun) -> None:
+    from rich.markup import escape
+
+    from liverank.cli.demo.tables import metrics_table
+
+    outputs = run.outputs
+    say = lambda text: console.print(escape(text), highlight=False, soft_wrap=True)  # noqa: E731
+    console.print()
+    for check in outputs["validation"]["checks"]:
+        if check["outcome"] != "pass":
+            say(f"validation: {check['outcome']}: {check['name']}, {check['failing']:,} of {check['total']:,} rows")
+    console.print(metrics_table(outputs["evaluation"]["findings"]))
+    for reason in outputs["evaluation"]["reasons"]:
+        say(f"gate: {reason}")
+    version = outputs["register"]
+    aliases = ", ".join(version["aliases"]) or "no alias"
+    say(f"registered: version {version['version']} of {version['model_name']} ({aliases})")
+    deployed = outputs.get("deploy")
+    say(f"deployed: {deployed['state']} ({deployed['target']})" if deployed else "deployed: no, the champion serves on")
+    for name, path in outputs["reports"].items():
+        say(f"{name} report: {path}")
+    say(f"log: {run.log}")
