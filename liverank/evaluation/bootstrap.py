@@ -66,10 +66,13 @@ class Bootstrap:
         return self.intervals(values[:, None])[0]
 
     def _weights(self, users: int) -> Iterator[Floats]:
+        if not users:
+            yield np.zeros((1, 0))
+            return
         rng = np.random.default_rng(self.seed)
         for start in range(0, self.samples, RESAMPLES_AT_ONCE):
             size = min(RESAMPLES_AT_ONCE, self.samples - start)
-            yield rng.multinomial(users, np.full(users, 1 / max(users, 1)), size=size).astype(np.float64)
+            yield rng.multinomial(users, np.full(users, 1 / users), size=size).astype(np.float64)
 
 
 def _per_user(values: Floats, codes: Integers) -> Floats:

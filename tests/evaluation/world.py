@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import pyarrow.parquet as pq
 from liverank import columns as c
 from liverank.config.training import TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
+from liverank.ranking.blend import fit_blend
 from liverank.ranking.bundle import save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import load_catalogue, load_events
+from liverank.ranking.protocol import Ranker
+from liverank.ranking.zero_shot import ZeroShotRanker
+from liverank.text import LanguageModel
 
 ITEMS, USERS, TASTES, LISTED = 60, 60, 3, 12
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,22 +40,23 @@ def write_features(folder: Path, source: str = "impressions", requests: int = 12
     return folder
 
 
-def write_bundle(features: Path, out: Path, shuffled: bool = False, created: str = "2026-03-01") -> Path:
-    """A count and a popularity ranker on the features; `shuffled` learns from permuted items: clearly worse."""
+def write_bundle(features: Path, out: Path, shuffled: bool = False) -> Path:
+    """Rankers on the features without the trained model; `shuffled` learns from permuted items: clearly worse."""
     rng = np.random.default_rng(5)
     catalogue = load_catalogue(features)
-    kinds = np.arange(len(catalogue)) % TASTES
-    directions = np.eye(8)[kinds] + 0.3 * rng.normal(size=(len(catalogue), 8))
+    order = rng.permutation(ITEMS) if shuffled else np.arange(ITEMS)
+    directions = (np.eye(8)[np.arange(ITEMS) % TASTES] + 0.3 * rng.normal(size=(ITEMS, 8)))[order]
     catalogue = catalogue.with_embeddings(directions / np.linalg.norm(directions, axis=1, keepdims=True))
     events = load_events(features, catalogue)
-    if shuffled:
-        object.__setattr__(events, "item", rng.permutation(len(catalogue))[events.item].astype(np.int32))
+    events = replace(events, item=order[events.item].astype(np.int32))
     config = TrainingConfig()
-    rankers = {
+    rankers: dict[str, Ranker] = {
         "count": CountRanker.fit(catalogue, events, config.count, now=NOW),
         "popularity": PopularityRanker.fit(catalogue, events, now=NOW),
+        "zero-shot": ZeroShotRanker(catalogue, LanguageModel()),
     }
-    save_bundle(out, catalogue, rankers, config, {"data_hash": "d" * 64, "created_at": created})
+    rankers["blend"], _ = fit_blend(rankers, [])
+    save_bundle(out, catalogue, rankers, config, {"data_hash": "d" * 64, "created_at": "2026-03-01"})
     return out
 
 
