@@ -34,12 +34,12 @@ def first(column: str) -> str:
 
 def not_after(limit: str) -> str:
     """At most `limit`."""
-    return f"coalesce(epoch_us(timestamp) <= {limit}, true)"
+    return f"coalesce(epoch_us(timestamp::TIMESTAMPTZ) <= {limit}, true)"
 
 
 def not_before(limit: str) -> str:
     """At least `limit`."""
-    return f"coalesce(epoch_us(timestamp) >= {limit}, true)"
+    return f"coalesce(epoch_us(timestamp::TIMESTAMPTZ) >= {limit}, true)"
 
 
 def among(column: str, table: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from html import escape
 from typing import Any, Final
@@ -37,7 +37,14 @@ def page(result: ValidationResult, samples: Mapping[str, Sample], source: Mappin
         source: what `source.json` says of the dataset.
         now: the time of the run.
     """
-    body = [_verdict(result, source, now), _tiles(result), _why(result), _where(result), _table(result, samples)]
+    body = [
+        _verdict(result, source, now),
+        _tiles(result),
+        _why(result),
+        _found(result, samples),
+        _where(result),
+        _passed(result),
+    ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -115,15 +122,25 @@ def _where(result: ValidationResult) -> str:
     )
 
 
-def _table(result: ValidationResult, samples: Mapping[str, Sample]) -> str:
-    groups = [(table, [check for check in result.checks if check.table == table]) for table in _TITLES]
-    body = "".join(_group(table, checks, samples) for table, checks in groups if checks)
-    return f"<section><h2>Every check</h2>{body}</section>"
+def _found(result: ValidationResult, samples: Mapping[str, Sample]) -> str:
+    order = ("error", "stop", "set-aside", "warn")
+    failing = [check for kind in order for check in result.checks if check.outcome == kind]
+    if not failing:
+        return ""
+    lines = "".join(_line(check, samples.get(check.name, [])) for check in failing)
+    hint = "<p class='quiet'>A line that opens shows failing rows; user ids are left out.</p>"
+    return f"<section><h2>What was found</h2><div class='checks'>{lines}</div>{hint}</section>"
 
 
-def _group(table: str, checks: Sequence[CheckResult], samples: Mapping[str, Sample]) -> str:
-    lines = "".join(_line(check, samples.get(check.name, [])) for check in checks)
-    return f"<h3>{_TITLES[table]}</h3><div class='checks'>{lines}</div>"
+def _passed(result: ValidationResult) -> str:
+    passed = [check for check in result.checks if check.outcome == "pass"]
+    groups = ((table, [check for check in passed if check.table == table]) for table in _TITLES)
+    body = "".join(
+        f"<h3>{_TITLES[table]}</h3><div class='checks'>{''.join(_line(check, []) for check in checks)}</div>"
+        for table, checks in groups
+        if checks
+    )
+    return f"<section><h2>Checks that passed</h2>{body}</section>"
 
 
 def _line(check: CheckResult, sample: Sample) -> str:
@@ -133,15 +150,17 @@ def _line(check: CheckResult, sample: Sample) -> str:
     head = (
         f"{badge}<span class='name'>{escape(check.name)}</span><span class='about'>{escape(check.about)}{detail}</span>"
         f"<span class='count'>{count if check.failing or check.outcome == 'error' else ''}</span>"
-        f"<span class='severity'>{'' if check.outcome != 'pass' else f'would {_verb(check.severity)}'}</span>"
+        f"<span class='severity'>{_place(check)}</span>"
     )
     if not sample:
         return f"<div class='line'>{head}</div>"
     return f"<details class='line'><summary>{head}</summary>{_rows(sample, check)}</details>"
 
 
-def _verb(severity: str) -> str:
-    return {"stop": "stop", "set-aside": "set aside", "warn": "warn"}[severity]
+def _place(check: CheckResult) -> str:
+    if check.outcome != "pass":
+        return escape(check.table)
+    return {"stop": "would stop", "set-aside": "would set aside", "warn": "would warn"}[check.severity]
 
 
 def _rows(sample: Sample, check: CheckResult) -> str:

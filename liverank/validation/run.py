@@ -164,9 +164,8 @@ class _Run:
         """Parts the rows of a table, counts the reasons, and returns the number of rows kept."""
         column = f"len({flags.REASONS}) = 0"
         kept = connection.execute(f"SELECT {column} AS kept FROM {table}_flags ORDER BY row").fetchnumpy()["kept"]
-        told = connection.execute(
-            f"SELECT {flags.REASONS} FROM {table}_flags WHERE NOT {column} ORDER BY row"
-        ).to_arrow_table()[flags.REASONS]
+        aside = connection.sql(f"SELECT {flags.REASONS} FROM {table}_flags WHERE NOT {column} ORDER BY row")
+        told = aside.to_arrow_table()[flags.REASONS]
         counted = connection.execute(
             f"SELECT reason, count(*) FROM (SELECT unnest({flags.REASONS}) AS reason FROM {table}_flags) GROUP BY ALL"
         )
