@@ -105,7 +105,7 @@ def _with_interval(interval: Mapping[str, Any], sign: str = "") -> str:
 
 
 def _lineage(manifest: Mapping[str, Any], validation: Mapping[str, Any], lineage: Lineage, bundle_hash: str) -> str:
-    rows = ", ".join(f"{count:,} {table}" for table, count in validation.get("rows", {}).items())
+    rows = ", ".join(f"{found['accepted']:,} {table}" for table, found in validation.get("rows", {}).items())
     return "\n".join(
         [
             f"- bundle: `{bundle_hash}`, made {manifest.get('created_at', 'at an unknown time')}",
