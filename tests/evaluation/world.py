@@ -40,12 +40,12 @@ def write_features(folder: Path, source: str = "impressions", requests: int = 12
     return folder
 
 
-def write_bundle(features: Path, out: Path, shuffled: bool = False) -> Path:
+def write_bundle(features: Path, out: Path, shuffled: bool = False, dimensions: int = 8) -> Path:
     """Rankers on the features without the trained model; `shuffled` learns from permuted items: clearly worse."""
     rng = np.random.default_rng(5)
     catalogue = load_catalogue(features)
     order = rng.permutation(ITEMS) if shuffled else np.arange(ITEMS)
-    directions = (np.eye(8)[np.arange(ITEMS) % TASTES] + 0.3 * rng.normal(size=(ITEMS, 8)))[order]
+    directions = (np.eye(dimensions)[np.arange(ITEMS) % TASTES] + 0.3 * rng.normal(size=(ITEMS, dimensions)))[order]
     catalogue = catalogue.with_embeddings(directions / np.linalg.norm(directions, axis=1, keepdims=True))
     events = load_events(features, catalogue)
     events = replace(events, item=order[events.item].astype(np.int32))
