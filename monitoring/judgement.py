@@ -19,7 +19,7 @@ from monitoring.columns import USER_GROUPS, Group, Pair, Unfit, pair
 from monitoring.decision import ColumnFinding, WindowFacts
 from monitoring.models import ServedModel
 from monitoring.noise import sampling_distance
-from monitoring.quality import Comparison, Slice, compare, compare_slices, sample_of
+from monitoring.quality import ALL, Comparison, Slice, compare_slices, sample_of
 from monitoring.reports import Measured, Report, build_report
 from monitoring.text_drift import MIN_ROWS, classifier_area, vectors
 from monitoring.window import Log, Window, clicks_by_position, ranked_requests
@@ -90,20 +90,16 @@ def judge(
     requests = ranked_requests(window, log, config.serving.history_length)
     table = request_table(requests, model.catalogue, config.evaluation.k)
     references = References(model.reference, baseline)
-    metric, settings = config.monitoring.quality_metric, config.evaluation
-    ours = sample_of(table, metric)
-    quality, slices = None, []
-    if references.quality is not None:
-        theirs = sample_of(references.quality, metric)
-        quality = compare(theirs, ours, settings.bootstrap_samples, settings.confidence, rng)
-        slices = compare_slices(references.quality, table, config, rng)
+    metric = config.monitoring.quality_metric
+    slices = [] if references.quality is None else compare_slices(references.quality, table, config, rng)
+    deciding = [found.comparison for found in slices if (found.name, found.metric) == (ALL, metric)]
     report, columns = _drift(table, references, model, window, config, rng)
     return Judgement(
         model_version=window.model_version,
         table=table,
         reference=references.quality_name,
-        facts=_facts(window, table, len(ours), model, config, now),
-        quality=quality,
+        facts=_facts(window, table, len(sample_of(table, metric)), model, config, now),
+        quality=deciding[0] if deciding else None,
         slices=slices,
         columns=columns,
         warnings=list(_warnings(table, slices, columns, config)),
@@ -195,7 +191,7 @@ def _warnings(table: pa.Table, slices: list[Slice], columns: list[ColumnFinding]
     if (share := _degraded(table)) > config.monitoring.max_degraded_share:
         yield f"{share:.1%} of the answers were degraded"
     for found in slices:
-        deciding = found.name == "all" and found.metric == config.monitoring.quality_metric
+        deciding = found.name == ALL and found.metric == config.monitoring.quality_metric
         if not deciding and found.comparison.loss_low > config.monitoring.max_quality_loss:
             yield f"{found.metric} of {found.name} lost {found.comparison.loss:.1%} of its reference"
     for finding in columns:

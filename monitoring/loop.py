@@ -233,7 +233,7 @@ def _save_reports(record: DecisionRecord, judgement: Judgement, places: Places, 
     html = places.reports / f"{record.id}-monitoring.html"
     run = save_report(judgement.report, html, places.evidently)
     thin_out(places.reports, config.monitoring.keep_reports)
-    return {"html": str(html.relative_to(places.workspace)), "evidently": f"{places.evidently.name}/{run}"}
+    return {"html": str(html.relative_to(places.workspace)), "evidently": str(run.relative_to(places.workspace))}
 
 
 def _settle(record: DecisionRecord, state: State, places: Places, now: datetime, trigger: Trigger) -> DecisionRecord:

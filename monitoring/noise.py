@@ -7,7 +7,7 @@ that, so that a small window does not cry wolf.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,23 +21,18 @@ RESAMPLES: Final = 20
 
 
 def sampling_distance(pair: Pair, rng: np.random.Generator) -> float:
-    """Mean distance between two samples from the reference, of the sizes of the two sides.
-
-    The same distances as Evidently's: Wasserstein over the standard deviation, and the Jensen-Shannon distance in nats.
-    """
-    numeric = pair.kind == "numeric"
-    values = pair.reference.to_numpy() if numeric else pd.factorize(pair.reference)[0]
-    distance = _wasserstein if numeric else _jensen_shannon
+    """Mean distance between two samples from the reference, of the sizes of the two sides."""
+    values = pair.reference.to_numpy()
     sizes = len(pair.window), len(pair.reference)
     drawn = [[values[rng.integers(len(values), size=size)] for size in sizes] for _ in range(RESAMPLES)]
-    return float(np.mean([distance(window, reference) for window, reference in drawn]))
+    return float(np.mean([distance(pair.kind, window, reference) for window, reference in drawn]))
 
 
-def _wasserstein(window: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
-    return float(wasserstein_distance(window, reference) / max(np.std(reference), 0.001))
-
-
-def _jensen_shannon(window: npt.NDArray[np.int64], reference: npt.NDArray[np.int64]) -> float:
-    kinds = int(max(window.max(), reference.max())) + 1
-    shares = [np.bincount(side, minlength=kinds) / len(side) for side in (window, reference)]
+def distance(kind: str, window: npt.NDArray[Any], reference: npt.NDArray[Any]) -> float:
+    """Evidently's distance of a column: Wasserstein over the standard deviation for numbers, else Jensen-Shannon."""
+    if kind == "numeric":
+        return float(wasserstein_distance(window, reference) / max(np.std(reference), 0.001))
+    codes, names = pd.factorize(np.concatenate([window, reference]))
+    sides = codes[: len(window)], codes[len(window) :]
+    shares = [np.bincount(side, minlength=len(names)) / len(side) for side in sides]
     return float(jensenshannon(*shares))

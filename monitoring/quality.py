@@ -17,6 +17,8 @@ from liverank.config import Config
 
 METRICS: Final = ("ndcg", "mrr", "hit", "answered")
 """The per-request metrics of the request table."""
+ALL: Final = "all"
+"""The slice of all requests."""
 LARGEST_SURFACES: Final = 5
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -117,7 +119,7 @@ def compare(
 
 def slices(table: pa.Table, new_user_events: int) -> Iterator[tuple[str, pa.Table]]:
     """Name and rows of each slice: all, new users, and the surfaces with the most requests."""
-    yield "all", table
+    yield ALL, table
     yield "new users", table.filter(pc.less_equal(table["history_length"], new_user_events))
     counts: list[dict[str, Any]] = table[c.SURFACE].value_counts().to_pylist()
     named = sorted((row for row in counts if row["values"]), key=lambda row: (-row["counts"], row["values"]))
@@ -131,7 +133,7 @@ def compare_slices(reference: pa.Table, window: pa.Table, config: Config, rng: n
     of_reference = dict(slices(reference, settings.new_user_events))
     found = []
     for name, rows in slices(window, settings.new_user_events):
-        for metric in METRICS if name == "all" else (deciding,):
+        for metric in METRICS if name == ALL else (deciding,):
             sides = sample_of(of_reference.get(name, reference.slice(0, 0)), metric), sample_of(rows, metric)
             if min(len(side) for side in sides) < config.monitoring.min_judged:
                 continue

@@ -20,7 +20,7 @@ from liverank import columns as c
 from liverank.config import MonitoringConfig
 from monitoring.columns import Pair
 from monitoring.decision import ColumnFinding
-from monitoring.quality import METRICS, slices
+from monitoring.quality import ALL, METRICS, slices
 
 METHODS: Final = {"numeric": "wasserstein", "categorical": "jensenshannon"}
 PROJECT: Final = "liverank"
@@ -60,18 +60,22 @@ def build_report(
         config: thresholds.
         labels: metadata of the report, e.g. the model version.
     """
-    usable, failed = _usable(measured)
-    ours, theirs = _quality_columns(window, new_user_events), None
+    deciding = config.quality_metric
+    ours, theirs = _quality_columns(window, new_user_events, deciding), None
     if reference is not None:
-        theirs = _quality_columns(reference, new_user_events).reindex(columns=ours.columns)
-    metrics = [*_counts(usable), *[_drift(one) for one in usable], *_means(ours, theirs, config)]
-    current = _frame(usable, "window", ours)
-    snapshot = _run(metrics, current, _frame(usable, "reference", theirs).reindex(columns=current.columns), labels)
+        theirs = _quality_columns(reference, new_user_events, deciding).reindex(columns=ours.columns)
+    usable: list[Measured] = list(measured)
+    failed: list[ColumnFinding] = []
+    try:
+        snapshot = _combined(usable, ours, theirs, config, labels)
+    except Exception:  # noqa: BLE001  which column it was, and what it raised, is found out and recorded now
+        usable, failed = _usable(measured)
+        snapshot = _combined(usable, ours, theirs, config, labels)
     return Report(snapshot, [*_findings(snapshot, usable), *failed])
 
 
-def save_report(report: Report, html: Path, workspace: Path) -> str:
-    """Writes the self-contained page and adds the run to the Evidently workspace; returns the run's id."""
+def save_report(report: Report, html: Path, workspace: Path) -> Path:
+    """Writes the self-contained page and adds the run to the Evidently workspace; returns the file of that run."""
     from evidently.ui.workspace import Workspace
 
     html.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +84,7 @@ def save_report(report: Report, html: Path, workspace: Path) -> str:
     projects = Workspace.create(str(workspace))
     known = [project for project in projects.list_projects() if project.name == PROJECT]
     project = known[0] if known else projects.create_project(PROJECT)
-    return str(projects.add_run(project.id, report.snapshot, include_data=False).id)
+    return Path(projects.add_run(project.id, report.snapshot, include_data=False).url)
 
 
 def thin_out(folder: Path, keep: int) -> None:
@@ -89,13 +93,25 @@ def thin_out(folder: Path, keep: int) -> None:
         page.unlink(missing_ok=True)
 
 
+def _combined(
+    usable: Sequence[Measured],
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame | None,
+    config: MonitoringConfig,
+    labels: Mapping[str, str],
+) -> Any:
+    metrics = [*_counts(usable), *[_drift(one) for one in usable], *_means(ours, theirs, config)]
+    window = _frame(usable, "window", ours)
+    return _run(metrics, window, _frame(usable, "reference", theirs).reindex(columns=window.columns), labels)
+
+
 def _usable(measured: Sequence[Measured]) -> tuple[list[Measured], list[ColumnFinding]]:
     """The columns that Evidently takes: one that it refuses would abort the whole report."""
     usable, failed = [], []
     for one in measured:
         frames = _frame([one], "window", None), _frame([one], "reference", None)
         try:
-            _run([_drift(one)], *frames, {}).dict()
+            _run([_drift(one)], *frames, {})
         except Exception as problem:  # noqa: BLE001  whatever Evidently raises is recorded as this column's outcome
             failed.append(_finding(one, "failed", None, f"{type(problem).__name__}: {problem}"))
         else:
@@ -110,7 +126,9 @@ def _run(metrics: Sequence[Any], window: pd.DataFrame, reference: pd.DataFrame, 
     definition = DataDefinition(
         numerical_columns=numeric, categorical_columns=[name for name in window if name not in numeric]
     )
-    sides = [Dataset.from_pandas(frame, definition) for frame in (window, reference)]
+    # A column without a value, such as a slice that the reference lacks, divides by zero there.
+    with np.errstate(invalid="ignore"):
+        sides = [Dataset.from_pandas(frame, definition) for frame in (window, reference)]
     report = Report(list(metrics), include_tests=True, tags=["monitoring"], metadata=dict(labels))
     return report.run(*sides)
 
@@ -142,16 +160,15 @@ def _means(window: pd.DataFrame, reference: pd.DataFrame | None, config: Monitor
     return means
 
 
-def _quality_columns(table: pa.Table, new_user_events: int) -> pd.DataFrame:
-    """Each metric on all requests, and on each slice with null outside it, and the share of degraded answers."""
-    ids = table[c.REQUEST_ID].to_pylist()
+def _quality_columns(table: pa.Table, new_user_events: int, deciding: str) -> pd.DataFrame:
+    """Every metric on all requests, the deciding one on each slice with null outside it, and degraded answers."""
     columns: dict[str, Any] = {"degraded share": table[c.DEGRADED].cast(pa.float64()).to_pandas()}
+    columns |= {metric: table[metric].cast(pa.float64()).to_pandas() for metric in METRICS}
+    ids = table[c.REQUEST_ID].to_pylist()
     for name, rows in slices(table, new_user_events):
-        inside = set(rows[c.REQUEST_ID].to_pylist())
-        mask = np.fromiter((request in inside for request in ids), np.bool_, len(ids))
-        for metric in METRICS:
-            values = table[metric].cast(pa.float64()).to_pandas()
-            columns[metric if name == "all" else f"{metric}, {name}"] = values.where(mask)
+        if name != ALL:
+            inside = set(rows[c.REQUEST_ID].to_pylist())
+            columns[f"{deciding}, {name}"] = columns[deciding].where([request in inside for request in ids])
     return pd.DataFrame(columns)
 
 

@@ -49,7 +49,7 @@ def _lines(record: DecisionRecord) -> Iterator[str]:
         yield f"Answered by position, from the top: {' '.join(rates)}"
     if record.quality:
         yield f"Quality: {record.metric} {_comparison(record.quality)}, against the {record.reference}"
-    for found in record.slices:
+    for found in (found for found in record.slices if found.comparison != record.quality):
         yield f"   {escape(found.name)}: {found.metric} {_comparison(found.comparison)}"
 
 

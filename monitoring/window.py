@@ -51,7 +51,7 @@ class Window:
     events: Counter[str]
     """User id -> that user's events logged since `start`."""
     newest: datetime
-    """The latest timestamp in the log."""
+    """The latest timestamp in the log behind the cursor."""
     ripe: bool
     """The window is full and its answers have had their time."""
 
