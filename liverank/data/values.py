@@ -21,6 +21,7 @@ Converted = tuple[pa.Array, Mask]
 """The column in the contract's type, and True where a value was there but could not be read."""
 
 ZONE: Final = r"(?:[Zz]|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
+NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _MAP = pa.map_(pa.string(), pa.string())
 
 
@@ -52,9 +53,10 @@ def numbers(array: pa.Array) -> Converted:
     """float64."""
     if not (kinds.is_string(array.type) or kinds.is_large_string(array.type)):
         return array.cast(pa.float64()), np.zeros(len(array), bool)
-    parsed = pd.to_numeric(pd.Series(array.to_pandas()), errors="coerce")
-    result = pa.Array.from_pandas(parsed.astype("float64"))
-    return result, mask(pc.and_(pc.is_valid(array), pc.is_null(result)))
+    text = pc.utf8_trim_whitespace(array)
+    good = mask(pc.match_substring_regex(text, NUMBER))
+    result = pc.if_else(pa.array(good), text, pa.scalar(None, text.type)).cast(pa.float64())
+    return result, mask(pc.is_valid(array)) & ~good
 
 
 def instants(array: pa.Array, timezone: str) -> tuple[pa.Array, Mask, Mask]:
