@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,7 @@ def ingest(config: DataConfig, out: Path) -> IngestSummary:
         if config.live_store:
             _join(dataset, Path(config.live_store))
         if not dataset.tables["interactions"].num_rows:
-            raise DataError(
-                f"{config.source or config.live_store} holds no interaction.",
-                "Training needs events: user_id, item_id, timestamp[, type].",
-            )
+            raise _nothing_happened(config, dataset)
         digest = write_dataset(dataset, out)
     _report(dataset)
     return IngestSummary(dataset.rows(), dataset.format, dataset.synthetic, digest, tuple(dataset.notes))
@@ -70,6 +68,15 @@ def _join(dataset: Dataset, store: Path) -> None:
     dataset.source = f"{dataset.source} + live store" if dataset.source else "live store"
     dataset.notes.append(
         f"The live store added {gained['interactions']:,} interactions and {gained['impressions']:,} impressions."
+    )
+
+
+def _nothing_happened(config: DataConfig, dataset: Dataset) -> DataError:
+    reasons = Counter(dataset.rejected.column("reason").to_pylist()).most_common(1)
+    why = f" {dataset.rejected.num_rows:,} rows do not fit, most because: {reasons[0][0]}." if reasons else ""
+    return DataError(
+        f"{config.source or config.live_store} holds no interaction.{why}",
+        "Training needs events: user_id, item_id, timestamp[, type].",
     )
 
 

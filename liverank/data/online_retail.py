@@ -89,7 +89,8 @@ def _lines(raw: pa.Table, zone: str) -> pd.DataFrame:
             "title": _text(raw, "Description"),
             "quantity": _number(raw, "Quantity"),
             "price": _number(raw, "UnitPrice"),
-            "customer": _text(raw, "CustomerID"),
+            # A CSV made from numbers with gaps writes 17850.0.
+            "customer": _text(raw, "CustomerID").str.removesuffix(".0"),
             "country": _text(raw, "Country").fillna(""),
             "line": invoice.groupby(invoice, sort=False).cumcount() + 1,
         }
