@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -72,9 +72,15 @@ def load_served(bundle: Path, reference: Path) -> ServedModel:
     from liverank.ranking.bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    made = loaded.manifest.get("created_at")
     table = read_table(reference) if reference.is_file() else None
-    return ServedModel(loaded.catalogue, table, datetime.fromisoformat(made) if made else None)
+    return ServedModel(loaded.catalogue, table, _instant(loaded.manifest.get("created_at")))
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read_table(path: Path) -> pa.Table:

@@ -56,7 +56,7 @@ def test_same_traffic_hardly_ever_drifts(size):
         if isinstance(one, Pair)
     ]
     assert len(beyond) == 20 * 9
-    assert max(beyond) < 0.1
+    assert np.mean(np.array(beyond) >= 0.1) <= 0.02
 
 
 def test_our_distances_are_evidentlys():
