@@ -1,0 +1,59 @@
+"""Every ranker keeps the contract."""
+
+from __future__ import annotations
+
+from liverank.ranking.baselines import IncomingOrder, PopularityRanker
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.count import CountRanker
+from liverank.ranking.interest import InterestRanker
+from liverank.ranking.zero_shot import ZeroShotRanker
+from liverank.text import LanguageModel
+from tests.ranking.contract import RankerContract
+
+
+class TestIncomingOrder(RankerContract):
+    def ranker(self, bundle):
+        return IncomingOrder()
+
+    def reload(self, ranker, folder, bundle):
+        return IncomingOrder.load(folder)
+
+
+class TestPopularity(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["popularity"]
+
+    def reload(self, ranker, folder, bundle):
+        return PopularityRanker.load(folder, bundle.catalogue)
+
+
+class TestCount(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["count"]
+
+    def reload(self, ranker, folder, bundle):
+        return CountRanker.load(folder, bundle.catalogue)
+
+
+class TestZeroShot(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["zero-shot"]
+
+    def reload(self, ranker, folder, bundle):
+        return ZeroShotRanker.load(folder, bundle.catalogue, LanguageModel())
+
+
+class TestInterest(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["interest"]
+
+    def reload(self, ranker, folder, bundle):
+        return InterestRanker.load(folder, bundle.catalogue, LanguageModel())
+
+
+class TestBlend(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["blend"]
+
+    def reload(self, ranker, folder, bundle):
+        return BlendRanker.load(folder, bundle.rankers)
