@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from liverank.cli.options import Settings, overrides
+
 
 def demo(
     data: Annotated[
@@ -14,6 +16,7 @@ def demo(
     workspace: Annotated[
         str, typer.Option("--workspace", help="Folder of what the demo leaves; an earlier demo there is removed.")
     ] = ".liverank/demo",
+    settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
     """Train, deploy, rank live, let users drift, monitor, retrain and swap: the whole loop, checked at every step."""
     try:
@@ -29,4 +32,4 @@ def demo(
     del monitoring, pipelines, serving
     from liverank.cli.demo.telling import tell
 
-    raise typer.Exit(tell(data, workspace))
+    raise typer.Exit(tell(data, workspace, overrides(settings)))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from liverank.cli.options import ConfigFile, Settings, overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from pipelines.local import LocalRun
-
-MARKS = {"done": "[green]done[/green]", "cached": "[cyan]as before[/cyan]", "failed": "[red]failed[/red]"}
 
 
 def run(
@@ -28,6 +24,7 @@ def run(
     from rich.console import Console
 
     from liverank.cli.pipeline_ring import pipeline_ring
+    from liverank.cli.teller import teller
     from liverank.config import load_config
     from liverank.errors import ConfigError
 
@@ -40,30 +37,8 @@ def run(
         raise ConfigError("There is no data to train on.", "Name it with --data, or set data.source.")
     console = Console()
     with console.status("starting") as status:
-        done = run_local(config, _teller(console, status.update), resume=not no_resume)
+        done = run_local(config, teller(console, status.update), resume=not no_resume)
     _tell_results(console, done)
-
-
-def _teller(console: Console, update: Callable[[str], Any]) -> Callable[[dict[str, Any]], None]:
-    """Draws progress: what is under way in the moving line, what is found or finished above it."""
-    from rich.markup import escape
-
-    def tell(event: dict[str, Any]) -> None:
-        step, kind = event["step"], event["event"]
-        if kind == "step" and event["state"] == "running":
-            update(f"[bold]{step}[/bold]")
-        elif kind == "step":
-            seconds = f" in {event['seconds']:.1f} s" if event["state"] != "cached" else ""
-            console.print(f"[bold]{step}[/bold]: {MARKS[event['state']]}{seconds}", highlight=False)
-        elif kind == "note":
-            console.print(f"  {escape(event['text'])}", highlight=False, soft_wrap=True)
-        elif kind == "start":
-            update(f"[bold]{step}[/bold]: {escape(event['stage'])}")
-        elif kind == "advance":
-            total = f" of {event['total']:,.0f}" if event.get("total") else ""
-            update(f"[bold]{step}[/bold]: {escape(event['stage'])} {event['done']:,.0f}{total}")
-
-    return tell
 
 
 def _tell_results(console: Console, run: LocalRun) -> None:

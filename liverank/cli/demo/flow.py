@@ -62,7 +62,8 @@ class Demo:
         from pipelines.local import run_local
 
         with self.story.chapter("The training pipeline: the compiled Kubeflow pipeline, run on this machine"):
-            run = run_local(self.config, self.story.progress)
+            with self.story.under_way() as tell:
+                run = run_local(self.config, tell)
             self._report_run(run)
             self.story.check(run.promoted, "the gate let the first model become champion")
         return run
@@ -73,7 +74,9 @@ class Demo:
         for reason in outputs["evaluation"]["reasons"]:
             self.story.say(f"gate: {reason}")
         version = outputs["register"]
-        self.story.say(f"registered as version {version['version']} of {version['name']} in MLflow")
+        self.story.say(
+            f"registered as version {version['version']} of {version['model_name']} in MLflow ({', '.join(version['aliases'])})"
+        )
 
     def _one_user(self, url: str) -> None:
         with (
@@ -149,10 +152,12 @@ class Demo:
         from monitoring.models import RegistryModels
         from pipelines.triggers import LocalTrigger
 
-        trigger = LocalTrigger(self.config, self.story.progress)
+        models = RegistryModels(self.config.registry)
         store = open_store(self.config.store_path)
         try:
-            record = check(self.config, store, RegistryModels(self.config.registry), lambda: datetime.now(UTC), trigger)
+            with self.story.under_way() as tell:
+                trigger = LocalTrigger(self.config, tell)
+                record = check(self.config, store, models, lambda: datetime.now(UTC), trigger)
         finally:
             store.close()
         self.story.say(f"decision {record.id}: {record.action} ({record.rule})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from liverank.cli.teller import teller
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Story:
 
     def say(self, text: str) -> None:
         """One line of the story."""
-        self.console.print(f"   {escape(text)}", highlight=False)
+        self.console.print(f"   {escape(text)}", highlight=False, soft_wrap=True)
 
     def show(self, table: Table) -> None:
         """A table."""
@@ -43,14 +45,12 @@ class Story:
     def check(self, holds: bool, claim: str) -> None:
         """A claim that must hold; a broken one makes the demo end with exit code 1, after the rest was shown."""
         mark = "[green]✔[/green]" if holds else "[red]✘[/red]"
-        self.console.print(f"   {mark} {escape(claim)}", highlight=False)
+        self.console.print(f"   {mark} {escape(claim)}", highlight=False, soft_wrap=True)
         if not holds:
             self.broken.append(claim)
 
-    def progress(self, event: dict[str, Any]) -> None:
-        """One progress event of a pipeline step, as a line."""
-        step = event.get("step", "")
-        if event["event"] == "note":
-            self.say(f"{step}: {event['text']}")
-        elif event["event"] == "end":
-            self.say(f"{step}: {event['stage']} in {event['seconds']:.1f} s")
+    @contextmanager
+    def under_way(self) -> Iterator[Callable[[dict[str, Any]], None]]:
+        """Tells a pipeline run: give what this yields to it as `on_progress`."""
+        with self.console.status("starting") as status:
+            yield teller(self.console, status.update)

@@ -32,12 +32,15 @@ def metrics_table(findings: Mapping[str, Any]) -> Table:
     """Every ranker's metrics on the same test lists, and its paired difference to the model that would serve."""
     k, metric, primary = findings["k"], findings["metric"], findings["primary"]
     names = [name for name in SHOWN_METRICS if name in findings["rankers"][primary]]
-    table = Table("ranker", *(f"{name}@{k}" for name in names), f"{primary} minus it, {metric}@{k}", box=None)
+    others = [name for name in names if name != metric]
+    head = (f"{metric}@{k}", *(f"{name}@{k}" for name in others), f"{primary} minus it")
+    table = Table("ranker", *head, box=None, padding=(0, 2, 0, 0))
     for ranker, metrics in findings["rankers"].items():
         gap = findings["differences"].get(ranker, {}).get(metric)
         table.add_row(
             f"[bold]{ranker}[/bold]" if ranker == primary else ranker,
-            *(interval(metrics.get(name)) for name in names),
+            interval(metrics[metric]),
+            *(f"{metrics[name]['mean']:.3f}" for name in others),
             interval(gap, sign=True) if gap else "",
         )
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -11,14 +12,14 @@ from rich.console import Console
 from liverank.cli.demo.flow import Demo
 from liverank.cli.demo.story import Story
 from liverank.cli.demo.worlds import Setting, replayed, synthetic
-from liverank.config import Config
+from liverank.config import Config, load_config
 from liverank.errors import ConfigError
 
 MARK = "demo.yaml"
 """The configuration of a demo; a folder that holds it is a demo's and may be removed by the next one."""
 
 
-def tell(data: str, workspace: str) -> int:
+def tell(data: str, workspace: str, settings: dict[str, Any]) -> int:
     """Runs the demo and returns its exit code: 0 only if every stage did what it says.
 
     Raises:
@@ -28,8 +29,9 @@ def tell(data: str, workspace: str) -> int:
     story = Story(Console())
     with story.chapter("Events"):
         setting = replayed(data, folder / "data", story) if data else synthetic(folder / "data", story)
-    config = _config(folder, setting)
     file = folder / MARK
+    file.write_text(yaml.safe_dump(_values(folder, setting)), encoding="utf-8")
+    config = load_config(file, settings).resolved()
     file.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     Demo(story, config, file, setting).tell()
     _summary(story, config, file)
@@ -46,15 +48,14 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _config(folder: Path, setting: Setting) -> Config:
+def _values(folder: Path, setting: Setting) -> dict[str, Any]:
     """The defaults, but for windows that fit minutes instead of days."""
-    values = {
+    return {
         "workspace": str(folder),
         "data": {"source": str(setting.source)},
         "features": {"max_requests": setting.judged},
         "monitoring": {"window_impressions": setting.window, "attribution_seconds": 0},
     }
-    return Config.model_validate(values).resolved()
 
 
 def _summary(story: Story, config: Config, file: Path) -> None:
