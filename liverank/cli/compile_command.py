@@ -9,7 +9,7 @@ import typer
 from liverank.cli.options import ConfigFile, Settings, overrides
 
 
-def compile(  # noqa: A001  the command's name
+def compile(
     output: Annotated[
         str, typer.Option("--output", "-o", help="File to write (default: the one kept in pipelines/compiled).")
     ] = "",

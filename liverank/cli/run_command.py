@@ -47,7 +47,10 @@ def _tell_results(console: Console, run: LocalRun) -> None:
     from liverank.cli.demo.tables import metrics_table
 
     outputs = run.outputs
-    say = lambda text: console.print(escape(text), highlight=False, soft_wrap=True)  # noqa: E731
+
+    def say(text: str) -> None:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+
     console.print()
     for check in outputs["validation"]["checks"]:
         if check["outcome"] != "pass":

@@ -74,9 +74,8 @@ class Demo:
         for reason in outputs["evaluation"]["reasons"]:
             self.story.say(f"gate: {reason}")
         version = outputs["register"]
-        self.story.say(
-            f"registered as version {version['version']} of {version['model_name']} in MLflow ({', '.join(version['aliases'])})"
-        )
+        aliases = ", ".join(version["aliases"])
+        self.story.say(f"registered: version {version['version']} of {version['model_name']} in MLflow ({aliases})")
 
     def _one_user(self, url: str) -> None:
         with (
