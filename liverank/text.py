@@ -77,19 +77,16 @@ class LanguageModel:
     def encode_remembered(self, texts: Sequence[str]) -> Vectors:
         """As `encode`, for texts that come with requests: a text seen lately is not encoded again."""
         with self._lock:
-            missing = [text for text in dict.fromkeys(texts) if text not in self._remembered]
+            known = {text: self._remembered[text] for text in texts if text in self._remembered}
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            vectors = dict(zip(missing, self.encode(missing), strict=True))
+            new = dict(zip(missing, self.encode(missing), strict=True))
+            known |= new
             with self._lock:
-                if len(self._remembered) + len(vectors) > _REMEMBERED:
+                if len(self._remembered) + len(new) > _REMEMBERED:
                     self._remembered.clear()
-                self._remembered.update(vectors)
-                return np.stack([vectors.get(text, self._remembered.get(text)) for text in texts])  # type: ignore[arg-type]
-        with self._lock:
-            found = [self._remembered.get(text) for text in texts]
-        if any(vector is None for vector in found):  # cleared by another thread meanwhile
-            return self.encode(texts)
-        return np.stack(found)  # type: ignore[arg-type]
+                self._remembered |= new
+        return np.stack([known[text] for text in texts])
 
     def _load(self) -> tuple[Any, Any]:
         with self._lock:

@@ -137,7 +137,7 @@ class CountRanker:
         profile = profile / np.float32(length)
         similarity = np.where(known, self.item_vectors[safe] @ profile, 0).astype(np.float32)
         texts = request.request.candidates.texts
-        for at in np.flatnonzero(~known) if texts else ():
+        for at in np.flatnonzero(~known).tolist() if texts else ():
             text = texts.get(request.request.candidates.item_ids[at], "")
             similarity[at] = (self.text.transform([text]) @ profile)[0] if text else 0
         return similarity

@@ -298,7 +298,7 @@ def encode(catalogue: Catalogue, request: Request) -> EncodedRequest:
     rows = catalogue.rows(history.item_ids)
     kept = np.flatnonzero(rows >= 0)
     times = np.asarray(history.timestamps, np.float64)[kept] if len(history.timestamps) else np.zeros(len(kept))
-    types = tuple(history.types[at] for at in kept) if len(history.types) else ("",) * len(kept)
+    types = tuple(history.types[at] for at in kept.tolist()) if len(history.types) else ("",) * len(kept)
     changes = np.diff(times) != 0
     steps_back = np.concatenate([np.cumsum(changes[::-1])[::-1], [0]]) if len(kept) else np.zeros(0)
     return EncodedRequest(

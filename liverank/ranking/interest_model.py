@@ -81,7 +81,8 @@ class InterestModel(nn.Module):
 
     def text_vectors(self, embeddings: Tensor) -> Tensor:
         """Item vectors from text alone, `[items, width]`: what an item without a learned id has."""
-        return self.project((embeddings - self.centre) * self.scale)  # type: ignore[no-any-return]
+        vectors: Tensor = self.project((embeddings - self.centre) * self.scale)
+        return vectors
 
     def encode(self, vectors: Tensor, types: Tensor, gaps: Tensor, steps: Tensor) -> Tensor:
         """States after each event, `[batch, events, width]`.

@@ -98,8 +98,8 @@ class _Run:
             value = validate(self.model) if validate else float(self.state.epoch + 1)
             self._judge(value)
             self.checkpoint.save(self.model, self.optimizer, self.state)
-            shown = {"ndcg": round(value, 4)} if validate else {}
-            progress.report("advance", stage=stage.name, done=stage.done, epoch=self.state.epoch, **shown)
+            if validate:
+                progress.note(f"epoch {self.state.epoch}: validation NDCG@10 {value:.4f}")
 
     def _over(self) -> bool:
         state = self.state
@@ -131,7 +131,7 @@ class _Run:
         with self._precision():
             loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return float(loss.detach())
@@ -147,10 +147,11 @@ class _Run:
             torch.from_numpy(part).to(self.device) for part in (batch.asks, batch.pairs, batch.targets)
         )
         weights = torch.from_numpy(batch.weights).to(self.device)
-        states = self.model.encode(*self._inputs(at)).flatten(0, 1)[asks]
+        rows = self.sampler.rows(targets, self.tables.item[at.clamp(min=0)]) if self.sampler else self.known
+        text = self.model.text_vectors(self.embeddings[rows])
+        states = self.model.encode(*self._inputs(at, rows, text)).flatten(0, 1)[asks]
         queries = self.model.ask(states, self.tables.gap_after[torch.from_numpy(batch.asked).to(self.device)])
-        rows = self.sampler.rows(targets) if self.sampler else self.known
-        logits = (queries @ self._item_vectors(rows).T).float()
+        logits = (queries @ (text + self._ids(rows)).T).float()
         if self.sampler:
             logits = logits - self.sampler.log_chance(rows, len(targets))
         targets = torch.searchsorted(rows, targets)
@@ -159,19 +160,18 @@ class _Run:
         smooth = -log_probability.mean()
         return (1 - self.config.label_smoothing) * hit + self.config.label_smoothing * smooth
 
-    def _inputs(self, at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _inputs(self, at: Tensor, rows: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         inside = at >= 0
         safe = at.clamp(min=0)
-        rows = self.tables.item[safe]
-        keep = (torch.rand(at.shape, device=self.device) >= self.config.id_dropout).unsqueeze(-1)
-        vectors = self.model.text_vectors(self.embeddings[rows]) + self.model.ids(rows) * keep
+        items = self.tables.item[safe]
+        vectors = text[torch.searchsorted(rows, items)] + self._ids(items)
         steps = torch.where(inside, self.tables.step[safe], PADDING_STEP)
         return vectors, self.tables.type[safe], self.tables.gap_before[safe], steps
 
-    def _item_vectors(self, rows: Tensor) -> Tensor:
-        """Item vectors `[rows, width]`, some learned ids dropped, so that items are also known by their text alone."""
-        keep = torch.rand(len(rows), 1, device=self.device) >= self.config.id_dropout
-        return self.model.text_vectors(self.embeddings[rows]) + self.model.ids(rows) * keep
+    def _ids(self, rows: Tensor) -> Tensor:
+        """Learned id embeddings, some dropped, so that items are also known by their text alone, `[..., width]`."""
+        keep = torch.rand(rows.shape, device=self.device) >= self.config.id_dropout
+        return self.model.ids(rows) * keep.unsqueeze(-1)
 
     def _judge(self, value: float) -> None:
         state = self.state
@@ -221,13 +221,13 @@ class _Sampler:
         self.share = torch.from_numpy(counts / max(1.0, counts.sum())).float().to(device)
         self.device = device
 
-    def rows(self, targets: Tensor) -> Tensor:
-        """Distinct item rows in ascending order, the targets among them."""
+    def rows(self, targets: Tensor, items: Tensor) -> Tensor:
+        """Distinct item rows in ascending order, the targets and the items of the windows among them."""
         drawn = torch.randint(len(self.known), (SAMPLED_ITEMS,), device=self.device)
-        return torch.cat([targets, self.known[drawn]]).unique()
+        return torch.unique(torch.cat([targets, items.flatten(), self.known[drawn]]), sorted=True)
 
     def log_chance(self, rows: Tensor, targets: int) -> Tensor:
-        """log of the chance that a row is among the sampled ones."""
+        """log of the chance that a row is among the sampled ones (an approximation: windows look like targets)."""
         missed = (1 - self.share[rows]).pow(targets) * (1 - 1 / len(self.known)) ** SAMPLED_ITEMS
         return torch.log1p(-missed.clamp(max=1 - 1e-9))
 

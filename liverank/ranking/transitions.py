@@ -44,7 +44,8 @@ def _strongest(matrix: Any, steps: Any, item: Any, weight: npt.NDArray[np.float3
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
     strongest = np.maximum.reduceat(weight[order], starts)
-    return strongest / np.float32(weight.max())
+    scaled: npt.NDArray[np.float32] = (strongest / weight.max()).astype(np.float32)
+    return scaled
 
 
 def transition_counts(events: Events, items: int, config: CountConfig, now: float) -> Any:

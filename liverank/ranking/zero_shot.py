@@ -35,7 +35,7 @@ def candidate_embeddings(catalogue: Catalogue, request: EncodedRequest, encoder:
         return vectors
     vectors[unknown] = 0
     given = request.request.candidates
-    texts = {at: text for at in unknown if (text := given.texts.get(given.item_ids[at], ""))}
+    texts = {at: text for at in unknown.tolist() if (text := given.texts.get(given.item_ids[at], ""))}
     if texts:
         vectors[list(texts)] = encoder.encode_remembered(list(texts.values()))
     return vectors
