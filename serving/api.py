@@ -54,7 +54,7 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rules: Rules = Rules()
 
 
-class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True):
+class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a ranking; `propensity` only where the order was drawn at random, `reasons` only when asked for."""
 
     item_id: str

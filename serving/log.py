@@ -80,7 +80,8 @@ class LogWriter:
                 return False
             self._notes += 1
             self._entries.append(_Entry(lambda: (record(),), None))
-            self._changed.notify()
+            if len(self._entries) == 1:
+                self._changed.notify()
             return True
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ class ServedBundle(Protocol):
 
     @property
     def catalogue(self) -> Any:
-        """The items it knows; `ids` in row order."""
+        """The items it knows; `item_ids` in row order."""
         ...
 
     def add_items(self, items: Sequence[Item]) -> None:
@@ -51,7 +51,7 @@ class ServedModel:
 
     def warm_up(self) -> None:
         """Ranks lists of several sizes, so that no user waits for what a model does only once."""
-        ids = list(self.bundle.catalogue.ids)[: max(WARM_UP_SIZES)] or ["none"]
+        ids = list(self.bundle.catalogue.item_ids)[: max(WARM_UP_SIZES)] or ["none"]
         past = ids[:WARM_UP_EVENTS]
         history = History(past, ["click"] * len(past), [float(second) for second in range(len(past))])
         for size in WARM_UP_SIZES:

@@ -8,15 +8,26 @@ import numpy as np
 
 from liverank.ranking.protocol import Scores, ranking
 from serving.api import RankedItem, Rules
+from serving.explaining import Contributions
 
 DECIMALS = 6
 
 
-def ranked(scores: Scores, item_ids: Sequence[str], rules: Rules, k: int | None) -> list[RankedItem]:
-    """The shown list: pinned items first in their given order, none excluded, the rest by score, at most `k`."""
+def ranked(
+    scores: Scores, item_ids: Sequence[str], rules: Rules, k: int | None, why: Contributions | None = None
+) -> list[RankedItem]:
+    """The shown list: pinned items first in their given order, none excluded, the rest by score, at most `k`.
+
+    `why` gives each line its reasons.
+    """
     rows = _by_rules(ranking(scores).tolist(), item_ids, rules)[:k]
     values = np.asarray(scores, np.float64).round(DECIMALS).tolist()
-    return [RankedItem(item_ids[row], values[row], position) for position, row in enumerate(rows, 1)]
+    if why is None:
+        return [RankedItem(item_ids[row], values[row], position) for position, row in enumerate(rows, 1)]
+    return [
+        RankedItem(item_ids[row], values[row], position, reasons=why.reasons(row))
+        for position, row in enumerate(rows, 1)
+    ]
 
 
 def _by_rules(rows: list[int], item_ids: Sequence[str], rules: Rules) -> list[int]:

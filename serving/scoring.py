@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from liverank.ranking.baselines import incoming_scores
-from liverank.ranking.protocol import Candidates, Context, History, Request, Scores
+from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import SqliteStore
+from serving.explaining import Contributions, contributions
 from serving.metrics import Metrics
 from serving.model import ServedModel
 
@@ -25,16 +26,18 @@ class Job:
     candidates: Candidates
     context: Context
     received: float
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The scores of a job, the version that gave them, what they lack, and where the time went."""
+    """The scores of a job, the version that gave them, what they lack, where the time went, and why on request."""
 
     version: str
     scores: Scores
     degraded: tuple[str, ...]
     timing_ms: dict[str, float]
+    contributions: Contributions | None = None
 
 
 class Scorer:
@@ -52,12 +55,17 @@ class Scorer:
         """One answer a job; never raises, what fails is named in `degraded`."""
         taken = time.perf_counter()
         model = self._model()
+        ranker = model.bundle.primary
         read = [self._history(job) for job in jobs]
         requests = [
             Request(history, job.candidates, job.context, job.user_id)
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
-        scored = self._score(model, requests)
+        scored = self._score(ranker, requests)
+        why = [
+            contributions(ranker, request) if job.explain and not failed else None
+            for job, request, (_, failed) in zip(jobs, requests, scored, strict=True)
+        ]
         seconds = time.perf_counter() - taken
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
@@ -66,8 +74,9 @@ class Scorer:
                 scores,
                 (*lacking, *failed),
                 {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
+                reasons,
             )
-            for job, (_, lacking), (scores, failed) in zip(jobs, read, scored, strict=True)
+            for job, (_, lacking), (scores, failed), reasons in zip(jobs, read, scored, why, strict=True)
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
@@ -77,13 +86,13 @@ class Scorer:
             _log.exception("The live store cannot be read.")
             return History(), ("history: the live store cannot be read",)
 
-    def _score(self, model: ServedModel, requests: Sequence[Request]) -> list[tuple[Scores, tuple[str, ...]]]:
+    def _score(self, ranker: Ranker, requests: Sequence[Request]) -> list[tuple[Scores, tuple[str, ...]]]:
         try:
-            return [(scores, ()) for scores in model.bundle.primary.score_batch(requests)]
+            return [(scores, ()) for scores in ranker.score_batch(requests)]
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
-                return [self._score(model, [request])[0] for request in requests]
+                return [self._score(ranker, [request])[0] for request in requests]
             _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             return [(incoming_scores(requests[0].candidates), (f"model: {type(problem).__name__}",))]
 

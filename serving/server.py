@@ -46,6 +46,7 @@ def run(
         LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
     """
     token = required_token(config.serving)
+    _limit_threads(config.serving.threads)
     listener = listen(config.serving)
     store = open_store(config.store_path)
     try:
@@ -53,6 +54,7 @@ def run(
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics)
         host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener)
+        _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.
         gc.collect()
@@ -122,6 +124,21 @@ def _assemble(
     routes = Routes(service, metrics, name)
     host.prepare(routes, token, metrics)
     return host, routes
+
+
+def _limit_threads(count: int) -> None:
+    """Holds the numeric libraries to `count` threads: for a list's few multiplications, waking others costs more.
+
+    Called before the model is loaded, for what reads the environment then, and after, for what came with it.
+    """
+    if not count:
+        return
+    import threadpoolctl  # type: ignore[import-untyped]
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(count))
+    threadpoolctl.threadpool_limits(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 def _reachable(host: str) -> str:

@@ -22,6 +22,7 @@ from liverank.store import SqliteStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
+from serving.explaining import NOT_AVAILABLE
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
@@ -78,9 +79,11 @@ class RankingService:
         received = time.perf_counter()
         offered = api.offered(request, self._limits.max_candidates)
         at = api.request_time(request) or self._clock()
-        answer = await self._score(request, Job(request.user_id, _candidates(offered), _context(request, at), received))
-        degraded = [*answer.degraded, *(["explain: not available"] if request.explain else [])]
-        lines = ranked(answer.scores, offered.item_ids, request.rules, request.k)
+        job = Job(request.user_id, _candidates(offered), _context(request, at), received, request.explain)
+        answer = await self._score(request, job)
+        unexplained = request.explain and answer.contributions is None
+        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
+        lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
         identity = uuid.uuid4().hex
         shown = tuple(degraded)
         if not self.log.note(lambda: _impression(identity, request, at, answer.version, lines, shown)):

@@ -20,5 +20,10 @@ class ServingConfig(Section):
     history_length: int = Field(50, ge=1, description="Latest events read for a request.")
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
+    threads: int = Field(
+        1,
+        ge=0,
+        description="CPU threads of one scoring call (0: the libraries' own choice); more pay for large models.",
+    )
     queue_impressions: int = Field(10_000, ge=1, description="Impressions that may wait to be written.")
     drain_seconds: float = Field(20, gt=0, description="Seconds that open requests have to end when the server stops.")

@@ -62,7 +62,7 @@ class DummyBundle:
 
     @property
     def catalogue(self) -> Any:
-        return SimpleNamespace(ids=sorted(self._known))
+        return SimpleNamespace(item_ids=sorted(self._known))
 
     def add_items(self, items: Sequence[Item]) -> None:
         self._known.update(item.item_id for item in items)
