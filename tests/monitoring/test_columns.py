@@ -41,8 +41,8 @@ def with_column(table: pa.Table, name: str, values: object) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
 
 
-@pytest.mark.parametrize("size", [100, 500])
-def test_same_traffic_hardly_ever_drifts(size):
+@pytest.mark.parametrize(("size", "most"), [(100, 0.05), (500, 0.0)])
+def test_same_traffic_hardly_ever_drifts(size, most):
     reference = Traffic(1).table(800)
     noise = {
         name: sampling_distance(one, rng())
@@ -56,7 +56,7 @@ def test_same_traffic_hardly_ever_drifts(size):
         if isinstance(one, Pair)
     ]
     assert len(beyond) == 20 * 9
-    assert np.mean(np.array(beyond) >= 0.1) <= 0.02
+    assert np.mean(np.array(beyond) >= 0.1) <= most
 
 
 def test_our_distances_are_evidentlys():
