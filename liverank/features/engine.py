@@ -59,14 +59,10 @@ def _connect(memory_limit: str, spill: Path) -> Any:
 
 def scan(session: DuckDBSession, path: Path) -> Frame:
     """A Parquet file as a frame; nothing is read yet."""
-    return session.read.parquet(_quoted(path))
+    # SQLFrame puts the path between single quotes as it is: into Spark's SQL here, into DuckDB's below.
+    return session.read.parquet(str(path).replace("\\", "\\\\").replace("'", "\\'"))
 
 
 def write(frame: Frame, path: Path) -> None:
     """Computes a frame into one Parquet file; rows keep the frame's order, equal frames give equal bytes."""
-    frame.write.mode("overwrite").parquet(_quoted(path), compression="zstd")
-
-
-def _quoted(path: Path) -> str:
-    # SQLFrame puts the path between single quotes as it is.
-    return str(path).replace("'", "''")
+    frame.write.mode("overwrite").parquet(str(path).replace("'", "''"), compression="zstd")

@@ -83,6 +83,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         ("event-user-present", "set-aside", "The event has a user.", flags.identifier("user_id")),
         ("event-item-present", "set-aside", "The event has an item.", flags.identifier("item_id")),
         ("event-item-known", "set-aside", "The catalogue knows the item.", flags.among("item_id", "known_items")),
+        ("event-type-present", "set-aside", "The event has a type.", flags.filled("type")),
         ("event-type-known", "set-aside", "data.event_weights has the type.", flags.listed("type", "$types")),
         *_timed("event"),
         ("event-value-finite", "set-aside", "The value, where given, is a finite number.", flags.finite("value")),
@@ -99,6 +100,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("set-aside-share", "interactions", "stop", "Not too large a share is set aside.", kind="volume"),
 )
 """Every check, in the order of the report."""
+
+
+_REQUIRED: Final = {check.name for check in CHECKS if check.name.endswith("-present") and check.severity != "warn"}
+"""What a record cannot be without: their rows are always set aside."""
 
 
 def configured(severities: Mapping[str, Severity]) -> tuple[Check, ...]:
@@ -123,11 +128,21 @@ def _nearest(name: str, names: list[str]) -> str:
 
 
 def _possible(check: Check) -> None:
-    allowed = {"row": ("stop", "set-aside", "warn"), "schema": ("stop",), "volume": ("stop", "warn")}
-    choices = allowed.get(check.kind, ("stop", "set-aside"))
+    choices, why = _choices(check)
     if check.severity not in choices:
         raise ConfigError(
-            f"validation.severities: '{check.name}' cannot be '{check.severity}': it judges "
-            f"{'rows that never became records' if check.kind == 'rejected' else 'the whole table'}.",
+            f"validation.severities: '{check.name}' cannot be '{check.severity}': {why}.",
             f"It can be {' or '.join(choices)}.",
         )
+
+
+def _choices(check: Check) -> tuple[tuple[Severity, ...], str]:
+    if check.kind == "schema":
+        return ("stop",), "without the contract's columns nothing can be checked"
+    if check.kind == "volume":
+        return ("stop", "warn"), "it judges the table, not a row"
+    if check.kind == "rejected":
+        return ("stop", "set-aside"), "the rows it counts could not become records"
+    if check.name in _REQUIRED:
+        return ("stop", "set-aside"), "a row without it is no record of the contract"
+    return ("stop", "set-aside", "warn"), ""

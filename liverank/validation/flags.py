@@ -49,7 +49,7 @@ def among(column: str, table: str) -> str:
 
 def listed(column: str, values: str) -> str:
     """In a list parameter."""
-    return f"coalesce(list_contains({values}, {column}), false)"
+    return f"(NOT {filled(column)} OR coalesce(list_contains({values}, {column}), false))"
 
 
 def finite(column: str) -> str:
@@ -92,14 +92,14 @@ def compute(
     set_aside: Sequence[str],
     values: Mapping[str, Any],
 ) -> None:
-    """Makes the table `<table>_flags`: `row`, a boolean a check, and `reasons`, the failing checks that set aside.
+    """Makes the table `<table>_flags`: `row`, a boolean a check, and `reasons`, the failing checks that bar a row.
 
     Args:
         connection: DuckDB.
         path: the table's file.
         table: its name in the contract.
         expressions: check name -> flag.
-        set_aside: the names whose failing rows are set aside.
+        set_aside: the names whose failing rows are not accepted.
         values: the parameters.
     """
     columns = ", ".join(f'{flag} AS "{name}"' for name, flag in expressions.items())

@@ -12,6 +12,7 @@ from liverank.validation.result import CheckResult, Outcome, ValidationResult
 from liverank.validation.samples import Sample
 from liverank.validation.style import STYLE
 
+MOST_BARS: Final = 12
 _WORDS: Final[Mapping[Outcome, str]] = {
     "pass": "pass",
     "set-aside": "set aside",
@@ -101,11 +102,13 @@ def _why(result: ValidationResult) -> str:
     if not result.reasons:
         return ""
     about = {check.name: check.about for check in result.checks}
+    hidden = len(result.reasons) - MOST_BARS
+    more = f"And {hidden} more reasons. " if hidden > 0 else ""
     return (
         "<section><h2>Why rows were set aside</h2>"
-        f"{bars(list(result.reasons.items())[:12], result.total, about)}"
-        "<p class='quiet'>A row with two reasons counts in both. The rows are in the quarantine folder, with their "
-        "reasons; rows that the contract cannot express are in its rejected.parquet.</p></section>"
+        f"{bars(list(result.reasons.items())[:MOST_BARS], result.total, about)}"
+        f"<p class='quiet'>{more}A row with two reasons counts in both. The rows are in the quarantine folder, with "
+        "their reasons; rows that the contract cannot express are in its rejected.parquet.</p></section>"
     )
 
 
@@ -145,12 +148,13 @@ def _passed(result: ValidationResult) -> str:
 
 def _line(check: CheckResult, sample: Sample) -> str:
     badge = f'<span class="badge {check.outcome}">{_WORDS[check.outcome]}</span>'
-    count = f"{check.failing:,} of {check.total:,}" if check.outcome != "error" else ""
-    detail = f"<div class='detail'>{escape(check.detail)}</div>" if check.outcome in ("stop", "error") else ""
+    # A check of a whole table has one line in its suite: its detail says more than "1 of 1".
+    whole = check.outcome == "error" or check.total == 1
+    detail = f"<div class='detail'>{escape(check.detail)}</div>" if whole or check.outcome == "stop" else ""
+    count = f"{check.failing:,} of {check.total:,}" if check.failing and not whole else ""
     head = (
         f"{badge}<span class='name'>{escape(check.name)}</span><span class='about'>{escape(check.about)}{detail}</span>"
-        f"<span class='count'>{count if check.failing or check.outcome == 'error' else ''}</span>"
-        f"<span class='severity'>{_place(check)}</span>"
+        f"<span class='count'>{count}</span><span class='severity'>{_place(check)}</span>"
     )
     if not sample:
         return f"<div class='line'>{head}</div>"

@@ -37,7 +37,7 @@ td{padding:6px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 .numbers td+td,.numbers th+th{text-align:right;font-variant-numeric:tabular-nums}
 .checks{border-top:1px solid var(--line)}
 .line{border-bottom:1px solid var(--line)}
-div.line,summary{display:grid;grid-template-columns:84px 200px 1fr 128px 110px;gap:10px;align-items:baseline;
+div.line,summary{display:grid;grid-template-columns:84px 216px 1fr 116px 110px;gap:10px;align-items:baseline;
 padding:7px 2px}
 summary{cursor:pointer;list-style:none}summary::-webkit-details-marker{display:none}
 summary .name::after{content:" ▸";color:var(--quiet)}details[open] summary .name::after{content:" ▾"}

@@ -49,7 +49,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("event-item-present", "interactions", {"item_id": ""}),
     ("event-item-known", "interactions", {"item_id": "i999"}),
     ("event-type-known", "interactions", {"type": "clcik"}),
-    ("event-type-known", "interactions", {"type": None}),
+    ("event-type-present", "interactions", {"type": None}),
+    ("event-type-present", "interactions", {"type": ""}),
     ("event-time-present", "interactions", {"timestamp": None}),
     ("event-time-past", "interactions", {"timestamp": NOW + timedelta(seconds=301)}),
     ("event-time-plausible", "interactions", {"timestamp": datetime(1989, 12, 31, tzinfo=UTC)}),
@@ -176,6 +177,7 @@ def test_severities_can_be_overridden(judge: Judge) -> None:
     judged = judge(tables, severities={"event-type-known": "stop"})
     assert judged.outcome("event-type-known") == ("stop", 1)
     assert not judged.result.ok
+    assert [row["reasons"] for row in judged.rows("interactions")[1]] == [["event-type-known"]]
 
 
 def test_a_misspelt_check_is_named_with_the_nearest() -> None:
@@ -185,7 +187,15 @@ def test_a_misspelt_check_is_named_with_the_nearest() -> None:
         configured({"zzzzzzzzzz": "warn"})
 
 
-@pytest.mark.parametrize(("name", "severity"), [("items-schema", "warn"), ("items-volume", "set-aside")])
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        ("items-schema", "warn"),
+        ("items-volume", "set-aside"),
+        ("rows-expressed", "warn"),
+        ("event-type-present", "warn"),
+    ],
+)
 def test_a_severity_that_a_check_cannot_have_is_refused(name: str, severity: Any) -> None:
     with pytest.raises(ConfigError, match=f"'{name}' cannot be '{severity}'"):
         configured({name: severity})
