@@ -81,6 +81,24 @@ def empty_database(tmp_path_factory) -> Path:
     return folder / "mlflow.db"
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A registry with all three models, for tests that only read."""
+
+    config: RegistryConfig
+    first: RegisteredVersion
+    better: RegisteredVersion
+    worse: RegisteredVersion
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory, empty_database, models) -> Filled:
+    folder = tmp_path_factory.mktemp("filled")
+    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    config = local(folder)
+    return Filled(config, *[of.register(config) for of in (models.first, models.better, models.worse)])
+
+
 @pytest.fixture
 def config(tmp_path, empty_database) -> RegistryConfig:
     """A registry of the test's own."""

@@ -40,12 +40,10 @@ ROWS = [
 ]
 
 
-def test_the_champion_ranks_as_the_bundle_does(config, models):
-    models.first.register(config)
-    models.better.register(config)
+def test_the_champion_ranks_as_the_bundle_does(filled, models):
     settings = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _CALL, config.tracking_uri, json.dumps(ROWS)],
+        [sys.executable, "-W", "ignore", "-c", _CALL, filled.config.tracking_uri, json.dumps(ROWS)],
         env=settings,
         capture_output=True,
         text=True,

@@ -17,25 +17,17 @@ from liverank.registry import champion, champion_bundle, download, physical_uri,
 from liverank.registry.connection import connected
 
 
-def test_the_first_model_becomes_challenger_and_champion(config, models):
-    made = models.first.register(config)
-    assert (made.version, made.created, made.promoted) == ("1", True, True)
-    assert made.aliases == ("challenger", "champion")
-    assert made.uri == "models:/liverank/1"
-    found = champion(config)
-    assert found is not None
-    assert found.bundle_hash == made.bundle_hash == load_bundle(models.first.bundle).hash
-    assert found.reason.startswith("The gate: ")
-
-
-def test_the_gate_moves_the_champion_and_keeps_the_previous(config, models):
-    models.first.register(config)
-    better = models.better.register(config)
-    worse = models.worse.register(config)
+def test_the_gate_moves_the_champion_and_keeps_the_previous(filled):
+    first, better, worse = filled.first, filled.better, filled.worse
+    assert (first.version, first.created, first.promoted) == ("1", True, True)
+    assert (first.aliases, first.uri) == (("challenger", "champion"), "models:/liverank/1")
     assert (better.version, better.promoted) == ("2", True)
     assert (worse.version, worse.promoted, worse.aliases) == ("3", False, ("challenger",))
-    assert resolve(config, "champion").version == "2"
-    assert resolve(config, "previous").version == "1"
+    now = champion(filled.config)
+    assert now is not None
+    assert (now.version, now.bundle_hash) == ("2", better.bundle_hash)
+    assert now.reason.startswith("The gate: NDCG@10 against the champion")
+    assert resolve(filled.config, "previous").version == "1"
 
 
 def test_the_same_bundle_is_registered_once(config, models):
@@ -57,11 +49,10 @@ def test_a_verdict_against_another_champion_moves_nothing(config, models, capsys
     assert "The champion has changed" in capsys.readouterr().err
 
 
-def test_a_version_carries_bundle_evaluation_validation_and_card(config, models):
-    made = models.first.register(config)
-    bundle = download(config, made.version)
+def test_a_version_carries_bundle_evaluation_validation_and_card(filled, models):
+    bundle = download(filled.config, "1")
     root = bundle.parent
-    assert load_bundle(bundle).hash == made.bundle_hash
+    assert load_bundle(bundle).hash == filled.first.bundle_hash == load_bundle(models.first.bundle).hash
     for name in ("metrics.json", "report.html", "reference.parquet", "per_request.parquet"):
         assert (root / "evaluation" / name).read_bytes() == (models.first.evaluation / name).read_bytes()
     assert json.loads((root / "validation" / "result.json").read_text(encoding="utf-8"))["ok"] is True
@@ -69,16 +60,16 @@ def test_a_version_carries_bundle_evaluation_validation_and_card(config, models)
     assert not list(root.parent.rglob("*.pkl"))
 
 
-def test_lineage_parameters_and_metrics_are_on_record(config, models):
-    made = models.first.register(config)
-    tags = resolve(config, made.version).tags
+def test_lineage_parameters_and_metrics_are_on_record(filled, models):
+    made = filled.first
+    tags = resolve(filled.config, made.version).tags
     assert tags["data_hash"] == "d" * 64
     assert tags["code_version"] == "0.1.0+abc"
     assert tags["pipeline_run_id"] == "run-7"
     assert tags["validation"] == "ok"
     assert tags["gate"] == "promote"
     metrics = json.loads((models.first.evaluation / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    with connected(config) as client:
+    with connected(filled.config) as client:
         run = client.get_run(made.run_id)
         assert run.data.metrics == pytest.approx(metrics)
         assert run.data.params["count.window"] == "5"
@@ -92,20 +83,16 @@ def test_lineage_parameters_and_metrics_are_on_record(config, models):
 def test_a_rollback_is_a_promotion_of_previous(config, models):
     models.first.register(config)
     models.better.register(config)
+    before = resolve(config, "champion")
+    assert promote(config, "2", "the champion already") == before
+    assert resolve(config, "previous").version == "1"
+
     back = promote(config, "previous", "clicks fell", now=datetime(2026, 5, 1, 12, tzinfo=UTC))
     assert back.version == "1"
     assert back.reason == "clicks fell"
     assert back.tags["promoted_at"] == "2026-05-01T12:00:00+00:00"
     assert back.tags["replaced_version"] == "2"
     assert resolve(config, "previous").version == "2"
-
-
-def test_promoting_the_champion_changes_nothing(config, models):
-    models.first.register(config)
-    models.better.register(config)
-    before = resolve(config, "champion")
-    assert promote(config, "2", "again") == before
-    assert resolve(config, "previous").version == "1"
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
@@ -128,13 +115,12 @@ def test_what_is_not_there_is_named_with_what_is(config, models):
         download(config, "champion")
 
 
-def test_the_local_bundle_is_used_where_it_lies(config, models, tmp_path):
-    made = models.first.register(config)
-    folder = download(config, "champion")
-    assert folder == champion_bundle(config)
-    assert folder.is_relative_to(tmp_path / "mlflow-artifacts")
-    assert Path(urlparse(physical_uri(config, made.version)).path) == folder
-    assert physical_uri(config, "champion").startswith("file:///")
+def test_the_local_bundle_is_used_where_it_lies(filled):
+    folder = download(filled.config, "champion")
+    assert folder == champion_bundle(filled.config)
+    assert folder.as_uri().startswith(filled.config.artifact_location)
+    assert Path(urlparse(physical_uri(filled.config, "2")).path) == folder
+    assert physical_uri(filled.config, "champion").startswith("file:///")
 
 
 def test_files_that_are_gone_are_said(config, models):

@@ -25,7 +25,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= 0.75 * raw)
     digits = max(0, -math.floor(math.log10(step)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, digits) + 0.0 for number in range(first, last + 1)]
@@ -59,6 +59,6 @@ def drawing(width: float, height: float, shapes: Sequence[str], label: str) -> s
     """The shapes as one picture that scales with the page; `label` is read out in its place."""
     inside = "\n".join(shapes)
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label, quote=True)}">\n'
-        f"{inside}\n</svg>"
+        f'<div class="wide"><svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+        f'aria-label="{escape(label, quote=True)}">\n{inside}\n</svg></div>'
     )
