@@ -29,6 +29,8 @@ class Server:
     settings: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ("-m", "tests.serving.dummy")
+    option: str = ""
+    """How the command takes a configuration key; empty for the dummy, which wants the workspace first."""
     process: subprocess.Popen[str] | None = None
     said: dict[str, Any] = field(default_factory=dict)
 
@@ -45,9 +47,14 @@ class Server:
         return self
 
     def launch(self) -> subprocess.Popen[str]:
-        ports = ["serving.http_port=0", "serving.grpc_port=0"]
+        keys = ("serving.http_port=0", "serving.grpc_port=0", *self.settings)
+        if self.option:
+            keys = (f"workspace={self.workspace}", *keys)
+            arguments = [word for key in keys for word in (self.option, key)]
+        else:
+            arguments = [str(self.workspace), *keys]
         return subprocess.Popen(
-            [sys.executable, *self.command, str(self.workspace), *ports, *self.settings],
+            [sys.executable, *self.command, *arguments],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
