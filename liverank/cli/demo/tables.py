@@ -31,24 +31,22 @@ def _title(item: str, titles: Mapping[str, str]) -> str:
 def metrics_table(findings: Mapping[str, Any]) -> Table:
     """Every ranker's metrics on the same test lists, and its paired difference to the model that would serve."""
     k, metric, primary = findings["k"], findings["metric"], findings["primary"]
-    names = [name for name in SHOWN_METRICS if name in findings["rankers"][primary]]
-    others = [name for name in names if name != metric]
-    head = (f"{metric}@{k}", *(f"{name}@{k}" for name in others), f"{primary} minus it")
-    table = Table("ranker", *head, box=None, padding=(0, 2, 0, 0))
+    others = [name for name in SHOWN_METRICS if name in findings["rankers"][primary] and name != metric]
+    heads = (f"{metric}@{k}", *(f"{name.replace('hit_rate', 'hr')}@{k}" for name in others), f"{primary} minus it")
+    table = Table("ranker", *heads, box=None, padding=(0, 2, 0, 0))
     for ranker, metrics in findings["rankers"].items():
         gap = findings["differences"].get(ranker, {}).get(metric)
         table.add_row(
             f"[bold]{ranker}[/bold]" if ranker == primary else ranker,
-            interval(metrics[metric]),
+            interval(metrics[metric], ".3f"),
             *(f"{metrics[name]['mean']:.3f}" for name in others),
-            interval(gap, sign=True) if gap else "",
+            interval(gap, "+.3f") if gap else "",
         )
     return table
 
 
-def interval(found: Mapping[str, Any] | None, sign: bool = False) -> str:
-    """`0.312 (0.290 to 0.335)`."""
-    if not found or found["mean"] is None:
+def interval(found: Mapping[str, Any], form: str) -> str:
+    """`0.312 (0.290, 0.335)`, or a dash where there is no figure."""
+    if found["mean"] is None:
         return "-"
-    form = "+.3f" if sign else ".3f"
-    return f"{found['mean']:{form}} ({found['low']:{form}} to {found['high']:{form}})"
+    return f"{found['mean']:{form}} ({found['low']:{form}}, {found['high']:{form}})"
