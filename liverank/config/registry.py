@@ -15,7 +15,11 @@ class RegistryConfig(Section):
         "", description="Artifact root of a new experiment; empty for a workspace folder, or for the server's own."
     )
     experiment: str = Field("liverank", description="MLflow experiment of the training runs.")
-    model_name: str = Field("liverank", min_length=1, description="Name of the registered model.")
+    model_name: str = Field(
+        "liverank",
+        pattern=r"^[A-Za-z0-9_.\- ]+$",
+        description="Name of the registered model: letters, digits, _ . - only.",
+    )
     cache: str = Field(
         "", description="Folder for bundles downloaded from a remote registry; empty for the user's cache folder."
     )

@@ -70,12 +70,18 @@ def find(client: Any, config: RegistryConfig, alias_or_version: str) -> VersionI
 
 def lookup(client: Any, config: RegistryConfig, alias_or_version: str) -> VersionInfo | None:
     """`find`, with None for what does not exist."""
+    from mlflow.exceptions import MlflowException
+
     aliases = _aliases(client, config.model_name)
     number = alias_or_version if alias_or_version.isdigit() else aliases.get(alias_or_version)
-    for found in _search(client, config.model_name):
-        if number is not None and int(found.version) == int(number):
-            return info(found, aliases)
-    return None
+    if number is None:
+        return None
+    try:
+        return info(client.get_model_version(config.model_name, number), aliases)
+    except MlflowException as problem:
+        if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def champion(config: RegistryConfig) -> VersionInfo | None:
@@ -153,14 +159,12 @@ def info(found: Any, aliases: dict[str, str]) -> VersionInfo:
 
 
 def _search(client: Any, name: str, more: str = "") -> list[Any]:
-    quoted = name.replace("'", "\\'")
-    return list(client.search_model_versions(f"name = '{quoted}'{more}", order_by=["version_number DESC"]))
+    return list(client.search_model_versions(f"name = '{name}'{more}", order_by=["version_number DESC"]))
 
 
 def _aliases(client: Any, name: str) -> dict[str, str]:
     """Alias -> version; a search, unlike a get, is no error where the model does not exist."""
-    quoted = name.replace("'", "\\'")
-    if not client.search_registered_models(f"name = '{quoted}'"):
+    if not client.search_registered_models(f"name = '{name}'"):
         return {}
     return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
 
