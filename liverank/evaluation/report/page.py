@@ -94,7 +94,11 @@ def _facts(result: EvaluationResult) -> str:
         ("Judged requests", f"{found.judged:,}", f"of {found.requests:,}: {sources}"),
         ("Users", f"{found.users:,}", "resampled for the intervals"),
         ("Deciding metric", _deciding(found), f"{found.confidence:.0%} intervals"),
-        ("Champion", result.champion_hash[:8] or "none yet", "scored on the same lists"),
+        (
+            "Champion",
+            result.champion_hash[:8] or "none yet",
+            "scored on the same lists" if result.champion_hash else "the baselines decide",
+        ),
     ]
     items = "".join(f"<div><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>" for name, value, more in facts)
     return f'<section class="card"><dl class="facts">{items}</dl></section>'
