@@ -58,6 +58,11 @@ def test_resolved_fills_in_what_depends_on_the_workspace(tmp_path):
     assert config.serving.store == f"{tmp_path}/live.db"
 
 
+def test_a_tracking_server_decides_where_artifacts_go():
+    config = Config.model_validate({"registry": {"tracking_uri": "http://mlflow:5000"}}).resolved()
+    assert config.registry.artifact_location == ""
+
+
 def test_every_key_is_described():
     def keys(model, prefix=""):
         for name, field in model.model_fields.items():

@@ -52,8 +52,10 @@ class Config(Section):
 
     @property
     def artifact_location(self) -> str:
-        """The artifact root of a new MLflow experiment, as a URI."""
-        return self.registry.artifact_location or (self.workspace_path / "mlflow-artifacts").as_uri()
+        """The artifact root of a new MLflow experiment, as a URI; empty where a tracking server decides."""
+        if self.registry.artifact_location or not self.tracking_uri.startswith("sqlite:"):
+            return self.registry.artifact_location
+        return (self.workspace_path / "mlflow-artifacts").as_uri()
 
     @property
     def store_path(self) -> Path:

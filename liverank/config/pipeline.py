@@ -19,7 +19,9 @@ class StepResources(Section):
 
 
 class PipelineConfig(Section):
-    """Kubeflow Pipelines: the server, the image and the pods. `liverank run` needs none of it."""
+    """How many local runs are kept; and Kubeflow Pipelines: the server, the image and the pods."""
+
+    keep_runs: int = Field(5, ge=1, description="Newest local runs whose folders stay, with those that they build on.")
 
     host: str = Field("", description="URL of the Kubeflow Pipelines API.")
     token_variable: str = Field("KFP_TOKEN", description="Environment variable that holds the bearer token, if any.")
