@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from liverank.errors import LiverankError
 from serving import api
 from serving.api import Refused
 from serving.metrics import Metrics
@@ -103,6 +104,9 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
         return answer
     except HTTPException as problem:
         return refused(problem.status_code, str(problem.detail))
+    except LiverankError as problem:
+        _log.warning("%s %s: %s", request.method, request.url.path, problem)
+        return refused(503, str(problem))
     except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
         _log.exception("%s %s failed", request.method, request.url.path)
         return refused(500, "Internal error; the server's log says more.")

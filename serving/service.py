@@ -7,7 +7,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +60,6 @@ class RankingService:
             limits.batch_requests,
             limits.queue_requests,
         )
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -109,19 +107,19 @@ class RankingService:
         items = [record for record in records if isinstance(record, Item)]
         if items:
             async with self._changing:
-                await self._aside(self.model.bundle.add_items, items)
+                await asyncio.to_thread(self.model.bundle.add_items, items)
         return new
 
     async def export(self, user_id: str) -> list[Record]:
         """Everything the store holds about a user."""
         await self.log.write([])
-        return await self._aside(self._store.user, user_id)
+        return await asyncio.to_thread(self._store.user, user_id)
 
     async def erase(self, user_id: str) -> dict[str, Any]:
         """Erases a user, and says which model versions saw them as far as this server can know."""
         records = await self.export(user_id)
-        first = await self._aside(self._store.first_arrival, user_id)
-        erased = await self._aside(self._store.erase, user_id)
+        first = await asyncio.to_thread(self._store.first_arrival, user_id)
+        erased = await asyncio.to_thread(self._store.erase, user_id)
         answered = {record.model_version for record in records if isinstance(record, Impression)}
         return {
             "user_id": user_id,
@@ -141,7 +139,7 @@ class RankingService:
         """
         async with self._changing:
             try:
-                model = await self._aside(self._load)
+                model = await asyncio.to_thread(self._load)
             except LiverankError as problem:
                 self._metrics.swaps.labels("failed").inc()
                 raise Refused(503, f"Version {self.model.version} still serves: {problem}") from problem
@@ -151,10 +149,9 @@ class RankingService:
             return model
 
     async def close(self) -> None:
-        """Answers and writes what waits, then stops every thread; the store stays open."""
+        """Answers and writes what waits, then stops both threads; the store stays open."""
         await self._batcher.close()
         await asyncio.to_thread(self.log.close)
-        self._background.shutdown()
 
     def _load(self) -> ServedModel:
         model = self._source.load()
@@ -177,9 +174,6 @@ class RankingService:
             why = "deadline: incoming order"
             return Answer(self.model.version, incoming_scores(job.candidates), (why,), queued)
 
-    async def _aside(self, work: Callable[..., Any], *values: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._background, work, *values)
-
 
 def _candidates(offered: api.Offered) -> Candidates:
     scores = None if offered.scores is None else np.asarray(offered.scores, np.float32)
@@ -187,7 +181,12 @@ def _candidates(offered: api.Offered) -> Candidates:
 
 
 def _context(request: RankRequest, at: datetime) -> Context:
-    return Context(at.timestamp(), request.surface, request.context)
+    return Context(at.timestamp(), request.surface, _attributes(request))
+
+
+def _attributes(request: RankRequest) -> dict[str, str]:
+    """The context but for the caller's clock, which has its own place."""
+    return {name: value for name, value in request.context.items() if name != "timestamp"}
 
 
 def _impression(
@@ -209,7 +208,7 @@ def _impression(
         shown=shown,
         session_id=request.session_id,
         surface=request.surface,
-        context={name: value for name, value in request.context.items() if name != "timestamp"},
+        context=_attributes(request),
         model_version=version,
         degraded=list(degraded),
     )

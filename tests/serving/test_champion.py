@@ -13,13 +13,11 @@ import httpx
 import pytest
 
 from liverank import registry
-from liverank.config import Config, DataConfig, EvaluationConfig, FeatureConfig, InterestConfig, TrainingConfig
-from liverank.data.synthetic import generate
-from liverank.data.tastes import SyntheticSettings
+from liverank.config import Config, EvaluationConfig, InterestConfig, TrainingConfig
 from liverank.evaluation.run import evaluate
-from liverank.features.build import build_features
 from liverank.ranking.fit import fit
 from liverank.registry import Lineage
+from tests.evaluation.world import write_features
 from tests.serving.conftest import Server, click, ids
 
 SMALL = InterestConfig(dimension=16, layers=1, history_length=12, batch_size=32, epochs=1)
@@ -33,9 +31,7 @@ class World:
 
 
 def train(base: Path) -> list[Path]:
-    generate(SyntheticSettings(users=60, items=40, days=20, impressions_per_user=6, seed=3), base / "data")
-    features = FeatureConfig(history_length=12, candidates=20, max_requests=60, max_train_requests=50)
-    build_features(base / "data", base / "features", features, DataConfig(), TrainingConfig(interest=SMALL))
+    write_features(base / "features")
     for seed in (1, 2):
         config = TrainingConfig(threads=1, seed=seed, interest=SMALL)
         fit(base / "features", base / f"bundle-{seed}", config, base / "checkpoints")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liverank.errors import DataError, ServingError
+from liverank.store import SqliteStore, open_store
+from serving.log import LogWriter
+from tests.store.contract import click, shown
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = open_store(tmp_path / "live.db")
+    yield store
+    store.close()
+
+
+def kept(store: SqliteStore) -> list[str]:
+    return [getattr(record, "event_id", "") or record.impression_id for _, record in store.export()]  # type: ignore[union-attr]
+
+
+def test_order_of_arrival_is_order_in_the_log(store: SqliteStore) -> None:
+    log = LogWriter(store, 100, lambda count: None)
+    assert log.note(lambda: shown(1))
+    assert asyncio.run(log.write([click(1), click(1), click(2)])) == 2
+    assert log.note(lambda: shown(2))
+    log.close()
+    assert kept(store) == ["u-m1", "u-1", "u-2", "u-m2"]
+
+
+def test_writers_share_commits_and_each_hears_its_own_count(store: SqliteStore) -> None:
+    log = LogWriter(store, 100, lambda count: None)
+
+    async def write() -> list[int]:
+        return await asyncio.gather(*(log.write([click(number), click(0)]) for number in range(20)))
+
+    counts = asyncio.run(write())
+    assert sum(counts) == 20
+    log.close()
+
+
+def test_notes_beyond_the_bound_are_refused_and_counted(store: SqliteStore) -> None:
+    dropped: list[int] = []
+    log = LogWriter(store, 3, dropped.append)
+    with store._lock:  # the writer is stuck in its commit
+        taken = [log.note(lambda number=number: shown(number)) for number in range(10)]
+    log.close()
+    assert sum(taken) == len(kept(store))
+    assert sum(taken) + sum(dropped) == 10
+    assert 3 <= sum(taken) < 10
+
+
+def test_a_bad_append_does_not_take_its_neighbours_down(store: SqliteStore) -> None:
+    log = LogWriter(store, 100, lambda count: None)
+
+    async def write() -> list[int | BaseException]:
+        batches: list[list[Any]] = [[click(1)], [object()], [click(2)]]
+        return await asyncio.gather(*map(log.write, batches), return_exceptions=True)
+
+    first, bad, last = asyncio.run(write())
+    assert (first, last) == (1, 1)
+    assert isinstance(bad, DataError)
+    log.close()
+    assert kept(store) == ["u-1", "u-2"]
+
+
+def test_a_store_that_cannot_write_is_heard_of(tmp_path: Path) -> None:
+    dropped: list[int] = []
+    store = open_store(tmp_path / "live.db")
+    log = LogWriter(store, 100, dropped.append)
+    store.close()
+    with pytest.raises(sqlite3.Error):
+        asyncio.run(log.write([click(1)]))
+    log.note(lambda: shown(1))
+    log.close()
+    assert sum(dropped) == 1
+
+
+def test_closing_writes_what_waits_and_then_refuses(store: SqliteStore) -> None:
+    log = LogWriter(store, 1000, lambda count: None)
+    for number in range(500):
+        log.note(lambda number=number: shown(number))
+    assert log.alive
+    log.close()
+    assert len(kept(store)) == 500
+    assert not log.alive
+    assert not log.note(lambda: shown(1))
+    with pytest.raises(ServingError, match="stopping"):
+        asyncio.run(log.write([click(1)]))
