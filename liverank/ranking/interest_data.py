@@ -50,6 +50,11 @@ class Sequences:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def total_events(self) -> int:
+        """Events in all windows: those in two windows count twice."""
+        return int((self._stops - self._starts).sum())
+
     def batches(self, size: int, rng: np.random.Generator) -> list[Rows]:
         """The windows of one epoch in random batches of similar length."""
         order = rng.permutation(len(self))

@@ -85,7 +85,7 @@ class _Run:
             self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
         self.steps_per_epoch = -(-len(self.sequences) // self.config.batch_size)
-        self.total_events = len(events) * self.config.epochs
+        self.total_events = self.sequences.total_events * self.config.epochs
         # An item without an event is no evidence against its text: only items with events are weighed.
         self.known = torch.from_numpy(np.unique(events.item).astype(np.int64)).to(self.device)
         self.sampler = _Sampler(events, len(catalogue), self.device) if len(catalogue) > FULL_SOFTMAX_ITEMS else None
@@ -93,6 +93,7 @@ class _Run:
         self.speed = 0.0
 
     def to_the_end(self, validate: Callable[[InterestModel], float] | None, stage: progress.Stage) -> None:
+        stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             self._epoch(stage)
             value = validate(self.model) if validate else float(self.state.epoch + 1)
