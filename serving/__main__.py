@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from liverank.cli.options import overrides
-from liverank.config import Config, load_config
+from liverank.config import Config, load_config, parse_settings
 from liverank.environment import silence_telemetry
 from liverank.errors import LiverankError
 
@@ -48,7 +47,7 @@ def _options() -> argparse.Namespace:
 
 
 def _config(options: argparse.Namespace) -> Config:
-    values = overrides(options.settings)
+    values = parse_settings(options.settings)
     for name in ("http_port", "grpc_port"):
         if getattr(options, name) is not None:
             values[f"serving.{name}"] = getattr(options, name)

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from liverank.errors import ConfigError
-
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 ConfigFile = Annotated[
     str, typer.Option("--config", "-c", help="Configuration file (default: liverank.yaml, if there is one).")
@@ -18,17 +16,7 @@ Settings = Annotated[
 
 
 def overrides(settings: list[str]) -> dict[str, Any]:
-    """`["a.b=1"]` as `{"a.b": 1}`, values read as YAML.
+    """What `--set` says, as `load_config` takes it."""
+    from liverank.config import parse_settings
 
-    Raises:
-        ConfigError: a setting has no `=`.
-    """
-    import yaml
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"'--set {setting}' has no '='.", "Write --set section.key=value.")
-        values[key] = yaml.safe_load(value)
-    return values
+    return parse_settings(settings)

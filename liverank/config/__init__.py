@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,26 @@ def load_config(path: str | Path | None = None, overrides: dict[str, Any] | None
         raise ConfigError(_explain(problem), f"In {path or DEFAULT_FILE}; `liverank config` shows every key.") from None
 
 
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """`["a.b=1"]` as `{"a.b": 1}`, the overrides of `load_config`; values are read as YAML.
+
+    Raises:
+        ConfigError: a setting has no `=` or its value is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"'--set {setting}' has no '='.", "Write --set section.key=value.")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as problem:
+            raise ConfigError(
+                f"The value of '--set {setting}' is no YAML: {' '.join(str(problem).split())}."
+            ) from problem
+    return values
+
+
 def _read(path: Path | None) -> dict[str, Any]:
     file = path or Path(DEFAULT_FILE)
     if not file.exists():
@@ -153,4 +174,5 @@ __all__ = [
     "TrainingConfig",
     "ValidationConfig",
     "load_config",
+    "parse_settings",
 ]
