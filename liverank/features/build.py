@@ -96,10 +96,11 @@ class _Work:
     def write_events(self, cuts: definitions.Cuts) -> None:
         config = self.config
         catalogue = self._kept(definitions.catalogue(self.items, self.interactions), "catalogue")
+        daily = self._kept(definitions.daily_popularity(self.interactions, config.popularity_days), "daily")
         events = definitions.indexed(self.interactions, catalogue)
-        events = definitions.sessions(definitions.ordered(events), config.session_gap_minutes)
+        events = definitions.sessions(events, config.session_gap_minutes)
         events = definitions.repeats(definitions.history(events, config.history_length))
-        events = definitions.popularity(events, config.popularity_days)
+        events = definitions.popularity(events, daily)
         events = definitions.weights(definitions.context(events), self.data.event_weights)
         events = definitions.split(events, cuts).orderBy(c.USER_ID, c.TIMESTAMP, c.EVENT_ID)
         write(events.select(*event_columns(config)), self.out / "events.parquet")

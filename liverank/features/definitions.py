@@ -1,14 +1,16 @@
 """Features of the event stream: functions from frames to frames, none of which looks at or after its own event's time.
 
 Events of one user at one instant (a basket, a slate) do not see each other: every backward look goes to strictly
-earlier timestamps. The functions use the part of the PySpark API that Spark and SQLFrame share; on Spark only the
-import of `Window` and `functions` changes. Times are whole microseconds, so that arithmetic is exact and knows no zone.
+earlier timestamps. Working columns stay in the frames; the caller selects what it wants. The functions use the part of
+the PySpark API that Spark and SQLFrame share; on Spark only the import of `Window` and `functions` changes. Times are
+whole microseconds, so that arithmetic is exact and knows no zone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlframe.duckdb import Window
 from sqlframe.duckdb import functions as F
@@ -24,7 +26,9 @@ ORDINAL = "ordinal"
 """Working column: place of the event among its user's, from 1, by time and then event id."""
 TRAIN_EVENTS = "train_events"
 """Column of `items.parquet`: the item's events in the training time."""
-DAY = 86_400_000_000
+DAY = "day"
+"""Working column: whole UTC days since 1970-01-01."""
+DAY_MICROS = 86_400_000_000
 SECOND = 1_000_000
 
 
@@ -102,7 +106,7 @@ def sessions(events: Frame, gap_minutes: float) -> Frame:
         c.SESSION_START: F.first("starts").over(slate),
         c.GAP_SECONDS: F.first("gap").over(slate).cast("double") / F.lit(float(SECOND)),
     }
-    return starts.withColumns(told).drop("gap", "renamed", "starts")
+    return starts.withColumns(told)
 
 
 def history(events: Frame, length: int) -> Frame:
@@ -114,7 +118,7 @@ def history(events: Frame, length: int) -> Frame:
     shared = F.first("before").over(_slate())
     # The aggregate of no rows is null on DuckDB and an empty list on Spark.
     listed = F.coalesce(shared, F.expr("cast(array() as array<int>)"))
-    return events.withColumn("before", before).withColumn(c.HISTORY, listed).drop("before")
+    return events.withColumn("before", before).withColumn(c.HISTORY, listed)
 
 
 def repeats(events: Frame) -> Frame:
@@ -123,27 +127,27 @@ def repeats(events: Frame) -> Frame:
     return events.withColumn(c.REPEATS, (F.rank().over(same) - 1).cast("long"))
 
 
-def popularity(events: Frame, days: Sequence[int]) -> Frame:
-    """Adds for each of `days` the item's events on that many whole UTC days before the event's day.
+def daily_popularity(events: Frame, days: Sequence[int]) -> Frame:
+    """For each item and UTC day with events: the item's events on each of `days` whole days before that day.
 
     Counted on one row an item and day: a window over single events is far slower on a hot item.
     """
-    daily = events.withColumn("day", F.floor(F.col(MICROS) / F.lit(DAY)).cast("int"))
-    counts = daily.groupBy(c.ITEM_ID, "day").agg(F.count("*").alias("events"))
-    by_day = Window.partitionBy(c.ITEM_ID).orderBy("day")
-    totals = [
-        F.coalesce(F.sum("events").over(by_day.rangeBetween(-width, -1)), F.lit(0))
-        .cast("long")
-        .alias(c.popularity(width))
-        for width in days
-    ]
-    return daily.join(counts.select(c.ITEM_ID, "day", *totals), on=[c.ITEM_ID, "day"], how="left").drop("day")
+    counts = events.groupBy(c.ITEM_ID, _day().alias(DAY)).agg(F.count("*").alias("events"))
+    by_day = Window.partitionBy(c.ITEM_ID).orderBy(DAY)
+    sums = {c.popularity(width): F.sum("events").over(by_day.rangeBetween(-width, -1)) for width in days}
+    totals = [F.coalesce(total, F.lit(0)).cast("long").alias(name) for name, total in sums.items()]
+    return counts.select(c.ITEM_ID, DAY, *totals)
+
+
+def popularity(events: Frame, daily: Frame) -> Frame:
+    """Adds what `daily_popularity` says of the event's item and day."""
+    return events.withColumn(DAY, _day()).join(daily, on=[c.ITEM_ID, DAY], how="left")
 
 
 def context(events: Frame) -> Frame:
     """Adds the UTC `hour` (0-23) and `weekday` (0 is Monday)."""
-    day = F.floor(F.col(MICROS) / F.lit(DAY))
-    hour = F.floor((F.col(MICROS) - day * F.lit(DAY)) / F.lit(3600 * SECOND))
+    day = _day()
+    hour = F.floor((F.col(MICROS) - day.cast("long") * F.lit(DAY_MICROS)) / F.lit(3600 * SECOND))
     # Day 0, 1970-01-01, was a Thursday; days before it are negative.
     weekday = ((day + F.lit(3)) % F.lit(7) + F.lit(7)) % F.lit(7)
     return events.withColumns({c.HOUR: hour.cast("tinyint"), c.WEEKDAY: weekday.cast("tinyint")})
@@ -168,6 +172,10 @@ def split(frame: Frame, cuts: Cuts) -> Frame:
         .otherwise(F.lit(c.GAP))
     )
     return frame.withColumn(c.SPLIT, named)
+
+
+def _day() -> Any:
+    return F.floor(F.col(MICROS) / F.lit(DAY_MICROS)).cast("int")
 
 
 def _by_user() -> Window:

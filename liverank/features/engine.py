@@ -6,6 +6,7 @@ the same functions take a Spark session's frames.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,10 +60,16 @@ def _connect(memory_limit: str, spill: Path) -> Any:
 
 def scan(session: DuckDBSession, path: Path) -> Frame:
     """A Parquet file as a frame; nothing is read yet."""
-    # SQLFrame puts the path between single quotes as it is: into Spark's SQL here, into DuckDB's below.
-    return session.read.parquet(str(path).replace("\\", "\\\\").replace("'", "\\'"))
+    # Through a view, because SQLFrame's own reader cannot take a path with a quote in it.
+    name = f"file_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    session._conn.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet('{_escaped(path)}')")
+    return session.table(name)
 
 
 def write(frame: Frame, path: Path) -> None:
     """Computes a frame into one Parquet file; rows keep the frame's order, equal frames give equal bytes."""
-    frame.write.mode("overwrite").parquet(str(path).replace("'", "''"), compression="zstd")
+    frame.write.mode("overwrite").parquet(_escaped(path), compression="zstd")
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -70,7 +70,7 @@ def test_result_json_holds_the_verdict(dirty: Judged) -> None:
     assert (one["table"], one["severity"], one["failing"], one["outcome"]) == (
         "interactions",
         "set-aside",
-        2,
+        1,
         "set-aside",
     )
     assert stored["rows"]["interactions"]["rejected"] == 1
