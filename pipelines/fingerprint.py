@@ -23,7 +23,7 @@ def code_version() -> str:
 
 
 def snapshot(data: DataConfig) -> str:
-    """What the sources hold now: names, sizes and times of the files, and how far the live log goes.
+    """What the sources hold now: names, sizes and times of the files, and how far and how full the live log is.
 
     A source that is not a file here cannot be looked at; it counts as new each time.
     """
@@ -34,7 +34,7 @@ def snapshot(data: DataConfig) -> str:
         facts = file.stat()
         digest.update(f"{file}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     if data.live_store and Path(data.live_store).exists():
-        digest.update(f"live {_live_cursor(Path(data.live_store))}".encode())
+        digest.update(f"live {_live_state(Path(data.live_store))}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -62,11 +62,12 @@ def _files(source: str) -> list[Path]:
     return [Path(name) for name in sorted(glob.glob(source, recursive=True)) if Path(name).is_file()]
 
 
-def _live_cursor(path: Path) -> str:
+def _live_state(path: Path) -> str:
     from liverank.store import open_store
 
     store = open_store(path)
     try:
-        return str(store.cursor())
+        # The number of records too: erasing a user moves no cursor, and must not be answered from before.
+        return f"{store.cursor()} {sum(1 for _ in store.export())}"
     finally:
         store.close()

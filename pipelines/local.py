@@ -28,6 +28,7 @@ from liverank.progress import VARIABLE
 from pipelines.arguments import absolute, pipeline_arguments, strings
 from pipelines.compile import COMPILED
 from pipelines.fingerprint import champion_version, code_version, snapshot
+from pipelines.run_folders import prune
 from pipelines.step_failure import step_failure
 
 Event = dict[str, Any]
@@ -35,6 +36,7 @@ OnProgress = Callable[[Event], None]
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
+REPORTS = {"validate": "validation", "evaluate": "evaluation"}
 LOCK_TRIES = 5
 MANGLED = "python3"
 """The local runner replaces this text by the interpreter's path wherever it finds it in an argument."""
@@ -69,21 +71,20 @@ class LocalRun:
     @property
     def promoted(self) -> bool:
         """Whether the run's model is the champion."""
-        return bool(self._output("register", "Output"))
+        return bool(self.output("register", "Output"))
 
-    def _output(self, step: str, name: str) -> Any:
+    def output(self, step: str, name: str) -> Any:
+        """An output of a step: its path or value; None where there is none."""
         return self.steps.get(step, {}).get("outputs", {}).get(name)
 
     def _json(self, step: str, output: str, inside: str = "") -> Any:
-        path = self._output(step, output)
+        path = self.output(step, output)
         file = Path(path) / inside if path and inside else Path(path or "/")
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def _reports(self) -> dict[str, Path]:
         return {
-            name: self.folder / f"{name}.html"
-            for name in ("validation", "evaluation")
-            if (self.folder / f"{name}.html").exists()
+            name: self.folder / f"{name}.html" for name in REPORTS.values() if (self.folder / f"{name}.html").exists()
         }
 
 
@@ -118,6 +119,7 @@ def run_local(
         _prepare(run, config, pipeline, resume)
         _execute(run, on_progress or (lambda event: None))
         (run.folder / "ended").touch()
+        prune(runs, config.pipeline.keep_runs)
     return run
 
 
@@ -194,7 +196,7 @@ def _execute(run: LocalRun, on_progress: OnProgress) -> None:
             _follow(run, child, file, on_progress)
     finally:
         stop_group(child)
-        _collect_reports(run)
+    _collect_reports(run)
     _raise_failure(run, child.returncode)
 
 
@@ -253,8 +255,9 @@ def stop_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def _collect_reports(run: LocalRun) -> None:
-    for step, name in (("validate", "validation"), ("evaluate", "evaluation")):
-        report = run.steps.get(step, {}).get("outputs", {}).get("report")
+    """Copies the steps' pages to where a browser knows them by their names."""
+    for step, name in REPORTS.items():
+        report = run.output(step, "report")
         if report and Path(report).is_file():
             shutil.copyfile(report, run.folder / f"{name}.html")
 
@@ -262,7 +265,8 @@ def _collect_reports(run: LocalRun) -> None:
 def _raise_failure(run: LocalRun, code: int) -> None:
     failed = next((step for step, event in run.steps.items() if event["state"] == "failed"), None)
     if failed:
-        raise step_failure(failed, run.log)
+        pages = {run.output(step, "report"): str(run.folder / f"{name}.html") for step, name in REPORTS.items()}
+        raise step_failure(failed, run.log, {path: page for path, page in pages.items() if path})
     running = next((step for step, event in run.steps.items() if event["state"] == "running"), None)
     if code != 0:
         where = f"while step '{running}' ran" if running else "outside its steps"

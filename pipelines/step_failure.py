@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from liverank import errors
 from liverank.errors import LiverankError, PipelineError, StageStopped
@@ -14,8 +16,11 @@ _RAISED = re.compile(
 _RUNNER = re.compile(r"^\d\d:\d\d:\d\d\.\d+ - [A-Z]+ - |^\d{4}-\d\d-\d\d |^-{20,}$")
 
 
-def step_failure(step: str, log: Path) -> LiverankError:
-    """The error to raise for a failed step: its own verdict, its one clear line, or the log's last words."""
+def step_failure(step: str, log: Path, pages: Mapping[str, str] = MappingProxyType({})) -> LiverankError:
+    """The error to raise for a failed step: its own verdict, its one clear line, or the log's last words.
+
+    Where its verdict names a report among the step's artifacts, `pages` says where the user finds it.
+    """
     lines = step_lines(step, log.read_text(encoding="utf-8", errors="replace").splitlines())
     raised = next((found for line in reversed(lines) if (found := _RAISED.match(line))), None)
     if raised is None:
@@ -27,6 +32,8 @@ def step_failure(step: str, log: Path) -> LiverankError:
     name, message = raised[1].rpartition(".")[2], (raised[2] or "").strip()
     kind = getattr(errors, name, None) if raised[1].startswith("liverank.") else None
     if kind is StageStopped:
+        for artifact, page in pages.items():
+            message = message.replace(artifact, page)
         return StageStopped(message)
     if kind is not None:
         return PipelineError(f"Step '{step}' failed: {message}", f"Its log: {log}")

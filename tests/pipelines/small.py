@@ -16,6 +16,7 @@ SETTINGS: dict[str, Any] = {
     "training.threads": 1,
     "evaluation.bootstrap_samples": 100,
     "evaluation.gate.beat_baselines": [],
+    "evaluation.gate.min_requests": 5,
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,38 @@ def test_a_source_that_is_not_there_fails_ingest_with_one_line(place):
     assert line.startswith("Error: Step 'ingest' failed: ")
     assert str(place / "nothing.csv") in line
     assert "Its log: " in line
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")]
+)
+def test_a_signal_ends_the_command_and_its_steps(place, number, code, said):
+    workspace = place / f"workspace-{number}"
+    settings = ["--set", f"workspace={workspace}", "--data", str(place / "data")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "liverank.cli", "run", *settings],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for _ in range(1200):
+        if any(workspace.glob("runs/*/progress.jsonl")) and _steps_of(workspace):
+            break
+        time.sleep(0.05)
+    running.send_signal(number)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert stderr.startswith(said)
+    assert len(stderr.splitlines()) == 1
+    assert _steps_of(workspace) == []
+
+
+def _steps_of(workspace: Path) -> list[str]:
+    """Processes whose command line names the workspace, the command itself apart."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            if str(workspace) in command and "executor_main" in command:
+                found.append(command)
+    return found
