@@ -63,7 +63,12 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU when there is one."
     )
-    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves torch's default.")
+    threads: int = Field(
+        1,
+        ge=0,
+        description="CPU threads of torch while the interest model trains; 0 leaves torch's default. Models of this "
+        "size gain little from more, and lose much where other processes want the same cores.",
+    )
     language_model: str = Field(
         "all-MiniLM-L6-v2", description="The packaged model's name, a Hugging Face id or a local folder."
     )

@@ -205,18 +205,20 @@ class CountRanker:
 
     def on(self, catalogue: Catalogue, changed: Rows) -> CountRanker:
         """The same counts over a catalogue with appended items and rewritten texts (`changed` rows)."""
-        from scipy.sparse import vstack
+        from scipy.sparse import csr_matrix, vstack
 
         new = len(catalogue) - len(self.catalogue)
-        transitions = self.transitions.copy()
-        transitions.resize((len(catalogue), len(catalogue)))
-        vectors = vstack([self.item_vectors, self.text.transform([""] * new)]).tolil() if new else None
-        vectors = self.item_vectors.tolil() if vectors is None else vectors
-        if len(changed):
-            vectors[changed] = self.text.transform([catalogue.texts[row] for row in changed])
+        old = self.transitions
+        pointers = np.concatenate([old.indptr, np.full(new, old.indptr[-1])])
+        transitions = csr_matrix((old.data, old.indices, pointers), shape=(len(catalogue), len(catalogue)))
+        # New rows that did not change have no text: row 0 of the last part stands for all of them.
+        rewritten = self.text.transform([catalogue.texts[row] for row in changed.tolist()])
+        place = np.append(np.arange(len(self.catalogue)), np.full(new, len(self.catalogue) + len(changed)))
+        place[changed] = len(self.catalogue) + np.arange(len(changed))
+        vectors = vstack([self.item_vectors, rewritten, self.text.transform([""])]).tocsr()[place]
         popularity = np.concatenate([self.popularity, np.zeros((new, 2), np.float32)])
         known = (self.text, self.type_weights, self.weights)
-        return CountRanker(catalogue, self.config, transitions, popularity, *known, vectors.tocsr())
+        return CountRanker(catalogue, self.config, transitions, popularity, *known, vectors)
 
     def save(self, folder: Path) -> None:
         """Writes `arrays.safetensors` and `settings.json`; the catalogue is the bundle's."""

@@ -1,11 +1,10 @@
-"""What the rankers learn from: the catalogue, the training events in columns, and labelled requests."""
+"""What the rankers learn from: the training events in columns, and labelled requests."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,89 +16,13 @@ import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.errors import DataError
-from liverank.events import Item
+from liverank.ranking.catalogue import Catalogue as Catalogue
+from liverank.ranking.catalogue import Floats as Floats
+from liverank.ranking.catalogue import Rows as Rows
+from liverank.ranking.catalogue import catalogue_of as catalogue_of
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-
 _FEATURE_FILES = ("items.parquet", "events.parquet", "requests.parquet", "split.json")
-
-
-def item_text(title: str, text: str, category: str) -> str:
-    """What a model reads of an item: title, text and category, as far as there are any."""
-    return ". ".join(part for part in (title.strip(), text.strip(), category.strip()) if part)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """All items a ranker knows, one row each; rows only ever get appended."""
-
-    item_ids: tuple[str, ...]
-    titles: tuple[str, ...]
-    categories: tuple[str, ...]
-    texts: tuple[str, ...]
-    """What the models read of each item (`item_text`)."""
-    train_events: npt.NDArray[np.int64]
-    """Training events of each item, `[items]`."""
-    embeddings: Floats | None = None
-    """Unit vectors of the texts, `[items, width]`; None before they are made."""
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Item id -> row."""
-        return {item_id: row for row, item_id in enumerate(self.item_ids)}
-
-    def __len__(self) -> int:
-        return len(self.item_ids)
-
-    def rows(self, item_ids: Sequence[str]) -> Rows:
-        """Row of each id, -1 where the item is not in the catalogue."""
-        get = self.index.get
-        return np.fromiter((get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
-
-    def with_embeddings(self, embeddings: Floats) -> Catalogue:
-        """The same items with their embeddings, `[items, width]`."""
-        return replace(self, embeddings=np.ascontiguousarray(embeddings, np.float32))
-
-    def with_items(self, items: Sequence[Item]) -> tuple[Catalogue, Rows]:
-        """The catalogue with new items appended and known ones rewritten, and the rows that changed.
-
-        Changed rows have a zero embedding until the caller fills it.
-        """
-        latest = {item.item_id: item for item in items}
-        new = [item_id for item_id in latest if item_id not in self.index]
-        ids = [*self.item_ids, *new]
-        titles = [*self.titles, *[""] * len(new)]
-        categories = [*self.categories, *[""] * len(new)]
-        texts = [*self.texts, *[""] * len(new)]
-        rows = {item_id: len(self) + at for at, item_id in enumerate(new)}
-        changed = []
-        for item_id, item in latest.items():
-            row = rows.get(item_id, self.index.get(item_id, -1))
-            text = item_text(item.title, item.text, item.category)
-            if row >= len(self) or text != self.texts[row]:
-                changed.append(row)
-            titles[row], categories[row], texts[row] = item.title, item.category, text
-        return (
-            Catalogue(
-                tuple(ids),
-                tuple(titles),
-                tuple(categories),
-                tuple(texts),
-                np.concatenate([self.train_events, np.zeros(len(new), np.int64)]),
-                _grown(self.embeddings, len(new), changed),
-            ),
-            np.asarray(sorted(changed), np.int64),
-        )
-
-
-def _grown(embeddings: Floats | None, new: int, changed: Sequence[int]) -> Floats | None:
-    if embeddings is None:
-        return None
-    grown = np.vstack([embeddings, np.zeros((new, embeddings.shape[1]), np.float32)])
-    grown[list(changed)] = 0
-    return grown
 
 
 @dataclass(frozen=True)
@@ -197,20 +120,6 @@ def check_features(features: Path) -> None:
 def load_catalogue(features: Path) -> Catalogue:
     """The items of a features folder, without embeddings."""
     return catalogue_of(_read(features / "items.parquet"))
-
-
-def catalogue_of(items: pa.Table) -> Catalogue:
-    """A catalogue from a table in the item contract (a column `train_events` is used where there is one)."""
-    title, text, category = (items[name].fill_null("").to_pylist() for name in (c.TITLE, c.TEXT, c.CATEGORY))
-    known = "train_events" in items.column_names
-    counts = items["train_events"].to_numpy() if known else np.zeros(items.num_rows)
-    return Catalogue(
-        tuple(items[c.ITEM_ID].to_pylist()),
-        tuple(title),
-        tuple(category),
-        tuple(item_text(*parts) for parts in zip(title, text, category, strict=True)),
-        np.asarray(counts, np.int64),
-    )
 
 
 def load_events(features: Path, catalogue: Catalogue, split: str = c.TRAIN) -> Events:

@@ -56,10 +56,15 @@ def train(
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
     all epochs run and the last weights are returned.
     """
-    run = _Run(catalogue, events, config, checkpoint)
-    with progress.stage("train interest model", run.total_events) as stage:
-        run.to_the_end(validate, stage)
-    return run.finished()
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or before)
+    try:
+        run = _Run(catalogue, events, config, checkpoint)
+        with progress.stage("train interest model", run.total_events) as stage:
+            run.to_the_end(validate, stage)
+        return run.finished()
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Run:
@@ -71,8 +76,6 @@ class _Run:
         self.seed = config.seed
         self.checkpoint = checkpoint
         self.device = pick_device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
         torch.manual_seed(self.seed)
         self.embeddings = torch.from_numpy(catalogue.embeddings).to(self.device)
         width = catalogue.embeddings.shape[1]
