@@ -58,9 +58,6 @@ WATCHED: Final = (
     Watched("clicked_popularity_decile", "categorical", "answer"),
 )
 
-USER_GROUPS: Final[frozenset[Group]] = frozenset({"user", "time"})
-"""Comparable also where the reference lists were made by a retriever and never shown to anybody."""
-
 
 @dataclass(frozen=True)
 class Pair:

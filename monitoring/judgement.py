@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,26 +15,29 @@ import pyarrow.compute as pc
 from liverank import columns as c
 from liverank.config import Config
 from liverank.evaluation.request_table import request_table
-from monitoring.columns import USER_GROUPS, Group, Pair, Unfit, pair
+from monitoring.columns import Group, Pair, Unfit, pair
 from monitoring.decision import ColumnFinding, WindowFacts
 from monitoring.models import ServedModel
-from monitoring.noise import sampling_distance
+from monitoring.noise import distance, sampling_distance
 from monitoring.quality import ALL, Comparison, Slice, compare_slices, sample_of
 from monitoring.reports import Measured, Report, build_report
 from monitoring.text_drift import MIN_ROWS, classifier_area, vectors
 from monitoring.window import Log, Window, clicks_by_position, ranked_requests
 
+REQUEST_COLUMNS: Final = ("n_candidates", "known_share", "history_length", "surface")
+"""What a caller asks for. Where it is unlike the test requests, ranking quality is not comparable with theirs: NDCG of
+40 candidates is lower than of 20, with the same model."""
 ALL_GROUPS: Final[tuple[Group, ...]] = ("user", "time", "list", "score", "answer")
 
 
 @dataclass(frozen=True)
 class References:
-    """What a window is compared with.
+    """What a window is compared with: the version's first healthy window, and its test requests until there is one.
 
-    Offline lists that users really saw (`impressions`) are comparable to live ones, lists that a retriever made
-    afterwards are so only in what concerns the user. Answers to live lists carry the position bias of those very lists,
-    which offline answers do not, and so look better: as soon as a version has a healthy first window, quality is
-    judged against that, and until then against the offline lists, if users saw them.
+    Test requests are the weaker reference. Lists that a retriever made afterwards (`source` is not `impressions`) were
+    never shown to anybody. Lists that were shown hold for live ones only where the requests are alike: as many
+    candidates, as long histories. And answers to live lists carry the position bias of those very lists, which answers
+    of the past do not.
     """
 
     evaluation: pa.Table | None
@@ -42,28 +45,32 @@ class References:
 
     @cached_property
     def shown(self) -> pa.Table | None:
-        """The evaluation's lists that were really shown to users; None where there are none."""
+        """The test requests whose lists were really shown to users; None where there are none."""
         if self.evaluation is None:
             return None
         rows = self.evaluation.filter(pc.equal(self.evaluation[c.SOURCE], "impressions"))
         return rows if rows.num_rows else None
 
-    @property
-    def quality(self) -> pa.Table | None:
-        """Requests whose ranking quality is comparable; None where there are none yet."""
-        return self.baseline if self.baseline is not None else self.shown
+    def quality(self, unlike: Sequence[str]) -> tuple[pa.Table | None, str]:
+        """Requests whose ranking quality is comparable and what they are; None where there are none yet.
 
-    @property
-    def quality_name(self) -> str:
-        """What `quality` is, for the record."""
-        if self.quality is None:
-            return ""
-        return "evaluation" if self.baseline is None else "first window"
+        Args:
+            unlike: columns of the requests in which the window differs from the test requests.
+        """
+        if self.baseline is not None:
+            return self.baseline, "first window"
+        return (None, "") if unlike or self.shown is None else (self.shown, "evaluation")
 
     def of(self, group: Group) -> pa.Table | None:
-        """Requests whose columns of a group are comparable; None where there are none yet."""
-        found = self.evaluation if group in USER_GROUPS else self.shown
-        return self.baseline if found is None else found
+        """Requests whose columns of a group are comparable; None where there are none yet.
+
+        Hours and days of the week need a long time, which no window has.
+        """
+        if group == "time":
+            return self.evaluation
+        if self.baseline is not None:
+            return self.baseline
+        return self.evaluation if group == "user" else self.shown
 
 
 @dataclass(frozen=True)
@@ -90,41 +97,50 @@ def judge(
     requests = ranked_requests(window, log, config.serving.history_length)
     table = request_table(requests, model.catalogue, config.evaluation.k)
     references = References(model.reference, baseline)
+    measured, left_out = _measured(table, references, config, rng)
+    unlike = [] if baseline is not None else _unlike(measured, left_out)
+    reference, name = references.quality(unlike)
+    slices = [] if reference is None else compare_slices(reference, table, config, rng)
     metric = config.monitoring.quality_metric
-    slices = [] if references.quality is None else compare_slices(references.quality, table, config, rng)
     deciding = [found.comparison for found in slices if (found.name, found.metric) == (ALL, metric)]
-    report, columns = _drift(table, references, model, window, config, rng)
+    labels = {"model_version": window.model_version, "window": f"{window.start}-{window.end}"}
+    report = build_report(measured, table, reference, config.evaluation.new_user_events, config.monitoring, labels)
+    text = _text_drift(table, references, model, config, rng)
+    columns = [*report.findings, *text, *(_left_out(one) for one in left_out)]
     return Judgement(
         model_version=window.model_version,
         table=table,
-        reference=references.quality_name,
+        reference=name,
         facts=_facts(window, table, len(sample_of(table, metric)), model, config, now),
         quality=deciding[0] if deciding else None,
         slices=slices,
         columns=columns,
-        warnings=list(_warnings(table, slices, columns, config)),
+        warnings=list(_warnings(table, slices, columns, unlike, config)),
         report=report,
     )
 
 
-def _drift(
-    table: pa.Table,
-    references: References,
-    model: ServedModel,
-    window: Window,
-    config: Config,
-    rng: np.random.Generator,
-) -> tuple[Report, list[ColumnFinding]]:
+def _measured(
+    table: pa.Table, references: References, config: Config, rng: np.random.Generator
+) -> tuple[list[Measured], list[Unfit]]:
     settings = config.monitoring
     groups = {group: found for group in ALL_GROUPS if (found := references.of(group)) is not None}
     pairs = list(pair(table, groups, settings.sample_rows, rng))
     measured = [
         Measured(one, settings.drift_threshold + sampling_distance(one, rng)) for one in pairs if isinstance(one, Pair)
     ]
-    labels = {"model_version": window.model_version, "window": f"{window.start}-{window.end}"}
-    report = build_report(measured, table, references.quality, config.evaluation.new_user_events, settings, labels)
-    left_out = [_left_out(one) for one in pairs if isinstance(one, Unfit)]
-    return report, [*report.findings, *_text_drift(table, references, model, config, rng), *left_out]
+    return measured, [one for one in pairs if isinstance(one, Unfit)]
+
+
+def _unlike(measured: Sequence[Measured], left_out: Sequence[Unfit]) -> list[str]:
+    """Columns that say what was asked for, in which the window differs from its reference."""
+    missing = [one.watched.name for one in left_out if one.alarming]
+    beyond = [
+        one.pair.watched.name
+        for one in measured
+        if distance(one.pair.kind, one.pair.window.to_numpy(), one.pair.reference.to_numpy()) >= one.threshold
+    ]
+    return [name for name in (*missing, *beyond) if name in REQUEST_COLUMNS]
 
 
 def _left_out(one: Unfit) -> ColumnFinding:
@@ -186,8 +202,16 @@ def _degraded(table: pa.Table) -> float:
     return float(np.mean(table[c.DEGRADED].to_numpy(zero_copy_only=False)))
 
 
-def _warnings(table: pa.Table, slices: list[Slice], columns: list[ColumnFinding], config: Config) -> Iterator[str]:
+def _warnings(
+    table: pa.Table,
+    slices: Sequence[Slice],
+    columns: Sequence[ColumnFinding],
+    unlike: Sequence[str],
+    config: Config,
+) -> Iterator[str]:
     """What deserves a look though it starts no run."""
+    if unlike:
+        yield f"requests differ from the test requests in {', '.join(unlike)}: offline quality does not hold for them"
     if (share := _degraded(table)) > config.monitoring.max_degraded_share:
         yield f"{share:.1%} of the answers were degraded"
     for found in slices:

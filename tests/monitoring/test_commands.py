@@ -19,7 +19,7 @@ from monitoring.decision import DecisionRecord
 from monitoring.loop import watch
 from monitoring.models import read_table
 from tests.conftest import ROOT
-from tests.monitoring.traffic import START, Clock, CountingTrigger, FixedModels, Traffic, config
+from tests.monitoring.traffic import PAST, START, Clock, CountingTrigger, FixedModels, Traffic, config, past
 
 RUNNER = CliRunner()
 register_commands()
@@ -30,7 +30,7 @@ def lived(tmp_path_factory):
     """A workspace whose model suffers, looked at by the command line; its output and the runs it asked for."""
     workspace = tmp_path_factory.mktemp("lived")
     store = open_store(workspace / "live.db")
-    store.append(Traffic(1).records(100))
+    store.append([*past(), *Traffic(1).records(100)])
     store.append(Traffic(2, good=0.05).records(130, at=START.replace(hour=15)))
     store.close()
     trigger = CountingTrigger()
@@ -43,7 +43,8 @@ def lived(tmp_path_factory):
 
 
 def run(workspace: Path, command: str, *arguments: str) -> str:
-    result = RUNNER.invoke(app, [command, *arguments, "-s", f"workspace={workspace}"], env={"COLUMNS": "200"})
+    settings = ["-s", f"workspace={workspace}", "-s", f"serving.history_length={PAST}"]
+    result = RUNNER.invoke(app, [command, *arguments, *settings], env={"COLUMNS": "200"})
     assert result.exit_code == 0, (result.output, result.exception)
     return result.output
 

@@ -18,7 +18,7 @@ from monitoring.loop import check, recorded
 from monitoring.quality import ALL
 from monitoring.state import MonitorBusy, alone, load_state
 from monitoring.trigger import NoTrigger
-from tests.monitoring.traffic import START, Clock, CountingTrigger, FixedModels, Traffic, config, decisions_of
+from tests.monitoring.traffic import START, Clock, CountingTrigger, FixedModels, Traffic, config, decisions_of, past
 
 HOUR = timedelta(hours=1)
 
@@ -29,6 +29,7 @@ class Scene:
     def __init__(self, workspace: Path, source: str = "impressions", **settings: object) -> None:
         self.config = config(workspace, **settings)
         self.store = open_store(workspace / "live.db")
+        self.store.append(past())
         self.models = FixedModels({name: Traffic(90).table(600, source) for name in ("1", "2")})
         self.clock, self.trigger = Clock(), CountingTrigger()
 
@@ -259,6 +260,24 @@ def test_made_up_lists_are_no_reference_for_live_ones(tmp_path):
     assert "drifted" not in {one.outcome for one in second.columns if one.group == "list"}
 
 
+@pytest.mark.parametrize("unlike", ["cold users", "longer lists"])
+def test_requests_unlike_the_test_requests_are_no_loss(scene, tmp_path_factory, unlike, monkeypatch):
+    """Without histories, or on longer lists, the same model ranks worse; retraining would not help."""
+    monkeypatch.undo()
+    if unlike == "cold users":
+        scene.store.close()
+        scene.store = open_store(tmp_path_factory.mktemp("cold") / "live.db")
+    else:
+        monkeypatch.setattr("tests.monitoring.traffic.SHOWN", 40)
+    scene.store.append(Traffic(2, good=0.3).records(400))
+    scene.store.append(Traffic(3, good=0.0).records(200, at=START + 9 * HOUR))
+    first, second, third = scene.all_windows()
+    assert (first.rule, first.reference) == ("no-reference", "")
+    assert any("requests differ from the test requests" in warning for warning in first.warnings)
+    assert (second.rule, second.reference) == ("healthy", "first window")
+    assert third.rule == "quality-loss"
+
+
 def test_a_bad_first_window_never_becomes_the_reference(scene):
     scene.store.append(Traffic(2, good=0.05).records(400))
     records = scene.all_windows()
@@ -271,7 +290,7 @@ def test_a_new_store_is_read_from_its_beginning(scene, tmp_path_factory):
     scene.all_windows()
     scene.store.close()
     scene.store = open_store(tmp_path_factory.mktemp("new") / "live.db")
-    scene.store.append(Traffic(5).records(200))
+    scene.store.append([*past(), *Traffic(5).records(200)])
     assert decisions_of(scene.all_windows()) == [("none", "healthy")]
 
 

@@ -21,6 +21,8 @@ from monitoring.trigger import Facts, TriggerResult
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SHOWN = 20
 USERS = 120
+PAST = 3
+"""Events that every user has behind them, and that a request looks back on."""
 
 
 def catalogue(items: int = 200, width: int = 16) -> Catalogue:
@@ -37,6 +39,21 @@ def catalogue(items: int = 200, width: int = 16) -> Catalogue:
         train_events=(1000 / np.arange(1, items + 1)).astype(np.int64),
         embeddings=(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
     )
+
+
+def past() -> list[Record]:
+    """What users did before the first window: a store that is no longer cold."""
+    return [
+        Interaction(
+            event_id=f"past-{user}-{number}",
+            user_id=f"user-{user}",
+            item_id=f"item-{(user + number) % 200}",
+            type="view",
+            timestamp=START - timedelta(hours=number + 1),
+        )
+        for user in range(USERS)
+        for number in range(PAST)
+    ]
 
 
 @dataclass
@@ -116,7 +133,7 @@ class Traffic:
             item_ids=drawn["items"],
             scores=drawn["scores"],
             labels=labels,
-            history_times=[at - 600 * back for back in range(int(self.rng.integers(1, 9)), 0, -1)],
+            history_times=[at - 600 * back for back in range(PAST, 0, -1)],
             source=source,
         )
 
@@ -169,7 +186,8 @@ def config(workspace: Path, **settings: Any) -> Config:
     """Small windows; `settings` are keys of the monitoring section."""
     values = {"window_impressions": 200, "cooldown_seconds": 3600, **settings}
     overrides = {f"monitoring.{key}": value for key, value in values.items()}
-    quick = {"workspace": str(workspace), "evaluation.bootstrap_samples": 200, **overrides}
+    quick = {"evaluation.bootstrap_samples": 200, "serving.history_length": PAST}
+    quick = {"workspace": str(workspace), **quick, **overrides}
     return load_config(None, quick)
 
 
