@@ -59,6 +59,7 @@ def _ranked(labelled: LabelledRequest, scores: Scores, truths: int) -> RankedReq
         scores=scores[order],
         labels=labelled.labels[order],
         history_times=request.history.timestamps,
+        user_id=request.user_id,
         truths=truths,
         source=labelled.source,
     )
