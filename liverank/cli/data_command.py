@@ -16,7 +16,7 @@ def generate(
     users: Annotated[int, typer.Option(min=1, help="Users.")] = 2500,
     items: Annotated[int, typer.Option(min=20, help="Items.")] = 1200,
     days: Annotated[int, typer.Option(min=1, help="Days of traffic, from 2026-01-01 UTC on.")] = 60,
-    impressions: Annotated[float, typer.Option(min=1, max=60, help="Mean lists shown to a user.")] = 6.5,
+    impressions: Annotated[float, typer.Option(min=1, max=60, help="Mean lists shown to a user.")] = 7.3,
     seed: Annotated[int, typer.Option(min=0, help="Seed: the same one gives the same files.")] = 7,
     drift_at: Annotated[
         float | None, typer.Option(min=0, help="Day from which other things go together (default: never).")

@@ -67,8 +67,8 @@ def answer(rng: np.random.Generator, shown: Ints, attraction: Floats, power: flo
     n, wide = shown.shape
     looked = (rng.random((n, wide)) < examination(np.arange(1, wide + 1), power)) & (shown != NOTHING)
     click = looked & (rng.random((n, wide)) < attraction)
-    view = looked & ~click & (rng.random((n, wide)) < 0.12 + 0.3 * attraction)
-    cart = click & (rng.random((n, wide)) < 0.3)
+    view = looked & ~click & (rng.random((n, wide)) < 0.02 + 0.4 * attraction)
+    cart = click & (rng.random((n, wide)) < 0.25)
     purchase = cart & (rng.random((n, wide)) < 0.45)
     rows, items, types, delays = [], [], [], []
     # Position k is reached some 4 k seconds after the list appears; a cart follows a click, a purchase a cart.

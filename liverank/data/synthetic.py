@@ -133,7 +133,7 @@ def users_table(tastes: Tastes) -> pa.Table:
 
 def devices(users: Ints, seed: int) -> Ints:
     """Index into DEVICES for each user number."""
-    return np.random.default_rng([seed, 6]).choice(len(DEVICES), p=[0.6, 0.3, 0.1], size=users.max() + 1)[users]
+    return np.random.default_rng([seed, 6]).choice(len(DEVICES), p=[0.6, 0.3, 0.1], size=int(users.max(initial=0)) + 1)[users]
 
 
 def _instants(microseconds: Ints) -> pa.Array:

@@ -23,7 +23,7 @@ class SyntheticSettings(Section):
     users: int = Field(2500, ge=1, description="Users.")
     items: int = Field(1200, ge=20, description="Items.")
     days: int = Field(60, ge=1, description="Days of traffic, from 2026-01-01 UTC on.")
-    impressions_per_user: float = Field(6.5, ge=1, le=60, description="Mean lists shown to a user.")
+    impressions_per_user: float = Field(7.3, ge=1, le=60, description="Mean lists shown to a user.")
     shown: int = Field(20, ge=2, le=100, description="Items in a shown list.")
     seed: int = Field(7, ge=0, description="Seed of everything.")
     drift_at: float | None = Field(None, ge=0, description="Day from which other things go together; empty: never.")
@@ -121,8 +121,8 @@ class Tastes:
         same_topic = topic == intent.topics[:, None]
         asleep = ~np.isin(style, self.alive(regime))
         taste = np.take_along_axis(self.topic_taste[intent.users], topic, axis=1)
-        logit = -4.0 + 2.0 * same_style + 0.6 * same_topic + 2.2 * (same_style & same_topic) + 1.0 * taste
-        logit += 0.35 * self.quality[items] - 1.0 * asleep + 1.0 * (items == intent.again[:, None])
+        logit = -4.2 + 2.0 * same_style + 0.6 * same_topic + 2.4 * (same_style & same_topic) + 1.0 * taste
+        logit += 0.35 * self.quality[items] - 3.0 * asleep + 1.0 * (items == intent.again[:, None])
         return np.where(items == NOTHING, 0.0, 1 / (1 + np.exp(-logit)))
 
     def propose(
@@ -133,8 +133,8 @@ class Tastes:
         It mixes items that are wanted, items of the user's topics, popular and random ones; its scores know the user's
         topics and what is popular, but not what goes with what.
         """
-        n, wide = len(intent.users), size + size // 2
-        kind = rng.choice(5, p=[0.12, 0.12, 0.26, 0.3, 0.2], size=(n, wide))
+        n, wide = len(intent.users), 2 * size
+        kind = rng.choice(5, p=[0.2, 0.1, 0.25, 0.3, 0.15], size=(n, wide))
         days = np.broadcast_to(day[:, None], (n, wide))
         living = self.alive(regime)[rng.integers(0, STYLES // 2, (n, wide))]
         style = np.where(kind <= 1, intent.styles[:, None], living)
@@ -154,13 +154,13 @@ class Tastes:
     def _in_cells(self, rng: np.random.Generator, cells: Ints, day: Floats) -> Ints:
         """An item of each cell that has appeared by `day`; any old item where the cell has none."""
         first, last = self._first[cells], self._first[cells + 1]
-        # The square prefers the first of a cell, which appeal most.
-        place = first + np.floor(rng.random(cells.shape) ** 2 * (last - first)).astype(np.int64)
+        # The power prefers the first of a cell, which appeal most.
+        place = first + np.floor(rng.random(cells.shape) ** 3 * (last - first)).astype(np.int64)
         items = np.where(last > first, self._members[np.minimum(place, len(self._members) - 1)], NOTHING)
         return self._available(rng, items, day)
 
     def _popular(self, rng: np.random.Generator, day: Floats, regime: int) -> Ints:
-        weight = self.appeal * np.where(np.isin(self.style, self.alive(regime)), 1.0, 0.4)
+        weight = self.appeal * np.where(np.isin(self.style, self.alive(regime)), 1.0, 0.05)
         edges = np.cumsum(weight / weight.sum())
         drawn = np.searchsorted(edges, rng.random(day.shape)).clip(0, self.settings.items - 1)
         return self._available(rng, drawn, day)
