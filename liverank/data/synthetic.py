@@ -133,7 +133,8 @@ def users_table(tastes: Tastes) -> pa.Table:
 
 def devices(users: Ints, seed: int) -> Ints:
     """Index into DEVICES for each user number."""
-    return np.random.default_rng([seed, 6]).choice(len(DEVICES), p=[0.6, 0.3, 0.1], size=int(users.max(initial=0)) + 1)[users]
+    rng = np.random.default_rng([seed, 6])
+    return rng.choice(len(DEVICES), p=[0.6, 0.3, 0.1], size=int(users.max(initial=0)) + 1)[users]
 
 
 def _instants(microseconds: Ints) -> pa.Array:
