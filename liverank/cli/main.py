@@ -63,14 +63,23 @@ class Terminated(BaseException):
     """SIGTERM, as an exception, so that every `finally` runs."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C, under a name that typer does not know: it would end without a word."""
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
 
 
 def main() -> None:
     """Entry point of the `liverank` command."""
     silence_telemetry()
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     register_commands()
@@ -78,7 +87,7 @@ def main() -> None:
         app([argument for argument in arguments if argument != "--debug"], standalone_mode=True)
     except LiverankError as problem:
         _end(problem.exit_code, f"Error: {problem}", debug)
-    except (KeyboardInterrupt, typer.Abort):
+    except (Interrupted, KeyboardInterrupt, typer.Abort):
         _end(130, "Interrupted; what was finished is kept, run the same command again to go on.", debug)
     except Terminated:
         _end(143, "Terminated; what was finished is kept, run the same command again to go on.", debug)
