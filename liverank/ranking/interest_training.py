@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from liverank import progress
 from liverank.config.training import InterestConfig, TrainingConfig
+from liverank.errors import ConfigError
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.data import Catalogue, Events
 from liverank.ranking.interest_data import Batch, Sequences
@@ -39,8 +40,14 @@ class InterestReport:
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device to train on; `auto` is a GPU when there is one."""
+    """The device to train on; `auto` is a GPU when there is one.
+
+    Raises:
+        ConfigError: a GPU is wanted and there is none.
+    """
     available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigError("training.device is cuda, but torch finds no GPU.", "Set it to auto or cpu.")
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
 
 

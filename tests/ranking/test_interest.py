@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from liverank.config.training import InterestConfig
+from liverank.errors import ConfigError
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
+from liverank.ranking.interest_training import pick_device
 from liverank.ranking.protocol import Candidates, Context, Request
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
@@ -148,3 +150,10 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(features, fitted, tm
     for name in ("interest", "blend", "count"):
         ours, theirs = (folder / name / "arrays.safetensors" for folder in (tmp_path / "bundle", fitted[0]))
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"training\.device is cuda"):
+        pick_device("cuda")
+    assert pick_device("auto").type == "cpu"
