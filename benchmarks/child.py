@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import stages
+import benchmarks.stages as stages
 from liverank.environment import silence_telemetry
 
 

@@ -65,8 +65,18 @@ def evaluate(features: str, bundle: str, folder: str) -> dict[str, Any]:
     return {"promote": result.promote, **result.metrics}
 
 
-def prequential(dataset: str) -> dict[str, Any]:
+def prequential(dataset: str, checkpoints: str) -> dict[str, Any]:
     """Every basket from the cut on, scored before it is learned from."""
     from liverank.ranking.prequential import run
 
-    return dict(run(Path(dataset)))
+    return dict(run(Path(dataset), Path(checkpoints), Config().training))
+
+
+def register(bundle: str, evaluation: str, accepted: str, workspace: str) -> dict[str, Any]:
+    """The version in a fresh registry, which becomes its champion when the gate says so."""
+    from liverank.registry import Lineage, register
+
+    lineage = Lineage(data_hash="benchmark", code_version="benchmark", pipeline_run_id="benchmark")
+    config = Config(workspace=workspace).resolved().registry
+    registered = register(Path(bundle), Path(evaluation), Path(accepted) / "result.json", config, lineage=lineage)
+    return {"version": registered.version, "promoted": registered.promoted}

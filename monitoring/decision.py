@@ -28,6 +28,8 @@ class WindowFacts(msgspec.Struct, frozen=True, kw_only=True):
     impressions: int
     judged: int
     """Impressions on which the deciding metric is defined."""
+    mean: float | None
+    """The deciding metric's mean over them, whether or not there is something to compare it with."""
     first: datetime
     last: datetime
     degraded_share: float

@@ -19,7 +19,7 @@ from monitoring.columns import Group, Pair, Unfit, pair
 from monitoring.decision import ColumnFinding, WindowFacts
 from monitoring.models import ServedModel
 from monitoring.noise import distance, sampling_distance
-from monitoring.quality import ALL, Comparison, Slice, compare_slices, sample_of
+from monitoring.quality import ALL, Comparison, Sample, Slice, compare_slices, sample_of
 from monitoring.reports import Measured, Report, build_report
 from monitoring.text_drift import MIN_ROWS, classifier_area, vectors
 from monitoring.window import Log, Window, clicks_by_position, ranked_requests
@@ -111,7 +111,7 @@ def judge(
         model_version=window.model_version,
         table=table,
         reference=name,
-        facts=_facts(window, table, len(sample_of(table, metric)), model, config, now),
+        facts=_facts(window, table, sample_of(table, metric), model, config, now),
         quality=deciding[0] if deciding else None,
         slices=slices,
         columns=columns,
@@ -181,14 +181,15 @@ def _text_drift(
 
 
 def _facts(
-    window: Window, table: pa.Table, judged: int, model: ServedModel, config: Config, now: datetime
+    window: Window, table: pa.Table, ours: Sample, model: ServedModel, config: Config, now: datetime
 ) -> WindowFacts:
     times = [impression.timestamp for impression in window.impressions]
     return WindowFacts(
         start=window.start,
         end=window.end,
         impressions=len(window.impressions),
-        judged=judged,
+        judged=len(ours),
+        mean=float(ours.values.mean()) if len(ours) else None,
         first=min(times),
         last=max(times),
         degraded_share=_degraded(table),

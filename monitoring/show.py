@@ -17,14 +17,15 @@ COLOURS = {"drifted": "red", "failed": "red", "stable": "green", "left out": "di
 def summary(records: Sequence[DecisionRecord]) -> Table:
     """One line a decision."""
     table = Table(title=f"{len(records)} decisions, newest first")
-    for name in ("id", "model", "impressions", "quality lost", "drifted", "action", "rule"):
-        table.add_column(name, no_wrap=name == "id", justify="right" if name == "impressions" else "left")
+    for name in ("id", "model", "seen", "quality", "lost", "drifted", "action", "rule"):
+        table.add_column(name, no_wrap=name == "id", justify="right" if name in {"seen", "quality", "lost"} else "left")
     for record in records:
         table.add_row(
             record.id,
             record.model_version or "-",
             str(record.window.impressions) if record.window else "-",
-            f"{record.quality.loss:+.1%}" if record.quality else "-",
+            f"{record.window.mean:.3f}" if record.window and record.window.mean is not None else "-",
+            f"{record.quality.loss:.1%}" if record.quality else "-",
             _drifted(record.columns),
             f"[bold red]{record.action}[/bold red]" if record.action == "retrain" else record.action,
             record.rule if record.rule == record.cause or not record.cause else f"{record.rule} ({record.cause})",

@@ -137,7 +137,7 @@ class Demo:
 
     def _compare_quality(self, records: list[DecisionRecord]) -> None:
         """The mean of the deciding metric in the normal, the drifted and the recovered window."""
-        means = [record.window.quality if record.window and record.window.quality else 0.0 for record in records]
+        means = [record.window.mean if record.window and record.window.mean else 0.0 for record in records]
         normal, drifted, recovered = means
         self.story.say(
             f"{records[0].metric}: {normal:.3f} as usual, {drifted:.3f} after the drift, {recovered:.3f} now"
