@@ -1,6 +1,6 @@
 """The count ranker: transitions, text, popularity and repeats, counted in seconds and scored in microseconds.
 
-Retriever, baseline, fall-back, and the source of seven signals for the blend.
+Retriever, baseline, fall-back, and the source of eight signals for the blend.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, normalised, transition_counts
 
-SIGNALS = ("transitions", "text", "popularity", "established", "repeats", "frequency", "recency")
+SIGNALS = ("transitions", "text", "popularity", "established", "had", "repeats", "frequency", "recency")
 """transitions, text: what the history asks for, log-scaled within the request (`log_scaled`);
 popularity, established: log of an item's evidence over a short and a long half-life (their difference is its trend);
-repeats, frequency, recency: log of how often the user had the item, in which share of steps, how many steps ago."""
+had, repeats, frequency, recency: whether the user had the item, log of how often, in which share of steps, how long
+ago in steps."""
 PRIOR = np.asarray(
     [
-        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],  # nothing known of the user
-        [0.6, 0.4, 0.6, 0.0, 0.6, 0.4, 0.4],
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],  # nothing known of the user
+        [0.6, 0.4, 0.6, 0.0, 0.3, 0.5, 0.4, 0.2],
     ],
     np.float32,
 )
@@ -106,7 +107,7 @@ class CountRanker:
         return [signals @ self.weights[segment(request)] for request, signals in pairs]
 
     def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
-        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 7]` arrays."""
+        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 8]` arrays."""
         result: list[Floats] = []
         for start in range(0, len(requests), CHUNK):
             chunk = requests[start : start + CHUNK]
@@ -143,14 +144,14 @@ class CountRanker:
         return similarity
 
     def _had(self, request: EncodedRequest) -> tuple[Rows, Floats]:
-        """Rows the user had before, ascending, and their repeats, frequency and recency, `[rows, 3]`."""
+        """Rows the user had before, ascending, and the last four signals, `[rows, 4]`."""
         ids, inverse = np.unique(request.history, return_inverse=True)
         weight = self._evidence(request)
         times = np.bincount(inverse, weight, len(ids))
         steps = int(request.steps_back[0]) + 1 if len(ids) else 1
         latest = np.zeros(len(ids))
         np.maximum.at(latest, inverse, (weight > 0) * self.config.repeat_decay**request.steps_back)
-        return ids, np.stack([np.log1p(times), times / (steps + 1), latest], axis=1).astype(np.float32)
+        return ids, np.stack([times > 0, np.log1p(times), times / (steps + 1), latest], axis=1).astype(np.float32)
 
     def _evidence(self, request: EncodedRequest) -> npt.NDArray[np.float64]:
         """Weight of each history event, the heaviest type as 1, `[history]`; evidence against counts 0."""
@@ -186,7 +187,7 @@ class CountRanker:
         return found
 
     def all_signals(self, requests: Sequence[EncodedRequest]) -> Floats:
-        """The signals of every item of the catalogue, `[requests, items, 7]`."""
+        """The signals of every item of the catalogue, `[requests, items, 8]`."""
         query = self._queries(requests)
         result = np.zeros((len(requests), len(self.catalogue), len(SIGNALS)), np.float32)
         result[:, :, 0] = log_scaled((query @ self.transitions).toarray())

@@ -210,7 +210,7 @@ def _baselines(signals: Floats, popularity: Floats) -> dict[str, Floats]:
     together, similar = (_of_largest(np.expm1(signals[:, at])) for at in (0, 1))
     return {
         "popularity, half-life 14 days": popular,
-        "what the customer bought most": np.expm1(signals[:, 4]) + 1e-3 * popular,
+        "what the customer bought most": np.expm1(signals[:, count.SIGNALS.index("repeats")]) + 1e-3 * popular,
         "co-occurrence": together + 1e-6 * popular,
         "co-occurrence + 0.5 TF-IDF + popularity": together + 0.5 * similar + popular,
     }

@@ -78,6 +78,7 @@ def test_repeats_frequency_and_recency_by_hand():
     ranker = CountRanker.fit(catalogue_of("a", "b", "c"), events_of([(0, 0, 1.0), (0, 1, 2.0)]), PLAIN)
     history = History(["i0", "i1", "i0"], ["click"] * 3, [1 * DAY, 2 * DAY, 3 * DAY])
     signals = signals_of(ranker, history, ["i0", "i1", "i2"])
+    np.testing.assert_allclose(signals["had"], [1, 1, 0])
     np.testing.assert_allclose(signals["repeats"], [np.log(3), np.log(2), 0], rtol=1e-6)
     np.testing.assert_allclose(signals["frequency"], [2 / 4, 1 / 4, 0])
     np.testing.assert_allclose(signals["recency"], [1, 0.9, 0], rtol=1e-6)
