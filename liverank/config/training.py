@@ -14,10 +14,13 @@ class CountConfig(Section):
 
     window: int = Field(5, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
     popularity_power: float = Field(
-        0.35, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
+        0.5, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
     )
     basket_weight: float = Field(
-        1.0, ge=0, description="Weight of two items of one basket (same user, same timestamp), beside 1 for neighbours."
+        0.0,
+        ge=0,
+        description="Weight of two items of one basket (same user, same timestamp), beside 1 for what came next. "
+        "What goes together in a basket says little about the next one.",
     )
     query_items: int = Field(
         10, ge=1, le=200, description="Latest steps of the history that ask (events of one timestamp are one step)."

@@ -31,7 +31,9 @@ def events_of(rows: list[tuple[int, int, float]], weights: list[float] | None = 
 
 
 NEVER = 1e9
-PLAIN = CountConfig(window=2, half_life_days=NEVER, popularity_half_life_days=NEVER, learn_weights=False)
+PLAIN = CountConfig(
+    window=2, basket_weight=1, half_life_days=NEVER, popularity_half_life_days=NEVER, learn_weights=False
+)
 
 
 def test_transitions_count_one_over_distance_within_a_user():
