@@ -5,7 +5,6 @@ What finished is kept: a second run with the same inputs takes it up. One run at
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -14,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from pipelines.arguments import absolute, pipeline_arguments, strings
 from pipelines.compile import COMPILED
 from pipelines.fingerprint import champion_version, code_version, snapshot
 from pipelines.run_folders import prune
+from pipelines.run_lock import only_run
 from pipelines.step_failure import step_failure
 
 Event = dict[str, Any]
@@ -37,7 +37,6 @@ OnProgress = Callable[[Event], None]
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 REPORTS = {"validate": "validation", "evaluate": "evaluation"}
-LOCK_TRIES = 5
 MANGLED = "python3"
 """The local runner replaces this text by the interpreter's path wherever it finds it in an argument."""
 
@@ -121,46 +120,6 @@ def run_local(
         (run.folder / "ended").touch()
         prune(runs, config.pipeline.keep_runs)
     return run
-
-
-@contextmanager
-def only_run(runs: Path) -> Iterator[None]:
-    """Holds the workspace's lock; the system frees it however this process ends.
-
-    Raises:
-        PipelineError: another process holds it.
-    """
-    runs.mkdir(parents=True, exist_ok=True)
-    with open(runs / ".lock", "a+", encoding="utf-8") as file:
-        if not _locked(file):
-            file.seek(0)
-            raise PipelineError(
-                f"Another run is under way in {runs} (process {file.read() or 'unknown'}).",
-                "Wait for it to end, or use another workspace.",
-            )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _locked(file: Any) -> bool:
-    # More than one try: `is_running` holds the lock for the moment that its question takes.
-    for _ in range(LOCK_TRIES):
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
-def is_running(runs: Path) -> str | None:
-    """Process id of the run under way in `runs`; None where there is none."""
-    try:
-        with only_run(runs):
-            return None
-    except PipelineError:
-        return (runs / ".lock").read_text(encoding="utf-8") or "unknown"
 
 
 def _prepare(run: LocalRun, config: Config, pipeline: Path, resume: bool) -> None:

@@ -14,7 +14,8 @@ from liverank.config import Config
 from liverank.errors import PipelineError
 from monitoring.trigger import Facts, TriggerResult
 from pipelines.client import KubeflowClient
-from pipelines.local import OnProgress, is_running, run_local
+from pipelines.local import OnProgress, run_local
+from pipelines.run_lock import is_running
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pytest
 
 from liverank.config import Config, DataConfig, RegistryConfig
 from liverank.errors import ConfigError, PipelineError, StageStopped
-from pipelines.local import only_run, run_local
+from pipelines.local import run_local
+from pipelines.run_lock import only_run
 from tests.pipelines.toy import compile_toy, runs
 
 

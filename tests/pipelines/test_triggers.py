@@ -11,7 +11,8 @@ from liverank.config import Config, DataConfig, PipelineConfig
 from liverank.errors import PipelineError
 from monitoring.trigger import Facts, Trigger
 from pipelines import triggers
-from pipelines.local import LocalRun, only_run
+from pipelines.local import LocalRun
+from pipelines.run_lock import only_run
 from pipelines.triggers import KfpTrigger, LocalTrigger, trigger_for, with_live_log
 
 FACTS = Facts(
