@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,15 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from liverank.config.training import InterestConfig
+from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.errors import ConfigError
+from liverank.ranking.checkpoint import Checkpoint
+from liverank.ranking.interest import InterestRanker
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
-from liverank.ranking.interest_training import pick_device
-from liverank.ranking.protocol import Candidates, Context, Request
+from liverank.ranking.interest_training import pick_device, train
+from liverank.ranking.protocol import Candidates, Context, History, Request, score
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
-from tests.ranking.test_count import events_of
+from tests.ranking.test_count import catalogue_of, events_of
 
 CONFIG = InterestConfig(dimension=16, layers=2, heads=2, history_length=8)
 
@@ -157,3 +160,21 @@ def test_a_gpu_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"training\.device is cuda"):
         pick_device("cuda")
     assert pick_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("full_softmax_items", [5, 50_000])
+def test_it_learns_what_follows_what(monkeypatch, tmp_path, full_softmax_items):
+    """Items come in a fixed circle of twelve: with a full and with a sampled softmax the next one must come first."""
+    monkeypatch.setattr("liverank.ranking.interest_training.FULL_SOFTMAX_ITEMS", full_softmax_items)
+    monkeypatch.setattr("liverank.ranking.interest_training.SAMPLED_ITEMS", 8)
+    events = events_of([(user, (user + at) % 12, float(at)) for user in range(60) for at in range(10)])
+    catalogue = catalogue_of(*(f"t{at}" for at in range(12))).with_embeddings(np.eye(12, dtype=np.float32))
+    catalogue = dataclasses.replace(catalogue, train_events=np.full(12, 50))
+    config = InterestConfig(dimension=16, layers=1, history_length=10, batch_size=8, epochs=12, learning_rate=0.01)
+    settings = TrainingConfig(threads=1, interest=config)
+    network, report = train(catalogue, events, settings, None, Checkpoint(tmp_path / "checkpoint.safetensors"))
+    assert report.epochs == 12
+    ranker = InterestRanker(catalogue, network, events.types, encoder=None)
+    history = History(["i3", "i4", "i5"], ["click"] * 3, [0.0, 86400.0, 2 * 86400.0])
+    scores = score(ranker, history, Candidates(catalogue.item_ids), Context(3 * 86400.0))
+    assert int(scores.argmax()) == 6
