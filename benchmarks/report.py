@@ -122,18 +122,17 @@ def _evaluation(metrics: Mapping[str, Any]) -> str:
 
 def _walk(walk: Measured) -> str:
     text = (
-        "Known customers' baskets from 2011-11-10 on, each scored (all items) before it is learned from; NDCG@10 / HR@10 "
-        f"against the basket. {walk.work_seconds:.0f} s, {walk.peak_mib:,.0f} MiB. One seed for what is trained.\n\n"
+        "Known customers' baskets from 2011-11-10 on, each scored (all items) before it is learned from; "
+        f"NDCG@10 / HR@10 against the basket. {walk.work_seconds:.0f} s, {walk.peak_mib:,.0f} MiB. "
+        "One seed for what is trained.\n\n"
         "| | all | new customers | returning, items new to them |\n|---|---|---|---|\n"
     )
     for name, columns in walk.result.items():
         cells = (columns.get(column) for column in ("all", "new customers", "returning, new items"))
         text += f"| {name} | {' | '.join(_cell(cell) for cell in cells)} |\n"
-    return (
-        text
-        + "\nThe same protocol, published beforehand as the rows to beat:\n\n| | all | new | returning, new |\n|---|---|---|---|\n"
-        + PUBLISHED
-    )
+    head = "\nThe rows to beat, published beforehand for the same protocol:\n\n"
+    head += "| | all | new | returning, new |\n|---|---|---|---|\n"
+    return text + head + PUBLISHED
 
 
 def _cell(figures: Mapping[str, float] | None) -> str:

@@ -21,9 +21,8 @@ def train(features: Input[Dataset], config: dict[str, Any], workspace: str, code
     import json
     from pathlib import Path
 
-    from liverank.ranking.fit import fit
-
     from liverank.config import TrainingConfig
+    from liverank.ranking.fit import fit
 
     checkpoints = Path(workspace) / "checkpoints"
     fit(Path(features.path), Path(bundle.path), TrainingConfig.model_validate(config), checkpoints)

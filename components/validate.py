@@ -31,9 +31,8 @@ def validate(
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from liverank.validation.run import validate
-
     from liverank.config import DataConfig, ValidationConfig
+    from liverank.validation.run import validate
 
     result = validate(
         Path(dataset.path),

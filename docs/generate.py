@@ -27,7 +27,9 @@ def contract() -> str:
         for field in schema:
             required = field.name in definition["required"]
             default = "" if required else json.dumps(definition["properties"][field.name].get("default"))
-            text += f"| `{field.name}` | `{field.type}` | {'yes' if required else 'no'} | {default} |\n".replace("|  |", "| |")
+            text += f"| `{field.name}` | `{field.type}` | {'yes' if required else 'no'} | {default} |\n".replace(
+                "|  |", "| |"
+            )
     return text
 
 
@@ -112,7 +114,7 @@ def _parameter(parameter: Any) -> str:
     if parameter.name == "help":
         return ""
     option = parameter.param_type_name == "option"
-    name = ", ".join(parameter.opts) if option else parameter.human_readable_name
+    name = ", ".join(parameter.opts) if option else (parameter.metavar or parameter.name).lower().strip("{}[]")
     empty = parameter.default in (None, "", [], ()) or callable(parameter.default)
     default = "required" if parameter.required else "" if empty else f"`{parameter.default}`"
     meaning = _paragraph(getattr(parameter, "help", "")).replace("|", "\\|")
@@ -126,7 +128,9 @@ def components() -> str:
 
     import components as package
 
-    text = HEAD + "# Components\n\nEach step of the pipeline is one component: an adapter around one library function.\n"
+    text = (
+        HEAD + "# Components\n\nEach step of the pipeline is one component: an adapter around one library function.\n"
+    )
     for module in sorted(found.name for found in iter_modules(package.__path__)):
         component = getattr(import_module(f"components.{module}"), module, None)
         if component is None or not hasattr(component, "component_spec"):

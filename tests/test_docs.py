@@ -19,11 +19,14 @@ def test_generated_pages_are_up_to_date(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_and_named_files_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = {link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#"))}
-    named = {name for name in re.findall(r"`((?:tests|benchmarks|docs|infra|pipelines)/[\w/.-]+)(?:::\w+)?`", text)}
+    named = set(re.findall(r"`((?:tests|benchmarks|docs|infra|pipelines)/[\w/.-]+)(?:::\w+)?`", text))
     folder = (ROOT / page).parent
     assert [link for link in links if not (folder / link).exists()] == []
     assert [name for name in named if not (ROOT / name).exists()] == []
