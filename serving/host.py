@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent import futures
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 from kserve import ModelServer
 from kserve.model_server import app
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc

@@ -133,7 +133,7 @@ def _limit_threads(count: int) -> None:
     """
     if not count:
         return
-    import threadpoolctl  # type: ignore[import-untyped]
+    import threadpoolctl
 
     os.environ.setdefault("OMP_NUM_THREADS", str(count))
     threadpoolctl.threadpool_limits(count)
