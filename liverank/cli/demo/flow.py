@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pipelines.local import LocalRun
 
 BACKGROUND_USERS = 1
-BACKGROUND_PAUSE_SECONDS = 0.1
 CLICKED_POSITION = 8
 
 
@@ -61,7 +60,7 @@ class Demo:
     def _train(self) -> LocalRun:
         from pipelines.local import run_local
 
-        with self.story.chapter("The training pipeline: the compiled Kubeflow pipeline, run on this machine"):
+        with self.story.chapter("The compiled Kubeflow pipeline, run on this machine"):
             with self.story.under_way() as tell:
                 run = run_local(self.config, tell)
             self._report_run(run)
@@ -113,8 +112,8 @@ class Demo:
             self._tell_traffic(traffic.send(self.setting.drifted))
 
     def _retrain(self, traffic: Traffic, first: LocalRun) -> DecisionRecord:
-        with self.story.chapter("The monitor fires, and the retrained champion is swapped in under live traffic"):
-            with _background(traffic) as tally:
+        with self.story.chapter("The monitor fires; the retrained champion is swapped in under traffic"):
+            with _background(traffic, self.setting.pause) as tally:
                 record = self._look()
             self.story.check(record.action == "retrain", f"the monitor asked for retraining ({record.rule})")
             result = record.trigger
@@ -156,7 +155,7 @@ class Demo:
         try:
             with self.story.under_way() as tell:
                 trigger = LocalTrigger(self.config, tell)
-                record = check(self.config, store, models, lambda: datetime.now(UTC), trigger)
+                record = check(self.config, store, models, lambda: datetime.now(UTC), trigger, wait=False)
         finally:
             store.close()
         self.story.say(f"decision {record.id}: {record.action} ({record.rule})")
@@ -197,12 +196,12 @@ def _version(run: LocalRun) -> str:
 
 
 @contextmanager
-def _background(traffic: Traffic) -> Iterator[Tally]:
+def _background(traffic: Traffic, pause: float) -> Iterator[Tally]:
     """Users who go on asking while the block runs; the tally is complete once it has ended."""
     stop, tally = threading.Event(), Tally()
 
     def ask() -> None:
-        while not stop.wait(BACKGROUND_PAUSE_SECONDS):
+        while not stop.wait(pause):
             tally.add(traffic.send(1, BACKGROUND_USERS))
 
     thread = threading.Thread(target=ask)

@@ -30,6 +30,8 @@ class Setting:
     """Impressions after the drift, before the monitor looks again."""
     judged: int
     """Requests in validation and test, each, so that the retraining trains on most of what has drifted."""
+    pause: float
+    """Seconds between two requests while the retraining runs; a replay must not run out of baskets meanwhile."""
 
 
 def synthetic(folder: Path, story: Story) -> Setting:
@@ -42,7 +44,7 @@ def synthetic(folder: Path, story: Story) -> Setting:
     for table, rows in dataset.tables.items():
         story.say(f"{rows.num_rows:,} {table}")
     story.say("synthetic: every item, user and event is invented, about one row in a hundred broken on purpose")
-    return Setting(folder, SyntheticWorld(folder), window=1000, drifted=2000, judged=500)
+    return Setting(folder, SyntheticWorld(folder), window=1000, drifted=2000, judged=500, pause=0.05)
 
 
 def replayed(source: str, folder: Path, story: Story) -> Setting:
@@ -64,8 +66,8 @@ def replayed(source: str, folder: Path, story: Story) -> Setting:
     story.say(
         f"events before {cut:%Y-%m-%d %H:%M} are the training source, {len(world):,} later baskets the live traffic"
     )
-    window = len(world) // 5
-    return Setting(folder / "before", world, window=window, drifted=2 * window, judged=max(50, window // 3))
+    window = len(world) // 6
+    return Setting(folder / "before", world, window=window, drifted=2 * window, judged=max(50, window // 3), pause=0.4)
 
 
 def _cut(dataset: Path) -> datetime:
