@@ -100,7 +100,8 @@ def _combined(
     config: MonitoringConfig,
     labels: Mapping[str, str],
 ) -> Any:
-    metrics = [*_counts(usable), *[_drift(one) for one in usable], *_means(ours, theirs, config)]
+    # A person reads from the top: how good the rankings were, then what moved, then how complete the columns are.
+    metrics = [*_means(ours, theirs, config), *[_drift(one) for one in usable], *_counts(usable)]
     window = _frame(usable, "window", ours)
     return _run(metrics, window, _frame(usable, "reference", theirs).reindex(columns=window.columns), labels)
 

@@ -23,20 +23,8 @@ app = typer.Typer(
 )
 
 COMMANDS: tuple[str, ...] = (
-    "config", "demo",
-    "data",
-    "evaluate",
-    "promote",
-    "serve",
-    "rank",
-    "send",
-    "erase",
-    "monitor",
-    "decisions",
-    "run",
-    "compile",
-    "submit",
-    "schedule",
+    "demo", "data", "run", "evaluate", "promote", "backfill", "serve", "rank", "send", "erase",
+    "monitor", "decisions", "compile", "submit", "schedule", "config",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""
 

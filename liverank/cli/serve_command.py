@@ -27,6 +27,8 @@ def serve(
             f"The model server cannot be started here: {problem.name} is missing.",
             "Run it in a checkout with liverank[serve] installed, or in the serving image.",
         ) from problem
+    if not config.store_path.exists():
+        typer.echo("The live store is new; `liverank backfill` fills it with what users did before.", err=True)
     typer.echo("Loading the model ...", err=True)
     number = run(
         config,

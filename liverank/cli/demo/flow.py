@@ -41,6 +41,7 @@ class Demo:
     def tell(self) -> None:
         """Walks the loop; what must hold is checked by the story."""
         first = self._train()
+        self._fill_store()
         log = self.config.workspace_path / "server.log"
         with self.story.chapter("The model server (KServe) starts on the champion"):
             starting = model_server(self.config_file, self.config.registry.model_name, log)
@@ -75,6 +76,18 @@ class Demo:
         version = outputs["register"]
         aliases = ", ".join(version["aliases"])
         self.story.say(f"registered: version {version['version']} of {version['model_name']} in MLflow ({aliases})")
+
+    def _fill_store(self) -> None:
+        from liverank.data.backfill import backfill
+        from liverank.store import open_store
+
+        with self.story.chapter("The live store learns what users did before"):
+            store = open_store(self.config.store_path)
+            try:
+                new = backfill(self.config.data, store, self.config.serving.history_length, datetime.now(UTC))
+            finally:
+                store.close()
+            self.story.say(f"{new:,} events, each user's latest {self.config.serving.history_length}")
 
     def _one_user(self, url: str) -> None:
         with (

@@ -1,0 +1,39 @@
+"""The live store filled from the source: the latest events of each user, once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from liverank.config import DataConfig
+from liverank.data.backfill import backfill
+from liverank.store import open_store
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def source(tmp_path):
+    lines = ["user_id,item_id,timestamp,type,event_id"]
+    for minute in range(6):
+        lines.append(f"anna,item-{minute},{(NOW - timedelta(minutes=minute)).isoformat()},click,a{minute}")
+    lines.append(f"ben,item-1,{(NOW + timedelta(days=1)).isoformat()},click,future")
+    lines.append(f"ben,item-2,{NOW.isoformat()},stare,unknown-type")
+    lines.append(f"ben,item-3,{NOW.isoformat()},click,b")
+    file = tmp_path / "interactions.csv"
+    file.write_text("\n".join(lines))
+    return DataConfig(source=str(file))
+
+
+def test_the_latest_events_of_each_user_in_time_order(source, tmp_path):
+    store = open_store(tmp_path / "live.db")
+    assert backfill(source, store, per_user=3, now=NOW) == 4
+    assert list(store.history("anna", 10).item_ids) == ["item-2", "item-1", "item-0"]
+    assert list(store.history("ben", 10).item_ids) == ["item-3"]
+
+
+def test_doing_it_again_adds_nothing(source, tmp_path):
+    store = open_store(tmp_path / "live.db")
+    backfill(source, store, per_user=3, now=NOW)
+    assert backfill(source, store, per_user=3, now=NOW) == 0
