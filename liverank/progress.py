@@ -65,7 +65,7 @@ def _plain(event: str, facts: dict[str, object]) -> str:
     if event == "note":
         return str(facts.get("text", ""))
     if event == "advance":
-        return f"{facts['stage']}: {facts['done']} of {facts['total']}"
+        return f"{facts['stage']}: {facts['done']:,.0f} of {facts['total']:,.0f}"
     if event == "end":
         return f"{facts['stage']}: done in {facts['seconds']} s"
     return f"{facts['stage']} ..."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -128,6 +129,7 @@ class Demo:
         with self.story.chapter("The monitor fires; the retrained champion is swapped in under traffic"):
             with _background(traffic, self.setting.pause) as tally:
                 record = self._look()
+                _until(lambda: len(tally.versions) > 1)
             self.story.check(record.action == "retrain", f"the monitor asked for retraining ({record.rule})")
             result = record.trigger
             self.story.check(
@@ -206,6 +208,13 @@ def _click(request: LiveRequest, item: str) -> Interaction:
 
 def _version(run: LocalRun) -> str:
     return str(run.outputs["register"]["version"])
+
+
+def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Waits until something holds, no longer than that."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -8,12 +8,15 @@ from typing import Any
 from rich.table import Table
 
 SHOWN_LINES = 10
+TITLE_WIDTH = 30
 SHOWN_METRICS = ("ndcg", "hit_rate", "mrr", "recall")
 
 
 def before_and_after(before: Sequence[str], after: Sequence[str], titles: Mapping[str, str]) -> Table:
     """Two rankings of one list side by side; the arrow says how far an item moved."""
-    table = Table("", "before the event", "after it", "moved", box=None, pad_edge=False, padding=(0, 2))
+    table = Table("", box=None, pad_edge=False, padding=(0, 2))
+    for name in ("before the event", "after it", "moved"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=TITLE_WIDTH)
     old = {item: position for position, item in enumerate(before)}
     for position, (left, right) in enumerate(zip(before, after, strict=True)):
         if position == SHOWN_LINES:
@@ -25,7 +28,7 @@ def before_and_after(before: Sequence[str], after: Sequence[str], titles: Mappin
 
 
 def _title(item: str, titles: Mapping[str, str]) -> str:
-    return (titles.get(item) or item)[:42].replace("[", "(")
+    return (titles.get(item) or item).replace("[", "(")
 
 
 def metrics_table(findings: Mapping[str, Any]) -> Table:
