@@ -40,12 +40,20 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of a shown list."""
+    """One line of a shown list, and where the proposer had it.
+
+    A list that a ranker has re-ordered says nothing of the proposer's order in its positions: without the incoming ones
+    the next model would learn from its predecessor's order and meet the proposer's when it serves.
+    """
 
     item_id: Identifier
     position: Annotated[int, msgspec.Meta(ge=1, description="1 is the top of the list")]
     score: float | None = None
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    incoming_position: Annotated[int, msgspec.Meta(ge=1, description="position in the order that came in")] | None = (
+        None
+    )
+    incoming_score: float | None = None
 
 
 class Impression(
@@ -105,6 +113,8 @@ SHOWN_ITEM: Final = pa.struct(
         pa.field(c.POSITION, pa.int32()),
         pa.field(c.SCORE, pa.float64()),
         pa.field(c.PROPENSITY, pa.float64()),
+        pa.field(c.INCOMING_POSITION, pa.int32()),
+        pa.field(c.INCOMING_SCORE, pa.float64()),
     ]
 )
 IMPRESSION_SCHEMA: Final = _schema(

@@ -29,6 +29,8 @@ SHOWN = st.builds(
     position=st.integers(1, 1000),
     score=st.none() | FLOATS,
     propensity=st.none() | st.floats(0.001, 1),
+    incoming_position=st.none() | st.integers(1, 1000),
+    incoming_score=st.none() | FLOATS,
 )
 IMPRESSIONS = st.builds(
     events.Impression,
