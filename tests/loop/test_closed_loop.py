@@ -45,7 +45,8 @@ def test_the_monitor_fires_exactly_once_and_quality_recovers(told):
     assert [record.action for record in (normal, drifted, recovered)] == ["none", "retrain", "none"]
     assert drifted.rule == "quality-loss"
     assert drifted.quality.loss_low > 0.1
-    assert recovered.window.mean > drifted.window.mean
+    # Some 900 judged lists a window: a standard error of about 0.01, so that this is no accident.
+    assert recovered.window.mean > drifted.window.mean + 0.03
 
 
 def test_the_gate_made_the_retrained_version_champion(told):
