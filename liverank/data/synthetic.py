@@ -151,17 +151,23 @@ def _contexts(device: Ints) -> pa.Array:
 
 
 def impressions_table(browsing: Browsing, seed: int) -> pa.Table:
-    """The shown lists; propensity is the chance of the pick at its position, given those above it."""
+    """The shown lists; propensity is the chance of the pick at its position, given those above it.
+
+    Nothing re-orders between the proposer and the user here: where an item was shown is where it came in.
+    """
     n, wide = browsing.shown.shape
     there = browsing.shown.ravel() >= 0
     sizes = (browsing.shown >= 0).sum(axis=1)
-    position = np.tile(np.arange(1, wide + 1, dtype=np.int32), n)[there]
+    position = pa.array(np.tile(np.arange(1, wide + 1, dtype=np.int32), n)[there])
+    score = pa.array(browsing.scores.ravel()[there])
     flat = pa.StructArray.from_arrays(
         [
             item_ids(browsing.shown.ravel()[there]),
-            pa.array(position),
-            pa.array(browsing.scores.ravel()[there]),
+            position,
+            score,
             pa.array(browsing.propensity.ravel()[there]),
+            position,
+            score,
         ],
         fields=list(SHOWN_ITEM),
     )
