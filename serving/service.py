@@ -84,7 +84,7 @@ class RankingService:
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
         identity = uuid.uuid4().hex
         shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(identity, request, at, answer.version, lines, shown)):
+        if not self.log.note(lambda: _impression(identity, request, offered, at, answer.version, lines, shown)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
@@ -192,14 +192,24 @@ def _attributes(request: RankRequest) -> dict[str, str]:
 def _impression(
     identity: str,
     request: RankRequest,
+    offered: api.Offered,
     at: datetime,
     version: str,
     lines: Sequence[RankedItem],
     degraded: Sequence[str],
 ) -> Impression:
+    incoming = {item: row for row, item in enumerate(offered.item_ids)}
     # The order is not drawn at random: each line was certain to stand where it stood.
     shown = [
-        ShownItem(item_id=line.item_id, position=line.position, score=line.score, propensity=1.0) for line in lines
+        ShownItem(
+            item_id=line.item_id,
+            position=line.position,
+            score=line.score,
+            propensity=1.0,
+            incoming_position=(row := incoming[line.item_id]) + 1,
+            incoming_score=None if offered.scores is None else offered.scores[row],
+        )
+        for line in lines
     ]
     return Impression(
         impression_id=identity,

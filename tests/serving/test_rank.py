@@ -72,8 +72,27 @@ def test_what_was_shown_is_recorded(client: httpx.Client) -> None:
     assert shown["model_version"] == "1"
     assert shown["degraded"] == []
     assert shown["shown"] == [
-        {"item_id": "a", "position": 1, "score": 0.0, "propensity": 1.0},
-        {"item_id": "b", "position": 2, "score": 0.0, "propensity": 1.0},
+        {"item_id": item, "position": at, "score": 0.0, "propensity": 1.0, **incoming(at)}
+        for at, item in enumerate("ab", 1)
+    ]
+
+
+def incoming(position: int, score: float | None = None) -> dict[str, Any]:
+    return {"incoming_position": position, "incoming_score": score}
+
+
+def test_an_impression_knows_the_order_that_came_in(client: httpx.Client) -> None:
+    client.post("/v1/events", json=click(1, "reordered", "c"))
+    assert ids(rank(client, "reordered", rules={"exclude": ["a"]})) == ["c", "b"]
+    scored = [{"item_id": item, "score": score} for item, score in (("a", 0.25), ("b", 0.75), ("c", 0.5))]
+    assert ids(rank(client, "reordered", candidates=scored)) == ["c", "a", "b"]
+    plain, given = (record["shown"] for record in impressions(client, "reordered"))
+    keys = ("item_id", "position", "incoming_position", "incoming_score")
+    assert [tuple(line[key] for key in keys) for line in plain] == [("c", 1, 3, None), ("b", 2, 2, None)]
+    assert [tuple(line[key] for key in keys) for line in given] == [
+        ("c", 1, 3, 0.5),
+        ("a", 2, 1, 0.25),
+        ("b", 3, 2, 0.75),
     ]
 
 
