@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from liverank.config import Config
+from liverank.config import Config, DataConfig
+from liverank.config.remembered_data import remember_data
 from liverank.environment import silence_telemetry
 from liverank.errors import ConfigError, PipelineError
 from liverank.progress import VARIABLE
@@ -97,6 +98,8 @@ def run_local(
 ) -> LocalRun:
     """Runs the compiled training pipeline and returns when it has ended.
 
+    A run that registers a version leaves its data section in the workspace, see `liverank.config.remembered_data`.
+
     Args:
         config: The whole configuration; its workspace holds the run's folder, `runs/<run id>`.
         on_progress: Called with each event as it comes: `step` events (state, seconds, outputs) and what steps report
@@ -116,10 +119,20 @@ def run_local(
     with only_run(runs):
         run = LocalRun(name, runs / name)
         _prepare(run, config, pipeline, resume)
-        _execute(run, on_progress or (lambda event: None))
+        try:
+            _execute(run, on_progress or (lambda event: None))
+        finally:
+            if run.output("register", "version"):
+                remember_data(config.workspace_path, _without_own_log(config))
         (run.folder / "ended").touch()
         prune(runs, config.pipeline.keep_runs)
     return run
+
+
+def _without_own_log(config: Config) -> DataConfig:
+    """The data section without the workspace's own live log, which whoever retrains adds by itself."""
+    own = config.data.live_store == str(config.store_path)
+    return config.data.model_copy(update={"live_store": ""}) if own else config.data
 
 
 def _prepare(run: LocalRun, config: Config, pipeline: Path, resume: bool) -> None:

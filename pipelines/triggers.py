@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from liverank.config import Config
-from liverank.errors import PipelineError
+from liverank.config.remembered_data import remembered_data
+from liverank.errors import ConfigError, PipelineError
 from monitoring.trigger import Facts, TriggerResult
 from pipelines.client import KubeflowClient
 from pipelines.local import OnProgress, run_local
@@ -34,7 +35,10 @@ class LocalTrigger:
 
         A run of this name that was cut short is taken up again: what it finished is not done twice.
 
+        Where the configuration names no source, the run reads the one that the workspace's latest run trained on.
+
         Raises:
+            ConfigError: neither the configuration nor the workspace knows a source.
             LiverankError: a step failed, or validation stopped the run.
         """
         name = reason.run_name
@@ -42,7 +46,7 @@ class LocalTrigger:
             return TriggerResult(run_id=name, started=False, detail=f"process {busy} runs the pipeline already")
         if (self.config.workspace_path / "runs" / name / "ended").exists():
             return TriggerResult(run_id=name, started=False, detail="this run has been made already")
-        run = run_local(with_live_log(self.config), self.on_progress, run_id=name)
+        run = run_local(with_live_log(with_source(self.config)), self.on_progress, run_id=name)
         return TriggerResult(run_id=name, started=True, detail=_verdict(run.outputs))
 
 
@@ -70,6 +74,27 @@ class KfpTrigger:
             return TriggerResult(run_id=former, started=False, detail=f"{reason.run_name} has been submitted already")
         run = client.submit(reason.run_name, resume=False)
         return TriggerResult(run_id=run.id, started=True, detail=run.url)
+
+
+def with_source(config: Config) -> Config:
+    """The configuration with the workspace's remembered data where it names none itself.
+
+    Raises:
+        ConfigError: neither knows any data.
+    """
+    if config.data.source:
+        return config
+    known = remembered_data(config.workspace_path)
+    if known is not None:
+        data = known.model_copy(update={"live_store": config.data.live_store or known.live_store})
+        return config.model_copy(update={"data": data})
+    if config.data.live_store:
+        return config
+    raise ConfigError(
+        f"data.source is not set and no run in {config.workspace_path} left one: the live log alone is too little "
+        "to train on.",
+        "Set data.source.",
+    )
 
 
 def with_live_log(config: Config) -> Config:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from liverank.config.remembered_data import remembered_data
 from pipelines.local import run_local
 from tests.pipelines.small import SETTINGS, configuration, write_data
 
@@ -50,6 +51,15 @@ def test_the_reports_are_pages_beside_the_log(first, place):
         assert "<html" in (run / name).read_text()
         assert f"{run / name}" in first.stdout
     assert (run / "log.txt").stat().st_size > 0
+
+
+def test_the_workspace_remembers_the_data_for_retraining_and_backfill(first, place):
+    found = remembered_data(place / "workspace")
+    assert found is not None
+    assert (found.source, found.live_store) == (str(place / "data"), "")
+    command = [sys.executable, "-m", "liverank.cli", "backfill", "--set", f"workspace={place / 'workspace'}"]
+    filled = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
+    assert filled.returncode == 0, filled.stderr
 
 
 def test_a_rerun_takes_up_what_is_finished_and_registers_nothing_twice(first, place):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from liverank.config import Config, DataConfig, PipelineConfig
-from liverank.errors import PipelineError
+from liverank.config.remembered_data import remember_data
+from liverank.errors import ConfigError, PipelineError
 from monitoring.trigger import Facts, Trigger
 from pipelines import triggers
 from pipelines.local import LocalRun
@@ -58,6 +59,27 @@ def test_a_run_reads_the_live_log_and_is_made_once(config, ran):
     again = trigger.start(FACTS)
     assert (again.started, again.detail) == (False, "this run has been made already")
     assert len(ran) == 1
+
+
+def test_without_a_source_the_data_of_the_last_run_is_read(tmp_path, ran):
+    remember_data(tmp_path, DataConfig(source="/data/clicks.csv", timezone="Europe/Paris"))
+    config = Config(workspace=str(tmp_path))
+    assert LocalTrigger(config).start(FACTS).started
+    assert ran[0].data == DataConfig(
+        source="/data/clicks.csv", timezone="Europe/Paris", live_store=str(config.store_path)
+    )
+
+
+def test_the_live_log_alone_is_refused(tmp_path, ran):
+    with pytest.raises(ConfigError, match=r"Set data\.source"):
+        LocalTrigger(Config(workspace=str(tmp_path))).start(FACTS)
+    assert ran == []
+
+
+def test_a_damaged_memory_of_the_data_is_named(tmp_path, ran):
+    (tmp_path / "data.json").write_text('{"source":')
+    with pytest.raises(ConfigError, match=r"data\.json.* is damaged"):
+        LocalTrigger(Config(workspace=str(tmp_path))).start(FACTS)
 
 
 def test_a_failed_run_is_tried_again(config, ran):
