@@ -184,8 +184,10 @@ def _situation(
     def since(time: datetime) -> float:
         return (now - time).total_seconds()
 
-    asked = [since(attempt.time) for attempt in state.attempts]
+    last = max(state.attempts, key=lambda attempt: attempt.time, default=None)
     started = [since(attempt.time) for attempt in state.attempts if attempt.started]
+    failed = [since(attempt.time) for attempt in state.attempts if attempt.failed]
+    budget = config.monitoring.budget_seconds
     return Situation(
         impressions=judgement.facts.impressions if judgement else 0,
         judged=judgement.facts.judged if judgement else 0,
@@ -193,8 +195,10 @@ def _situation(
         drifted_share=drifted_share(judgement.columns) if judgement else 0.0,
         # What starts nothing is not late: else each look would ask again.
         since_last_run=0.0 if isinstance(trigger, NoTrigger) else min(started, default=since(state.since)),
-        since_last_attempt=min(asked, default=None),
-        runs_in_budget=sum(age < config.monitoring.budget_seconds for age in started),
+        since_last_attempt=since(last.time) if last else None,
+        last_attempt_failed=last.failed if last else False,
+        runs_in_budget=sum(age < budget for age in (*started, *failed)),
+        failed_in_budget=sum(age < budget for age in failed),
         active_run=trigger.active(),
     )
 
@@ -251,16 +255,15 @@ def _ask(
 ) -> DecisionRecord:
     assert record.facts is not None, "only a decision to retrain is pending"
     try:
-        result, failed = trigger.start(record.facts), False
+        result = trigger.start(record.facts)
     except LiverankError as problem:
-        failed = True
-        result = TriggerResult(run_id=record.facts.run_name, started=False, detail=f"failed: {problem}")
+        result = TriggerResult(run_id=record.facts.run_name, started=False, failed=True, detail=str(problem))
     record = msgspec.structs.replace(record, trigger=result)
     write_decision(places.decisions, record)
     attempts = state.attempts
     if not isinstance(trigger, NoTrigger):
         # Asked again after a crash: whether the run began before or now, it is this decision's run.
-        started = result.started or (resumed and not failed)
-        attempts = [*attempts, Attempt(run_id=result.run_id, time=now, started=started)]
+        started = result.started or (resumed and not result.failed)
+        attempts = [*attempts, Attempt(run_id=result.run_id, time=now, started=started, failed=result.failed)]
     save_state(places.state, msgspec.structs.replace(state, pending="", attempts=attempts))
     return record

@@ -30,7 +30,10 @@ class Situation:
     """Since the last retraining run, or since monitoring began."""
     since_last_attempt: float | None = None
     """Since a run was last asked for, started or not; None: never."""
+    last_attempt_failed: bool = False
     runs_in_budget: int = 0
+    """Runs of the budget's window, failed ones included."""
+    failed_in_budget: int = 0
     active_run: str | None = None
 
 
@@ -90,14 +93,16 @@ def cool_down(seen: Situation, config: MonitoringConfig) -> str | None:
     """The last attempt is too recent."""
     if seen.since_last_attempt is None or seen.since_last_attempt >= config.cooldown_seconds:
         return None
-    return f"a run was asked for {seen.since_last_attempt:.0f} s ago, the cool-down is {config.cooldown_seconds:.0f} s"
+    came = "failed" if seen.last_attempt_failed else "was asked for"
+    return f"a run {came} {seen.since_last_attempt:.0f} s ago, the cool-down is {config.cooldown_seconds:.0f} s"
 
 
 def budget(seen: Situation, config: MonitoringConfig) -> str | None:
     """All runs of the budget's window are spent."""
     if seen.runs_in_budget < config.budget_runs:
         return None
-    return f"{seen.runs_in_budget} runs in {config.budget_seconds:.0f} s, the budget is {config.budget_runs}"
+    failed = f" ({seen.failed_in_budget} failed)" if seen.failed_in_budget else ""
+    return f"{seen.runs_in_budget} runs{failed} in {config.budget_seconds:.0f} s, the budget is {config.budget_runs}"
 
 
 CAUSES: Final[dict[str, Rule]] = {

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from monitoring.decision import ColumnFinding, DecisionRecord
 from monitoring.quality import Comparison
+from monitoring.trigger import TriggerResult
 
 COLOURS = {"drifted": "red", "failed": "red", "stable": "green", "left out": "dim"}
 
@@ -72,12 +73,17 @@ def _end(record: DecisionRecord) -> Iterator[str]:
     colour = "bold red" if record.action == "retrain" else "bold"
     yield f"[{colour}]Decision: {record.action}[/{colour}], by rule {record.rule}: {escape(record.reason)}"
     if record.trigger:
-        began = "started" if record.trigger.started else "not started"
-        yield f"Run {record.trigger.run_id}: {began}. {escape(record.trigger.detail)}"
+        yield f"Run {record.trigger.run_id}: {_began(record.trigger)}. {escape(record.trigger.detail)}"
     elif record.facts:
         yield f"Run {record.facts.run_name}: asked for, no answer yet"
     for kind, path in record.reports.items():
         yield f"Report ({kind}): {escape(path)}"
+
+
+def _began(result: TriggerResult) -> str:
+    if result.failed:
+        return "failed"
+    return "started" if result.started else "not started"
 
 
 def _comparison(found: Comparison) -> str:

@@ -25,6 +25,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     time: datetime
     started: bool
+    failed: bool = False
+    """It could not be started, or ran and failed; it costs as much of the budget as one that ended well."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

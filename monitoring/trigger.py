@@ -53,7 +53,9 @@ class TriggerResult(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str
     started: bool
-    """False: a run is under way or one of this name exists, or starting it failed; `detail` says which."""
+    """False: a run is under way or one of this name exists, or it failed; `detail` says which."""
+    failed: bool = False
+    """The run could not be started, or ran and failed."""
     detail: str = ""
 
 

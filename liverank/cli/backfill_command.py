@@ -10,9 +10,7 @@ from liverank.cli.options import ConfigFile, Settings, overrides
 
 
 def backfill(
-    data: Annotated[
-        str, typer.Option("--data", help="Source of the events (default: data.source).")
-    ] = "",
+    data: Annotated[str, typer.Option("--data", help="Source of the events (default: data.source).")] = "",
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:

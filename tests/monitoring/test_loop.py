@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from rich.console import Console
 
 from liverank.errors import DataError, PipelineError
 from liverank.store import open_store
@@ -16,6 +17,7 @@ from monitoring.columns import WATCHED
 from monitoring.decision import DecisionRecord, decision_schema, list_decisions, read_decision
 from monitoring.loop import check, recorded
 from monitoring.quality import ALL
+from monitoring.show import detail
 from monitoring.state import MonitorBusy, alone, load_state
 from monitoring.trigger import NoTrigger
 from tests.monitoring.traffic import START, Clock, CountingTrigger, FixedModels, Traffic, config, decisions_of, past
@@ -189,6 +191,11 @@ def test_a_trigger_that_fails_is_recorded_and_not_hammered(scene):
     assert not fired.trigger.started
     assert "does not answer" in fired.trigger.detail
     assert held.rule == "cool-down"
+    assert "a run failed 60 s ago" in held.reason
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(detail(fired))
+    assert f"Run {fired.facts.run_name}: failed. The server does not answer." in shown.get()
 
 
 def test_the_budget_ends_the_runs(tmp_path, few_columns):
@@ -198,6 +205,17 @@ def test_the_budget_ends_the_runs(tmp_path, few_columns):
     scene.clock.forward(86400)
     scene.store.append(Traffic(3, good=0.05).records(100, at=START + 5 * HOUR))
     assert decisions_of(scene.all_windows()) == [("retrain", "quality-loss")]
+
+
+def test_failed_runs_spend_the_budget(tmp_path, few_columns):
+    scene = Scene(tmp_path, cooldown_seconds=0, budget_runs=2, window_impressions=100)
+    scene.trigger.problem = PipelineError("Step 'deploy' failed: The model server does not answer.")
+    scene.store.append(Traffic(2, good=0.05).records(300))
+    first, second, held = scene.all_windows()
+    assert first.trigger.failed
+    assert second.trigger.failed
+    assert (held.rule, held.trigger) == ("budget", None)
+    assert "2 runs (2 failed)" in held.reason
 
 
 def test_the_schedule_is_the_floor_without_any_traffic(tmp_path):
