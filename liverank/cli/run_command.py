@@ -11,6 +11,7 @@ from liverank.cli.options import ConfigFile, Settings, overrides
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from liverank.config import Config
     from pipelines.local import LocalRun
 
 
@@ -38,10 +39,10 @@ def run(
     console = Console()
     with console.status("starting") as status:
         done = run_local(config, teller(console, status.update), resume=not no_resume)
-    _tell_results(console, done)
+    _tell_results(console, done, config)
 
 
-def _tell_results(console: Console, run: LocalRun) -> None:
+def _tell_results(console: Console, run: LocalRun, config: Config) -> None:
     from rich.markup import escape
 
     from liverank.cli.demo.tables import metrics_table
@@ -61,8 +62,25 @@ def _tell_results(console: Console, run: LocalRun) -> None:
     version = outputs["register"]
     aliases = ", ".join(version["aliases"]) or "no alias"
     say(f"registered: version {version['version']} of {version['model_name']} ({aliases})")
-    deployed = outputs.get("deploy")
-    say(f"deployed: {deployed['state']} ({deployed['target']})" if deployed else "deployed: no, the champion serves on")
+    if deployed := outputs.get("deploy"):
+        say(f"deployed: {deployed['state']} ({deployed['target']})")
+    else:
+        say(_undeployed(version["version"], outputs["evaluation"]["reasons"], config))
     for name, path in outputs["reports"].items():
         say(f"{name} report: {path}")
     say(f"log: {run.log}")
+
+
+def _undeployed(version: str, reasons: list[str], config: Config) -> str:
+    """What a version that was not promoted means: another one serves on, or none can yet."""
+    from liverank.registry import champion
+
+    reigning = champion(config.resolved().registry)
+    if reigning is not None:
+        return f"deployed: no, champion version {reigning.version} serves on"
+    # The rule that decided comes first; all of them stand above.
+    because = reasons[0].rstrip(".") if reasons else "the gate said no"
+    return (
+        f"no champion yet: version {version} was refused because: {because}. Give it more data, or promote it "
+        f"yourself: liverank promote {version} --reason ..."
+    )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from rich.console import Console
 
+from liverank.cli.run_command import _tell_results
+from liverank.config import Config
 from pipelines.compile import COMPILED
+from pipelines.local import LocalRun
 from tests.pipelines.fake_kubeflow import FakeKubeflow, serve
 
 
@@ -87,3 +92,34 @@ def test_what_the_user_can_mend_is_one_line(arguments, said):
     assert answer.returncode == 2
     assert said in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
+
+
+REFUSED = {
+    "validation": {"checks": []},
+    "evaluation": {"findings": {}, "reasons": ["Only 9 test requests could be judged.", "Much else."]},
+    "register": {"version": "3", "model_name": "liverank", "aliases": ["challenger"]},
+    "reports": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("reigning", "said"),
+    [
+        (
+            None,
+            "no champion yet: version 3 was refused because: Only 9 test requests could be judged. Give it more data, "
+            "or promote it yourself: liverank promote 3 --reason ...",
+        ),
+        (SimpleNamespace(version="2"), "deployed: no, champion version 2 serves on"),
+    ],
+)
+def test_a_refused_version_is_told_with_what_serves_instead(tmp_path, monkeypatch, reigning, said):
+    monkeypatch.setattr("liverank.registry.champion", lambda config: reigning)
+    monkeypatch.setattr("liverank.cli.demo.tables.metrics_table", lambda findings: "")
+    monkeypatch.setattr(LocalRun, "outputs", REFUSED)
+    console = Console(width=200)
+    with console.capture() as shown:
+        _tell_results(console, LocalRun("r", tmp_path), Config(workspace=str(tmp_path)))
+    lines = shown.get().splitlines()
+    assert said in lines
+    assert ("no champion yet" in shown.get()) == (reigning is None)
