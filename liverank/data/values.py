@@ -113,7 +113,7 @@ def maps(array: pa.Array) -> Converted:
 
 
 def shown(array: pa.Array) -> Converted:
-    """The shown list: Arrow list of structs, or a JSON array as text."""
+    """The shown list: Arrow list of structs, or a JSON array as text; fields that the file lacks are null."""
     kind = pa.list_(SHOWN_ITEM)
     if kinds.is_list(array.type) or kinds.is_large_list(array.type):
         return array.cast(kind), _none(array)

@@ -55,11 +55,20 @@ def history_columns(long: pa.Table, rows: int) -> dict[str, pa.ListArray]:
 
 
 def candidate_list(shown: Sequence[dict[str, Any]]) -> tuple[list[str], list[float] | None]:
-    """Item ids in position order, each once, and their scores; None unless every one has a score."""
+    """Item ids in the proposer's order, each once, and its scores; None unless every one has a score.
+
+    A ranker is asked with the list as it came in, so it must learn from that: where the lines say how they came in,
+    their shown positions and scores are the answer of another ranker, and the scores are never used. Where not every
+    line has an incoming position, the order is the shown one. Lists that say nothing of it, as logs of other systems
+    do, are taken to be shown as they were proposed.
+    """
+    lines = [line for line in shown if line[c.ITEM_ID]]
+    incoming = [(line.get(c.INCOMING_POSITION), line.get(c.INCOMING_SCORE)) for line in lines]
+    order = c.POSITION if any(position is None for position, _ in incoming) else c.INCOMING_POSITION
+    score = c.SCORE if all(pair == (None, None) for pair in incoming) else c.INCOMING_SCORE
     first: dict[str, float | None] = {}
-    for line in sorted(shown, key=lambda line: (line[c.POSITION] is None, line[c.POSITION])):
-        if line[c.ITEM_ID]:
-            first.setdefault(line[c.ITEM_ID], line[c.SCORE])
+    for line in sorted(lines, key=lambda line: (line[order] is None, line[order])):
+        first.setdefault(line[c.ITEM_ID], line.get(score))
     scores = [score for score in first.values() if score is not None]
     return list(first), scores if first and len(scores) == len(first) else None
 

@@ -106,10 +106,14 @@ class BlendReport:
 
 
 def fit_blend(rankers: Mapping[str, Any], validation: Sequence[LabelledRequest]) -> tuple[BlendRanker, BlendReport]:
-    """Learns the weights on validation requests; never worse there than the best single ranker.
+    """Learns the weights on validation requests; never worse there than the best single ranker that re-ranks.
 
     The incoming scores take part where most lists come with some that were shown to users (`impressions`): a
     retriever's own order says nothing that the count signals do not.
+
+    Labels are taken as they are: users see the top of a list first, so clicks favour the order that was shown. Where
+    that was the proposer's, the incoming scores get too much weight and lists are moved less than they should be; where
+    it was a ranker's, the signals which that ranker followed do. Neither is corrected here.
     """
     shown = sum(labelled.source == "impressions" for labelled in validation)
     blend = BlendRanker(rankers, np.zeros((2, 0), np.float32), uses_incoming=shown * 2 > len(validation))
@@ -165,7 +169,13 @@ def _single_ndcg(
 
 
 def _no_worse_than_single(blend: BlendRanker, ndcg: dict[str, float], notes: list[str]) -> None:
-    best = max(ndcg, key=lambda name: (ndcg[name], name == "blend"))
+    """Falls back to the best single ranker, but never to the incoming order, which would be a model that does nothing.
+
+    Clicks favour the order that was shown, so on lists shown as they came in it wins for where it put the items.
+    """
+    best = max((name for name in ndcg if name != INCOMING), key=lambda name: (ndcg[name], name == "blend"))
+    if ndcg.get(INCOMING, 0.0) > ndcg[best]:
+        notes.append("the incoming order did best on validation, but alone it would re-rank nothing: it is passed over")
     if best == "blend":
         return
     names = blend.signal_names

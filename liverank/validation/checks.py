@@ -73,6 +73,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         ("shown-ids-present", "set-aside", "Each line names its item.", flags.each_shown("line.item_id <> ''")),
         ("shown-ids-unique", "set-aside", "The list shows no item twice.", flags.distinct_shown()),
         ("shown-positions", "set-aside", "Positions count from 1.", flags.each_shown("line.position >= 1")),
+        ("shown-incoming", "set-aside", "Incoming positions, where given, count from 1.", flags.incoming_positions()),
         ("shown-propensities", "set-aside", "Propensities, where given, lie in (0, 1].", flags.propensities()),
         ("shown-items-known", "warn", "The catalogue knows every item shown.", flags.no_strangers()),
     ),

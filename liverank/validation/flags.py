@@ -73,6 +73,11 @@ def propensities() -> str:
     return each_shown("line.propensity IS NULL OR (line.propensity > 0 AND line.propensity <= 1)")
 
 
+def incoming_positions() -> str:
+    """Every incoming position of the shown list is null or at least 1."""
+    return each_shown("line.incoming_position IS NULL OR line.incoming_position >= 1")
+
+
 def no_strangers() -> str:
     """Every item of the shown list is in the catalogue."""
     return "(file_row_number NOT IN (SELECT row FROM strange_lists))"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +19,7 @@ from liverank.config.data import DataConfig
 from liverank.data.contract import read_contract
 from liverank.data.dataset import ordered, read_dataset, write_dataset
 from liverank.data.ingest import ingest
-from liverank.events import ARROW_SCHEMAS, Impression, Interaction, Item, ShownItem, User, to_table
+from liverank.events import ARROW_SCHEMAS, SHOWN_ITEM, Impression, Interaction, Item, ShownItem, User, to_table
 from tests.data.writing import NOON, as_csv, as_jsonl, as_parquet, clicks_csv, parquet_file
 
 WRITERS = {"parquet": as_parquet, "jsonl": as_jsonl, "csv": as_csv}
@@ -38,6 +41,8 @@ shown = st.builds(
     position=st.integers(1, 1000),
     score=st.none() | finite,
     propensity=st.none() | st.sampled_from([0.125, 0.3, 1.0]),
+    incoming_position=st.none() | st.integers(1, 1000),
+    incoming_score=st.none() | finite,
 )
 impressions = st.builds(
     Impression,
@@ -186,3 +191,48 @@ def test_written_tables_have_the_contracts_schema(world):
     dataset = read_dataset(world)
     assert {name: table.schema for name, table in dataset.tables.items()} == dict(ARROW_SCHEMAS)
     assert pc.all(pc.is_valid(dataset.tables["interactions"].column("timestamp"))).as_py()
+
+
+LIST = {"impression_id": ["l"], "user_id": ["u"], "timestamp": pa.array([NOON])}
+OLDER = {"item_id": "a", "position": 1, "score": 0.5}
+WHOLE = {**OLDER, "propensity": None, "incoming_position": None, "incoming_score": None}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[OLDER]]),
+        pa.array([[{"position": 1, "score": 0.5, "item_id": "a"}]]),
+        pa.array([[OLDER]], pa.large_list(pa.struct(pa.array([OLDER]).type))),
+        pa.array([json.dumps([OLDER])]),
+        pa.array([json.dumps([WHOLE])]),
+    ],
+    ids=["structs", "fields in another order", "large list", "text", "text with nulls"],
+)
+def test_a_shown_list_may_lack_fields(tmp_path, column):
+    pq.write_table(pa.table({**LIST, "shown": column}), tmp_path / "impressions.parquet")
+    dataset = read_contract(str(tmp_path))
+    assert dataset.rejected.num_rows == 0
+    assert dataset.tables["impressions"].column("shown").to_pylist() == [[WHOLE]]
+
+
+def test_some_lists_may_say_how_they_came_in_and_others_not(tmp_path):
+    line = {**WHOLE, "incoming_position": 7, "incoming_score": 0.25}
+    for name, row in {"old": OLDER, "new": line}.items():
+        (tmp_path / "impressions").mkdir(exist_ok=True)
+        table = pa.table({**LIST, "impression_id": [name], "shown": pa.array([[row]])})
+        pq.write_table(table, tmp_path / "impressions" / f"{name}.parquet")
+    rows = read_contract(str(tmp_path)).tables["impressions"].to_pylist()
+    assert {row["impression_id"]: row["shown"] for row in rows} == {"old": [WHOLE], "new": [line]}
+
+
+def test_a_dataset_folder_of_before_the_incoming_fields_is_read(tmp_path, world):
+    shutil.copytree(world, tmp_path / "old")
+    path = tmp_path / "old" / "impressions.parquet"
+    table = pq.read_table(path)
+    older = pa.list_(pa.struct([(field.name, field.type) for field in SHOWN_ITEM if "incoming" not in field.name]))
+    at = table.column_names.index("shown")
+    pq.write_table(table.set_column(at, "shown", table.column("shown").cast(older)), path)
+    for dataset in (read_dataset(tmp_path / "old"), read_contract(str(tmp_path / "old"))):
+        (line, *_) = dataset.tables["impressions"].column("shown")[0].as_py()
+        assert (line["position"], line["incoming_position"], line["incoming_score"]) == (1, None, None)

@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -169,6 +170,47 @@ def test_candidates_are_in_position_order_each_once_with_scores_when_all_have_on
         ["a", "b"],
         None,
     )
+
+
+# A ranker moved c, which came in last, to the top: (item, shown place, its score, incoming place, proposer's score).
+RERANKED = [("c", 1, 9.0, 3, 0.25), ("a", 2, 8.0, 1, 0.75), ("b", 3, 7.0, 2, 0.5)]
+FIELDS = ("item_id", "position", "score", "incoming_position", "incoming_score")
+
+
+@pytest.mark.parametrize(
+    ("lost", "order", "scores"),
+    [
+        ({}, ["a", "b", "c"], [0.75, 0.5, 0.25]),
+        ({"a": ("incoming_score",)}, ["a", "b", "c"], None),
+        (dict.fromkeys("abc", ("incoming_score",)), ["a", "b", "c"], None),
+        # The ranker's own scores are no substitute where the lines say that there was a ranker.
+        ({"a": ("incoming_position",)}, ["c", "a", "b"], [0.25, 0.75, 0.5]),
+        ({"a": ("incoming_position",), "b": ("incoming_score",)}, ["c", "a", "b"], None),
+        (dict.fromkeys("abc", ("incoming_position",)), ["c", "a", "b"], [0.25, 0.75, 0.5]),
+        # Another system's log: what was shown is what was proposed.
+        (dict.fromkeys("abc", ("incoming_position", "incoming_score")), ["c", "a", "b"], [9.0, 8.0, 7.0]),
+    ],
+)
+def test_candidates_of_a_reranked_list_are_what_came_in(
+    lost: dict[str, tuple[str, ...]], order: list[str], scores: list[float] | None
+) -> None:
+    lines = [dict(zip(FIELDS, line, strict=True)) for line in RERANKED]
+    for line in lines:
+        line.update(dict.fromkeys(lost.get(str(line["item_id"]), ())))
+    assert candidate_list(lines) == (order, scores)
+
+
+def test_labels_follow_the_items_into_the_incoming_order(tmp_path: Path) -> None:
+    lines = [
+        ShownItem(item_id=f"i0{at}", position=place, score=score, incoming_position=came, incoming_score=given)
+        for at, (_, place, score, came, given) in enumerate(RERANKED)
+    ]
+    lists = [msgspec.structs.replace(shown(f"l{n:02d}", "u", [], n), shown=lines) for n in range(20)]
+    events = [event(f"e{n:02d}", "u", "i00", n + 0.1, impression_id=f"l{n:02d}") for n in range(20)]
+    for row in build(write(tmp_path / "data", events, lists), tmp_path / "out").rows("requests"):
+        assert row["candidate_item_ids"] == ["i01", "i02", "i00"]
+        assert row["candidate_scores"] == [0.75, 0.5, 0.25]
+        assert row["labels"] == [0.0, 0.0, 1.0]
 
 
 def test_an_empty_list_stays_a_request_without_candidates(lists: Built) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from liverank.ranking.blend import LEAST_LISTS, fit_blend
-from liverank.ranking.data import load_requests
+from liverank.features.assembly import candidate_list
+from liverank.ranking.blend import LEAST_LISTS, SEGMENTS, BlendRanker, _no_worse_than_single, fit_blend
+from liverank.ranking.data import LabelledRequest, load_requests
 from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, to_lists
+from liverank.ranking.protocol import Candidates
 
 
 def lists_of(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -63,7 +68,7 @@ def test_ndcg_by_hand():
 def test_blend_is_no_worse_than_any_single_ranker_on_validation(fitted):
     ndcg = fitted[1].validation_ndcg
     assert {"count", "popularity", "zero-shot", "interest", "incoming", "blend"} <= set(ndcg)
-    assert ndcg["blend"] >= max(ndcg.values())
+    assert ndcg["blend"] >= max(value for name, value in ndcg.items() if name != "incoming")
 
 
 def test_too_few_requests_keep_the_prior_and_say_so(bundle, features):
@@ -76,3 +81,97 @@ def test_no_validation_requests_at_all(bundle):
     blend, report = fit_blend(bundle.rankers, [])
     assert report.lists == {"newcomers": 0, "returning": 0}
     assert blend.weights.any()
+
+
+INCOMING_FIELDS = ("incoming_position", "incoming_score")
+
+
+def clicked_by_place(features, count: int, reranked: bool, logged: bool) -> list[LabelledRequest]:
+    """Lists whose one click depends on the shown place alone: the chance falls with its square.
+
+    Items come in at random; `reranked` shows them in another random order, `logged` writes down how they came in.
+    """
+    rng = np.random.default_rng(5)
+    known = [one for one in load_requests(features, "validation") if len(one.request.candidates) > 9]
+    lists = []
+    for at in range(count):
+        source = known[at % len(known)]
+        items = [str(item) for item in rng.permutation(np.asarray(source.request.candidates.item_ids))[:10]]
+        places = rng.permutation(10) + 1 if reranked else np.arange(1, 11)
+        lines: list[dict[str, Any]] = [
+            {
+                "item_id": item,
+                "position": int(place),
+                "score": 1 - place / 10,
+                "incoming_position": came + 1,
+                "incoming_score": 1 - came / 10,
+            }
+            for came, (item, place) in enumerate(zip(items, places, strict=True))
+        ]
+        chances = np.asarray([1 / line["position"] ** 2 for line in lines])
+        clicked = lines[rng.choice(10, p=chances / chances.sum())]["item_id"]
+        if not logged:
+            lines = [{**line, **dict.fromkeys(INCOMING_FIELDS)} for line in lines]
+        order, scores = candidate_list(lines)
+        candidates = Candidates(order, scores=np.asarray(scores, np.float32))
+        labels = np.asarray([item == clicked for item in order], np.float32)
+        lists.append(
+            replace(
+                source,
+                request=replace(source.request, candidates=candidates),
+                labels=labels,
+                truth=(clicked,),
+                source="impressions",
+            )
+        )
+    return lists
+
+
+def weights_of_incoming(report) -> list[float]:
+    """The learned weight of each segment that had lists enough."""
+    learned = [name for name in SEGMENTS if report.lists[name] >= LEAST_LISTS]
+    assert learned
+    return [report.weights[name]["incoming"] for name in learned]
+
+
+def test_clicks_on_the_top_of_a_reranked_list_teach_no_trust_in_the_incoming_order(bundle, features):
+    _, report = fit_blend(bundle.rankers, clicked_by_place(features, 400, reranked=True, logged=True))
+    assert max(abs(weight) for weight in weights_of_incoming(report)) < 0.2
+    assert not any("incoming alone" in note for note in report.notes)
+    # The same lists in the order shown, which is all that a log without incoming positions tells.
+    _, report = fit_blend(bundle.rankers, clicked_by_place(features, 400, reranked=True, logged=False))
+    assert min(weights_of_incoming(report)) > 0.6
+
+
+def test_the_blend_is_never_the_incoming_order_alone(bundle, features):
+    blend, report = fit_blend(bundle.rankers, clicked_by_place(features, 60, reranked=False, logged=True))
+    assert max(report.ndcg, key=lambda name: report.ndcg[name]) in ("incoming", "blend")
+    assert np.abs(blend.weights[:, :-1]).max(axis=1).min() > 0
+    assert not any("incoming alone" in note for note in report.notes)
+
+
+def equal_blend(bundle) -> BlendRanker:
+    """All signals, the incoming one too, with a weight of 1."""
+    blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32), uses_incoming=True)
+    blend.weights = np.ones((2, len(blend.signal_names)), np.float32)
+    return blend
+
+
+def test_where_the_incoming_order_wins_the_best_other_ranker_is_taken(bundle):
+    blend = equal_blend(bundle)
+    ndcg = {"count": 0.3, "popularity": 0.5, "incoming": 0.9, "blend": 0.4}
+    notes: list[str] = []
+    _no_worse_than_single(blend, ndcg, notes)
+    assert ndcg["blend"] == 0.5
+    named = dict(zip(blend.signal_names, blend.weights[1], strict=True))
+    assert {name for name, weight in named.items() if weight} == {"popularity"}
+    assert "passed over" in notes[0]
+    assert "the blend is popularity alone" in notes[1]
+
+
+def test_a_blend_that_beats_all_but_the_incoming_order_stays(bundle):
+    blend = equal_blend(bundle)
+    before, notes = blend.weights.copy(), []
+    _no_worse_than_single(blend, {"count": 0.3, "popularity": 0.5, "incoming": 0.9, "blend": 0.6}, notes)
+    np.testing.assert_array_equal(blend.weights, before)
+    assert len(notes) == 1

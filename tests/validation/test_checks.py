@@ -41,6 +41,7 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("shown-ids-present", "impressions", {"shown": [{**LINE, "item_id": None}]}),
     ("shown-ids-unique", "impressions", {"shown": [LINE, {**LINE, "position": 2}]}),
     ("shown-positions", "impressions", {"shown": [{**LINE, "position": 0}]}),
+    ("shown-incoming", "impressions", {"shown": [{**LINE, "incoming_position": 0}]}),
     ("shown-propensities", "impressions", {"shown": [{**LINE, "propensity": 0.0}]}),
     ("shown-propensities", "impressions", {"shown": [{**LINE, "propensity": 1.5}]}),
     ("event-id-present", "interactions", {"event_id": ""}),
