@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from liverank.config import RegistryConfig
-from liverank.errors import ServingError
+from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
 
 WARM_UP_SIZES = (1, 10, 100, 500)
 WARM_UP_EVENTS = 50
+WARM_UP_TEXT = "An item that nobody has met"
+
+_log = logging.getLogger(__name__)
 
 
 class ServedBundle(Protocol):
@@ -34,11 +38,15 @@ class ServedBundle(Protocol):
 
     @property
     def catalogue(self) -> Any:
-        """The items it knows; `item_ids` in row order."""
+        """The items it knows; `item_ids` in row order, `index` from id to row."""
         ...
 
     def add_items(self, items: Sequence[Item]) -> None:
         """Makes new items rankable."""
+        ...
+
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Encodes texts of items it does not know, so that scoring them takes no longer than others."""
         ...
 
 
@@ -56,6 +64,14 @@ class ServedModel:
         history = History(past, ["click"] * len(past), [float(second) for second in range(len(past))])
         for size in WARM_UP_SIZES:
             self.bundle.primary.score_batch([Request(history, Candidates(ids[:size]), Context(1e9))] * 2)
+        self._warm_up_texts()
+
+    def _warm_up_texts(self) -> None:
+        try:
+            self.bundle.remember_texts([WARM_UP_TEXT])
+        except (ImportError, LiverankError) as problem:
+            # Lists of known items need no language model.
+            _log.warning("Items that the model has not met will be ranked without their texts: %s", problem)
 
 
 class ModelSource(Protocol):

@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
 from serving.ordering import ranked
 from serving.scoring import Answer, Job, Scorer, milliseconds
+from serving.texts import TextEncoding
 
 
 def utc_now() -> datetime:
@@ -60,6 +62,7 @@ class RankingService:
             limits.batch_requests,
             limits.queue_requests,
         )
+        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -149,7 +152,8 @@ class RankingService:
             return model
 
     async def close(self) -> None:
-        """Answers and writes what waits, then stops both threads; the store stays open."""
+        """Answers and writes what waits, then stops the threads; the store stays open."""
+        await asyncio.to_thread(self._texts.close)
         await self._batcher.close()
         await asyncio.to_thread(self.log.close)
 
@@ -160,19 +164,23 @@ class RankingService:
         return model
 
     async def _score(self, request: RankRequest, job: Job) -> Answer:
-        try:
-            waiting = self._batcher.submit(job)
-        except QueueFullError as full:
-            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
         if request.deadline_ms is None:
-            return await waiting
+            return await self._by_the_model(job)
         left = request.deadline_ms / 1000 - (time.perf_counter() - job.received)
         try:
-            return await asyncio.wait_for(waiting, left)
+            return await asyncio.wait_for(self._by_the_model(job), left)
         except TimeoutError:
             queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
             why = "deadline: incoming order"
             return Answer(self.model.version, incoming_scores(job.candidates), (why,), queued)
+
+    async def _by_the_model(self, job: Job) -> Answer:
+        try:
+            candidates, lacking = await self._texts.encoded(self.model.bundle, job.candidates)
+            answer = await self._batcher.submit(replace(job, candidates=candidates))
+        except QueueFullError as full:
+            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
+        return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer
 
 
 def _candidates(offered: api.Offered) -> Candidates:

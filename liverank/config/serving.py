@@ -16,6 +16,11 @@ class ServingConfig(Section):
     token_variable: str = Field("LIVERANK_TOKEN", description="Environment variable that holds the bearer token.")
     store: str = Field("", description="Path of the SQLite live store; empty for one in the workspace.")
     max_candidates: int = Field(1000, ge=1, description="Candidates a request may carry.")
+    max_new_texts: int = Field(
+        64,
+        ge=0,
+        description="Texts of items new to the model that a request may have encoded; others count without theirs.",
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Bytes a request body may have.")
     history_length: int = Field(50, ge=1, description="Latest events read for a request.")
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")

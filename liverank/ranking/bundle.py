@@ -91,6 +91,14 @@ class Bundle:
             rankers["blend"] = cast(Any, blend).over(rankers)
             self._state = _State(catalogue, rankers)
 
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Encodes texts of items outside the catalogue ahead of their scoring, which then finds them remembered.
+
+        Raises:
+            LanguageModelError: the language model cannot be had.
+        """
+        self._encoder.encode_remembered(texts)
+
 
 def bundle_hash(manifest: Mapping[str, Any]) -> str:
     """Identity of a bundle: sha256 over its files' paths and hashes."""

@@ -1,7 +1,8 @@
 """A deterministic little model, and a server process that serves it: the doors can be tested without training.
 
 Run as `python -m tests.serving.dummy WORKSPACE [section.key=value ...]`. WORKSPACE/version names the version to serve;
-the word `broken` there makes the load fail, WORKSPACE/slow makes every batch take that many seconds.
+the word `broken` there makes the load fail, WORKSPACE/slow makes every batch take that many seconds,
+WORKSPACE/slow-texts every text that it has not seen lately; the text `unreadable` cannot be encoded.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from liverank.config import load_config
 from liverank.errors import BundleError, LiverankError
 from liverank.events import Item
 from liverank.ranking.protocol import Request, Scores
+from liverank.text import LanguageModelError
 from serving.model import ServedModel
 
 
@@ -29,8 +31,9 @@ class CountsClicks:
 
     name = "counts-clicks"
 
-    def __init__(self, known: set[str], slow: Path) -> None:
+    def __init__(self, known: set[str], remember: Callable[[Sequence[str]], None], slow: Path) -> None:
         self._known = known
+        self._remember = remember
         self._slow = slow
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
@@ -41,6 +44,7 @@ class CountsClicks:
     def _score(self, request: Request) -> Scores:
         if "poison" in request.candidates.item_ids:
             raise ValueError("poison")
+        self._remember(list(request.candidates.texts.values()))
         counts = Counter(request.history.item_ids)
         known = [
             0.5 * (item in self._known or item in request.candidates.texts) for item in request.candidates.item_ids
@@ -57,15 +61,26 @@ class DummyBundle:
         self.hash = f"hash-of-{version}"
         self.manifest: dict[str, Any] = {"created_at": "2100-01-01T00:00:00+00:00"}
         self._known: set[str] = set()
-        self.primary = CountsClicks(self._known, slow)
+        self._texts: set[str] = set()
+        self._slow_texts = slow.with_name("slow-texts")
+        self.primary = CountsClicks(self._known, self.remember_texts, slow)
         self.rankers = {"blend": self.primary}
 
     @property
     def catalogue(self) -> Any:
-        return SimpleNamespace(item_ids=sorted(self._known))
+        items = sorted(self._known)
+        return SimpleNamespace(item_ids=items, index={item: row for row, item in enumerate(items)})
 
     def add_items(self, items: Sequence[Item]) -> None:
         self._known.update(item.item_id for item in items)
+
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        if "unreadable" in texts:
+            raise LanguageModelError("The language model cannot be had.")
+        for text in texts:
+            if text not in self._texts and self._slow_texts.exists():
+                time.sleep(float(self._slow_texts.read_text()))
+            self._texts.add(text)
 
 
 class DummySource:

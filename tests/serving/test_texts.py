@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.model import ServedModel
+from tests.serving.conftest import Server, ids
+from tests.serving.dummy import DummyBundle
+
+WITHOUT = "texts: {} candidates were scored without their text"
+
+
+@pytest.fixture(scope="module")
+def server(servers: Callable[..., Server]) -> Server:
+    return servers("serving.max_new_texts=10", "serving.queue_requests=2").start()
+
+
+def rank(client: httpx.Client, candidates: Sequence[Any], **fields: Any) -> httpx.Response:
+    return client.post("/v1/rank", json={"user_id": "u", "candidates": list(candidates), **fields})
+
+
+def new(count: int, mark: str = "") -> list[dict[str, str]]:
+    return [{"item_id": f"new-{mark}{number}", "text": f"text {mark}{number}"} for number in range(count)]
+
+
+def test_texts_beyond_the_limit_do_not_count_and_it_says_so(client: httpx.Client) -> None:
+    assert rank(client, ["a", *new(10)]).json()["degraded"] == []
+    answer = rank(client, ["a", *new(13)])
+    assert answer.json()["degraded"] == [WITHOUT.format(3)]
+    assert ids(answer) == [*(f"new-{number}" for number in range(10)), "a", "new-10", "new-11", "new-12"]
+    client.put("/v1/items", json=[{"item_id": f"new-{number}"} for number in range(3)])
+    assert rank(client, ["a", *new(13)]).json()["degraded"] == []
+
+
+def test_texts_that_cannot_be_encoded_leave_a_ranking(client: httpx.Client) -> None:
+    answer = rank(client, ["a", {"item_id": "b", "text": "unreadable"}])
+    assert ids(answer) == ["a", "b"]
+    assert answer.json()["degraded"] == [WITHOUT.format(1)]
+
+
+@pytest.fixture
+def slow(server: Server) -> Any:
+    """Each new text takes 0.1 s."""
+    path = server.workspace / "slow-texts"
+    path.write_text("0.1")
+    yield
+    path.unlink()
+
+
+@pytest.mark.usefixtures("slow")
+def test_new_texts_stall_nobody_else(server: Server, client: httpx.Client) -> None:
+    answers: list[httpx.Response] = []
+
+    def ask(mark: str) -> None:
+        with server.client() as other:
+            answers.append(rank(other, new(8, mark)))
+
+    threads = [threading.Thread(target=ask, args=(mark,)) for mark in "xyz"]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    waits = [rank(client, "abc").json()["timing_ms"]["total"] for _ in range(10)]
+    assert max(waits) < 90
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 503]
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_deadline_covers_the_texts(client: httpx.Client) -> None:
+    answer = rank(client, new(8, "late"), deadline_ms=50).json()
+    assert answer["degraded"] == ["deadline: incoming order"]
+    assert answer["timing_ms"]["total"] < 400
+
+
+def test_the_encoder_is_warm_before_the_first_text(tmp_path: Path) -> None:
+    bundle = DummyBundle("1", tmp_path / "slow")
+    ServedModel("1", bundle).warm_up()
+    assert len(bundle._texts) == 1
+
+
+def test_a_model_without_its_language_model_serves_what_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = DummyBundle("1", tmp_path / "slow")
+    monkeypatch.setattr("serving.model.WARM_UP_TEXT", "unreadable")
+    with caplog.at_level(logging.WARNING):
+        ServedModel("1", bundle).warm_up()
+    assert "ranked without their texts: The language model cannot be had." in caplog.text
