@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from liverank.errors import DataError, LiverankError
+from liverank.errors import ConfigError, DataError, LiverankError
 from monitoring.decision import write_whole
 
 
@@ -69,8 +69,14 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises:
         MonitorBusy: another process holds it.
+        ConfigError: the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"The workspace {folder.parent} cannot be written: {problem.strerror}.", "Set workspace to another folder."
+        ) from problem
     with (folder / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

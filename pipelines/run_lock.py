@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from liverank.errors import PipelineError
+from liverank.errors import ConfigError, PipelineError
 
 TRIES = 5
 SECONDS_BETWEEN_TRIES = 0.05
@@ -22,9 +22,9 @@ def only_run(runs: Path) -> Iterator[None]:
 
     Raises:
         PipelineError: another process holds it.
+        ConfigError: the folder cannot be made or written.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    with open(runs / ".lock", "a+", encoding="utf-8") as file:
+    with _opened(runs) as file:
         if not _locked(file):
             file.seek(0)
             raise PipelineError(
@@ -35,6 +35,16 @@ def only_run(runs: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _opened(runs: Path) -> TextIO:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        return open(runs / ".lock", "a+", encoding="utf-8")
+    except OSError as problem:
+        raise ConfigError(
+            f"The workspace {runs.parent} cannot be written: {problem.strerror}.", "Set workspace to another folder."
+        ) from problem
 
 
 def _locked(file: Any) -> bool:

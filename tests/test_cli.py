@@ -43,13 +43,39 @@ def test_config_prints_what_is_in_force(tmp_path):
         (("config", "--set", "features.candidtes=33"), "did you mean 'features.candidates'"),
         (("config", "--set", "features.candidates"), "has no '='"),
         (("config", "--config", "absent.yaml"), "no configuration file absent.yaml"),
+        (("config", "-s", "features=5", "-s", "features.candidates=3"), "'features' is set to 5"),
+        (("config", "-s", "workspace=a", "-s", "workspace.x=3"), "'workspace' is set to 'a'"),
+        (("config", "-s", "training.interest.heads=3"), "heads (3) must divide dimension (64)"),
+        (("data", "inspect", "clicks.csv", "--timezone", "Mars/Olympus"), "there is no time zone 'Mars/Olympus'"),
+        (("data", "generate", "/proc/foo"), "/proc/foo cannot be made"),
+        (("data", "generate", "clicks.csv"), "clicks.csv cannot be made"),
+        (("data", "generate", "clicks.csv/inside"), "clicks.csv/inside cannot be made"),
+        (("data", "generate", "."), "holds no synthetic dataset"),
+        (("run", "--data", "clicks.csv", "-s", "workspace=/proc/x"), "The workspace /proc/x cannot be written"),
+        (("run", "--data", "clicks.csv", "-s", "workspace=clicks.csv"), "clicks.csv cannot be written"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(tmp_path, arguments, said):
+    (tmp_path / "clicks.csv").write_text("user_id,item_id,timestamp\n")
     answer = liverank(*arguments, cwd=tmp_path)
     assert answer.returncode == 2
     assert said in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["clicks.csv"]
+    assert (tmp_path / "clicks.csv").read_text() == "user_id,item_id,timestamp\n"
+
+
+def test_synthetic_data_replace_only_synthetic_data(tmp_path):
+    size = ("--users", "5", "--items", "20", "--days", "2")
+    for seed in ("1", "2"):
+        assert liverank("data", "generate", "made", "--seed", seed, *size, cwd=tmp_path).returncode == 0
+    source = tmp_path / "made" / "source.json"
+    for text in (source.read_text().replace('"synthetic": true', '"synthetic": false'), "{", ""):
+        source.write_text(text)
+        refused = liverank("data", "generate", "made", *size, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "holds no synthetic dataset" in refused.stderr
+        assert source.read_text() == text
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -31,6 +31,7 @@ def test_a_file_and_overrides_are_read(tmp_path):
         ("features: {candidates: many}", "'features.candidates'"),
         ("- a list", "mapping"),
         ("features: [", "YAML"),
+        ("training: {interest: {dimension: 30, heads: 4}}", r"'training.interest'.* heads \(4\) must divide"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path, text, said):
@@ -38,6 +39,19 @@ def test_a_wrong_key_or_value_is_named(tmp_path, text, said):
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_config(file)
+
+
+def test_an_override_within_a_section_that_is_left_empty(tmp_path):
+    file = tmp_path / "liverank.yaml"
+    file.write_text("features:\n")
+    assert load_config(file, {"features.candidates": 50}).features.candidates == 50
+
+
+def test_an_override_within_a_value_has_no_place(tmp_path):
+    file = tmp_path / "liverank.yaml"
+    file.write_text("features: {candidates: 5}\n")
+    with pytest.raises(ConfigError, match=r"'features.candidates' is set to 5, so that 'features.candidates.x' has no"):
+        load_config(file, {"features.candidates.x": 1})
 
 
 def test_a_named_file_must_exist(tmp_path):

@@ -36,9 +36,46 @@ def generate(
         drift_at=drift_at,
         dirt=dirt,
     )
+    _make_room(out)
     rows = write(settings, out).rows()
     counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     typer.echo(f"Wrote synthetic data to {out}: {counts}.")
+
+
+def _make_room(out: Path) -> None:
+    """Makes the folder, before the work of filling it; only an earlier synthetic dataset in it may be replaced.
+
+    Raises:
+        DataError: the folder cannot be made or written, or holds something else.
+    """
+    import os
+
+    from liverank.errors import DataError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        filled = any(out.iterdir())
+    except OSError as problem:
+        raise DataError(f"The folder {out} cannot be made: {problem.strerror}.", "Name another one.") from problem
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise DataError(f"The folder {out} cannot be written.", "Name another one.")
+    if filled and not _is_synthetic(out):
+        raise DataError(
+            f"The folder {out} is not empty and holds no synthetic dataset, so that nothing is written there.",
+            "Name a new folder.",
+        )
+
+
+def _is_synthetic(folder: Path) -> bool:
+    from liverank.data.dataset import SOURCE_FILE, read_source
+    from liverank.errors import DataError
+
+    if not (folder / SOURCE_FILE).is_file():
+        return False
+    try:
+        return read_source(folder).get("synthetic") is True
+    except DataError:
+        return False
 
 
 @app.command()
@@ -48,10 +85,17 @@ def inspect(
     samples: Annotated[int, typer.Option(min=0, help="Rows to show of each table.")] = 3,
 ) -> None:
     """Say what a source holds: its format, rows, time span, event types, and what does not fit the contract."""
+    from pydantic import ValidationError
+
     from liverank.config.data import DataConfig
     from liverank.data.inspect import describe
+    from liverank.errors import ConfigError
 
-    for line in describe(DataConfig(source=path, timezone=timezone), samples):
+    try:
+        config = DataConfig(source=path, timezone=timezone)
+    except ValidationError as problem:
+        raise ConfigError(f"--timezone: {problem.errors()[0]['msg']}.") from None
+    for line in describe(config, samples):
         typer.echo(line)
 
 

@@ -133,8 +133,16 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
+    for depth, key in enumerate(keys[:-1], 1):
+        # A section without keys is written as nothing at all.
+        if values.get(key) is None:
+            values[key] = {}
+        if not isinstance(values[key], dict):
+            raise ConfigError(
+                f"'{'.'.join(keys[:depth])}' is set to {values[key]!r}, so that '{'.'.join(keys)}' has no place.",
+                "Set one of the two.",
+            )
+        values = values[key]
     values[keys[-1]] = value
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from liverank.config.base import Section
 
@@ -57,6 +57,12 @@ class InterestConfig(Section):
     epochs: int = Field(8, ge=1, description="Most passes over the training sequences.")
     patience: int = Field(2, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.dimension % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide dimension ({self.dimension})")
+        return self
 
 
 class TrainingConfig(Section):
