@@ -173,11 +173,20 @@ def decode_record(line: bytes | str, table: str | None = None) -> Any:
 
 
 def to_utc(record: Any) -> Any:
-    """The same record with its timestamp in UTC."""
+    """The same record with its timestamp in UTC.
+
+    Raises:
+        DataError: in UTC it would lie outside the years 1 to 9999.
+    """
     at = getattr(record, c.TIMESTAMP, None)
     if at is None or at.tzinfo is UTC:
         return record
-    return msgspec.structs.replace(record, timestamp=at.astimezone(UTC))
+    try:
+        return msgspec.structs.replace(record, timestamp=at.astimezone(UTC))
+    except OverflowError as problem:
+        raise DataError(
+            f"The timestamp {at.isoformat()} has no equal in UTC.", "It must lie in the years 1 to 9999 there too."
+        ) from problem
 
 
 def encode_record(record: Record) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
-from liverank.events import RECORD_TYPES, Identifier, Item, Record
+from liverank.errors import DataError
+from liverank.events import RECORD_TYPES, Identifier, Item, Record, to_utc
 
 RECORD_NAMES = {name.removesuffix("s"): kind for name, kind in RECORD_TYPES.items()}
 """The value of a record's `record` field -> its type."""
@@ -86,6 +87,9 @@ class _Kind(msgspec.Struct):
     record: str = "interaction"
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a body may raise; the last for lists in lists in lists."""
+_TO_COME = "lies in the future by the server's clock (serving.max_future_seconds allows for clocks that differ)."
 _RANK = msgspec.json.Decoder(RankRequest)
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _KIND = msgspec.json.Decoder(_Kind)
@@ -103,7 +107,7 @@ def rank_request(body: bytes) -> RankRequest:
         return _RANK.decode(body)
     except msgspec.ValidationError as problem:
         raise Refused(400, f"{problem}") from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except UNREADABLE as problem:
         raise Refused(400, f"The body is no valid JSON: {problem}") from problem
 
 
@@ -144,19 +148,22 @@ def _check_rules(rules: Rules, ids: Sequence[str]) -> None:
             raise Refused(400, f"'{item}' is both in rules.pin and in rules.exclude.")
 
 
-def request_time(request: RankRequest) -> datetime | None:
-    """The caller's clock, `context.timestamp`, or None.
+def request_time(request: RankRequest, latest: float) -> datetime | None:
+    """The caller's clock, `context.timestamp`, in UTC, or None; `latest` in epoch seconds.
 
     Raises:
-        Refused: 400; it is no ISO 8601 instant with a zone.
+        Refused: 400; it is no ISO 8601 instant with a zone, or later than `latest`.
     """
     text = request.context.get("timestamp")
     if text is None:
         return None
     try:
-        return _INSTANT.decode(msgspec.json.encode(text))
-    except msgspec.ValidationError as problem:
+        at = _INSTANT.decode(msgspec.json.encode(text)).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as problem:
         raise Refused(400, f"context.timestamp '{text}' is no ISO 8601 time with a zone.") from problem
+    if at.timestamp() > latest:
+        raise Refused(400, f"context.timestamp '{text}' {_TO_COME}")
+    return at
 
 
 def records(body: bytes, field: str = "events", default: str = "interaction") -> list[Record]:
@@ -167,7 +174,7 @@ def records(body: bytes, field: str = "events", default: str = "interaction") ->
     """
     try:
         lines = _lines(body, field)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except UNREADABLE as problem:
         raise Refused(400, f"The body is no valid JSON: {problem}") from problem
     return [_record(line, index, default) for index, line in enumerate(lines)]
 
@@ -188,8 +195,9 @@ def _record(line: msgspec.Raw | bytes, index: int, default: str) -> Record:
         kind = _KIND.decode(line).record if b'"record"' in bytes(line) else default
         if kind not in _RECORDS:
             raise Refused(400, f"Record {index}: 'record' is '{kind}'; it may be {', '.join(_RECORDS)}.")
-        return _RECORDS[kind].decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        record: Record = to_utc(_RECORDS[kind].decode(line))
+        return record
+    except (*UNREADABLE, DataError) as problem:
         raise Refused(400, f"Record {index}: {problem}") from problem
 
 
@@ -207,6 +215,18 @@ def check_types(batch: Sequence[Record], known: Mapping[str, float]) -> None:
             )
 
 
+def check_times(batch: Sequence[Record], latest: float) -> None:
+    """Refuses what happened after `latest` (epoch seconds): it would lead its user's history for as long.
+
+    Raises:
+        Refused: 400.
+    """
+    for index, record in enumerate(batch):
+        at = getattr(record, "timestamp", None)
+        if at is not None and at.timestamp() > latest:
+            raise Refused(400, f"Record {index}: timestamp '{at.isoformat()}' {_TO_COME}")
+
+
 def only_items(batch: Sequence[Record]) -> list[Item]:
     """The batch, when every record is an item.
 
@@ -220,6 +240,7 @@ def only_items(batch: Sequence[Record]) -> list[Item]:
 
 
 __all__ = [
+    "UNREADABLE",
     "Candidate",
     "Offered",
     "RankRequest",
@@ -227,6 +248,7 @@ __all__ = [
     "RankedItem",
     "Refused",
     "Rules",
+    "check_times",
     "check_types",
     "offered",
     "only_items",

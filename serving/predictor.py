@@ -5,7 +5,6 @@ Importing this imports kserve, which reads `sys.argv`: only `serving.server` doe
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ServerNotReady
 
+from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.metrics import Metrics
 from serving.service import RankingService
@@ -83,9 +83,9 @@ class Predictor(Model):
                 if isinstance(payload, bytes)
                 else msgspec.convert(payload, _Instances)
             )
-        except msgspec.DecodeError as problem:
+        except api.UNREADABLE as problem:
             raise Refused(400, str(problem)) from problem
-        answers = await asyncio.gather(*(self._service.rank(request) for request in requests.instances))
+        answers = await self._service.rank_all(requests.instances)
         return {"predictions": [msgspec.to_builtins(answer) for answer in answers]}
 
     async def _infer(self, payload: InferRequest) -> InferResponse:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,16 @@ from serving.texts import TextEncoding
 def utc_now() -> datetime:
     """The server's clock."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A rank request that can be followed, and the job that it makes."""
+
+    request: RankRequest
+    offered: api.Offered
+    at: datetime
+    job: Job
 
 
 class RankingService:
@@ -77,11 +87,38 @@ class RankingService:
         Raises:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
+        asked = self._asked(request)
+        return self._told(asked, await self._score(asked))
+
+    async def rank_all(self, requests: Sequence[RankRequest]) -> list[RankResponse]:
+        """Ranks several lists, all or none: impressions are recorded once each has its scores.
+
+        Raises:
+            Refused: as `rank`, and 400 for more lists than may ever wait together.
+        """
+        limit = self._limits.queue_requests
+        if len(requests) > limit:
+            raise Refused(400, f"A call may rank {limit} lists (serving.queue_requests), this one has {len(requests)}.")
+        asked = [self._asked(request) for request in requests]
+        scoring = [asyncio.ensure_future(self._score(each)) for each in asked]
+        try:
+            answers = await asyncio.gather(*scoring)
+        finally:
+            for task in scoring:
+                task.cancel()
+        return [self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
+
+    def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
         offered = api.offered(request, self._limits.max_candidates)
-        at = api.request_time(request) or self._clock()
+        now = self._clock()
+        at = api.request_time(request, self._latest(now)) or now
         job = Job(request.user_id, _candidates(offered), _context(request, at), received, request.explain)
-        answer = await self._score(request, job)
+        return _Asked(request, offered, at, job)
+
+    def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
+        """The answer over the wire; has the impression recorded."""
+        request, offered, at = asked.request, asked.offered, asked.at
         unexplained = request.explain and answer.contributions is None
         degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
@@ -91,16 +128,17 @@ class RankingService:
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
-        timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - received)}
+        timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
         return RankResponse(identity, answer.version, lines, degraded, timing)
 
     async def append(self, records: Sequence[Record]) -> int:
         """How many records were new, once they are on disk; items among them are rankable then.
 
         Raises:
-            Refused: 400 for an event type without a weight; 503 when the store cannot write.
+            Refused: 400 for an event type without a weight or a time to come; 503 when the store cannot write.
         """
         api.check_types(records, self._event_weights)
+        api.check_times(records, self._latest(self._clock()))
         try:
             new = await self.log.write(records)
         except (sqlite3.Error, LiverankError) as problem:
@@ -163,7 +201,12 @@ class RankingService:
         model.warm_up()
         return model
 
-    async def _score(self, request: RankRequest, job: Job) -> Answer:
+    def _latest(self, now: datetime) -> float:
+        """The latest time a caller may name, in epoch seconds: clocks differ a little."""
+        return now.timestamp() + self._limits.max_future_seconds
+
+    async def _score(self, asked: _Asked) -> Answer:
+        request, job = asked.request, asked.job
         if request.deadline_ms is None:
             return await self._by_the_model(job)
         left = request.deadline_ms / 1000 - (time.perf_counter() - job.received)

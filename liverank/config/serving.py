@@ -22,6 +22,9 @@ class ServingConfig(Section):
         description="Texts of items new to the model that a request may have encoded; others count without theirs.",
     )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Bytes a request body may have.")
+    max_future_seconds: float = Field(
+        300, ge=0, description="How far after the server's clock a record or a request may say that it happened."
+    )
     history_length: int = Field(50, ge=1, description="Latest events read for a request.")
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")

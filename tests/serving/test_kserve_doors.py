@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -146,3 +148,45 @@ def test_unload_is_refused(client: httpx.Client) -> None:
     assert answer.status_code == 403
     assert client.get("/v2/models/liverank/ready").json()["ready"] is True
     assert client.post("/v2/repository/models/other/load").status_code == 404
+
+
+def predict(client: httpx.Client, instances: list[dict[str, Any]]) -> httpx.Response:
+    return client.post("/v1/models/liverank:predict", json={"instances": instances})
+
+
+def test_v1_is_all_or_nothing(servers: Callable[..., Server]) -> None:
+    server = servers("serving.queue_requests=3").start()
+    lists = [{"user_id": "many", "candidates": ["a", "b"]}] * 4
+    with server.client() as client:
+
+        def recorded() -> int:
+            return len(client.get("/v1/users/many").json()["records"])
+
+        answer = predict(client, lists)
+        assert answer.status_code == 400
+        assert "may rank 3 lists (serving.queue_requests), this one has 4" in answer.json()["error"]
+        assert predict(client, [*lists[:2], {"user_id": "many", "candidates": ["a", "a"]}]).status_code == 400
+        assert recorded() == 0
+        assert len(predict(client, lists[:3]).json()["predictions"]) == 3
+        assert recorded() == 3
+        assert predict(client, []).json() == {"predictions": []}
+
+
+def test_v1_records_nothing_when_the_queue_has_no_room_for_all(servers: Callable[..., Server]) -> None:
+    server = servers("serving.queue_requests=3", "serving.batch_requests=1").start()
+    (server.workspace / "slow").write_text("0.3")
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with server.client() as client:
+            answers.append(predict(client, [{"user_id": "crowd", "candidates": ["a"]}] * 3))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = sum(answer.status_code == 200 for answer in answers)
+    assert {answer.status_code for answer in answers} == {200, 503}
+    with server.client() as client:
+        assert len(client.get("/v1/users/crowd").json()["records"]) == 3 * done

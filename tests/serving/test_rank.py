@@ -164,6 +164,8 @@ BAD: list[tuple[Any, str]] = [
     ({"user_id": "u", "candidates": ["a"], "deadline_ms": 0}, "$.deadline_ms"),
     ({"user_id": "u", "candidates": ["a"], "context": {"n": 1}}, "$.context[...]"),
     ({"user_id": "u", "candidates": ["a"], "context": {"timestamp": "2026-03-01 12:00"}}, "context.timestamp"),
+    ({"user_id": "u", "candidates": ["a"], "context": {"timestamp": "2999-01-01T00:00:00Z"}}, "lies in the future"),
+    ({"user_id": "u", "candidates": ["a"], "context": {"timestamp": "0001-01-01T00:00:00+14:00"}}, "context.timestamp"),
     ({"user_id": "u", "candidates": ["a"], "rules": {"cap": 1}}, "unknown field `cap`"),
     ({"user_id": "u", "candidates": ["a"], "rules": {"pin": ["z"]}}, "'z', which is no candidate"),
     ({"user_id": "u", "candidates": ["a"], "rules": {"pin": ["a", "a"]}}, "'a' twice"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.serving.conftest import click, ids
+from tests.serving.conftest import Server, click, ids
 
 IMPRESSION = {
     "record": "impression",
@@ -39,6 +41,10 @@ def test_sending_again_does_nothing(client: httpx.Client) -> None:
 BAD: list[tuple[Any, str]] = [
     (click(1, "bad") | {"timestamp": "2026-03-01T12:00:00"}, "timezone"),
     (click(1, "bad") | {"timestamp": "yesterday"}, "$.timestamp"),
+    (click(1, "bad") | {"timestamp": "2999-01-01T00:00:00Z"}, "'2999-01-01T00:00:00+00:00' lies in the future"),
+    (IMPRESSION | {"user_id": "bad", "timestamp": "9999-12-31T00:00:00+01:00"}, "lies in the future"),
+    (click(1, "bad") | {"timestamp": "0001-01-01T00:00:00+14:00"}, "has no equal in UTC"),
+    (click(1, "bad") | {"timestamp": "9999-12-31T23:59:59-14:00"}, "has no equal in UTC"),
     (click(1, "bad") | {"type": "stare"}, "'stare' has no weight in data.event_weights"),
     (click(1, "bad") | {"user_id": ""}, "$.user_id"),
     (click(1, "bad") | {"colour": "red"}, "unknown field `colour`"),
@@ -59,6 +65,34 @@ def test_a_bad_record_refuses_the_whole_batch_and_is_named(client: httpx.Client,
     assert "Record 1: " in body["error"]
     assert says in body["error"]
     assert client.get("/v1/users/bad").json()["records"] == []
+
+
+def test_clocks_may_differ_a_little(client: httpx.Client) -> None:
+    def at(seconds: float) -> dict[str, Any]:
+        return click(int(seconds), "clock") | {
+            "timestamp": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        }
+
+    assert send(client, at(290))[0] == 202
+    assert send(client, at(320))[0] == 400
+
+
+DEEP = b"[" * 20_000 + b"]" * 20_000
+
+
+@pytest.mark.parametrize(
+    "body", [DEEP, b'{"events": ' + DEEP + b"}", b'[{"record": "item", "attributes": ' + DEEP + b"}]"]
+)
+def test_lists_in_lists_in_lists(deep: Server, body: bytes) -> None:
+    with deep.client() as client:
+        for path in ("/v1/events", "/v1/rank", "/v1/models/liverank:predict"):
+            assert client.post(path, content=body).status_code == 400
+            assert client.post(path, content=body, headers={"content-type": "application/json"}).status_code == 400
+
+
+@pytest.fixture(scope="module")
+def deep(servers: Callable[..., Server]) -> Server:
+    return servers().start()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1,", b'{"events": 5}', b'{"events": [], "more": 1}', b"5"])

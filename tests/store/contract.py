@@ -53,6 +53,12 @@ class StoreContract(ABC):
         assert store.append([]) == 0
         assert store.first_arrival("u") is None
 
+    def test_a_time_that_utc_cannot_tell_is_refused(self, store: Any) -> None:
+        east = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+        with pytest.raises(DataError, match="has no equal in UTC"):
+            store.append([click(1), click(2, at=east)])
+        assert list(store.export()) == []
+
     def test_history_is_the_latest_events_oldest_first(self, store: Any) -> None:
         assert store.append([click(n) for n in range(10)]) == 10
         history = store.history("u", 3)
