@@ -12,13 +12,24 @@ from liverank.environment import silence_telemetry
 
 
 def main(stage: str, arguments: str, answer: str) -> None:
-    """Runs the stage and writes its seconds and result."""
+    """Runs the stage and writes its seconds, peak memory and result."""
     silence_telemetry()
     function = getattr(stages, stage)
     started = time.perf_counter()
     result = function(**json.loads(arguments))
     seconds = time.perf_counter() - started
-    Path(answer).write_text(json.dumps({"seconds": seconds, "result": result or {}}, default=str))
+    found = {"seconds": seconds, "peak_mib": peak_mib(), "result": result or {}}
+    Path(answer).write_text(json.dumps(found, default=str))
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process since it was started, in MiB.
+
+    Not what wait4 reports: that counts from the fork, and so begins with the parent's memory.
+    """
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Runs one stage in a process of its own and measures it from outside: wall-clock seconds and peak memory."""
+"""Runs one stage in a process of its own and measures it: wall-clock seconds and peak memory."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -38,12 +37,10 @@ def measure(stage: str, **arguments: Any) -> Measured:
         command = [sys.executable, "-m", "benchmarks.child", stage, json.dumps(arguments, default=str), str(answer)]
         started = time.perf_counter()
         with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
             seconds = time.perf_counter() - started
             output.seek(0)
-            if process.returncode != 0:
+            if code != 0:
                 raise RuntimeError(f"{stage} failed: {output.read().decode(errors='replace')[-4000:]}")
         said = json.loads(answer.read_text())
-    return Measured(stage, seconds, said["seconds"], usage.ru_maxrss / 1024, said["result"])
+    return Measured(stage, seconds, said["seconds"], said["peak_mib"], said["result"])
