@@ -15,7 +15,9 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+from fastapi.exceptions import RequestValidationError
 from kserve import ModelServer
+from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
 from kserve.model_server import app
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
@@ -26,12 +28,13 @@ from starlette.exceptions import HTTPException
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving.metrics import Metrics
-from serving.predictor import Predictor
-from serving.routes import Routes, on_http_exception
-from serving.security import BodyLimit, TokenRequired, holds_token
+from serving.predictor import Overloaded, Predictor
+from serving.routes import Routes, on_http_exception, on_invalid_request
+from serving.security import BodyLimit, LoopbackOnly, TokenRequired, holds_token
 
 QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
+REFUSALS = (InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol)
 POLL_SECONDS = 0.005
 
 
@@ -59,6 +62,11 @@ def _aborting(code: grpc.StatusCode, message: str) -> Any:
     return grpc.unary_unary_rpc_method_handler(abort)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a log line is about this server: kserve logs a traceback for each request that it refuses, too."""
+    return not (record.exc_info and isinstance(record.exc_info[1], REFUSALS))
+
+
 class _Rest(RESTServer):
     """kserve's REST server without its timing middleware, which costs more than a request's own decoding."""
 
@@ -77,6 +85,7 @@ class Host(ModelServer):
         super().__init__(workers=1, enable_latency_logging=False, grace_period=int(config.drain_seconds))
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("kserve").addFilter(_is_ours)
         # kserve 0.21 answers through a response class that FastAPI has deprecated.
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         self.register_model(predictor)
@@ -96,11 +105,14 @@ class Host(ModelServer):
         """Puts our routes and the guard on kserve's application."""
         routes.add_to(app)
         app.add_exception_handler(HTTPException, on_http_exception)
+        app.add_exception_handler(RequestValidationError, on_invalid_request)
         app.add_middleware(BodyLimit, limit=self._config.max_body_bytes)
         if token:
             app.add_middleware(
                 TokenRequired, token=token, on_refused=lambda: metrics.answered("without token", 401, 0.0)
             )
+        else:
+            app.add_middleware(LoopbackOnly, on_refused=lambda: metrics.answered("from another site", 403, 0.0))
         self._token = token
 
     async def serve(self, on_ready: Callable[[int], None]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -118,6 +119,13 @@ async def on_http_exception(request: Request, problem: Exception) -> Response:
     answer = refused(problem.status_code, str(problem.detail))
     answer.headers.update(problem.headers or {})
     return answer
+
+
+async def on_invalid_request(request: Request, problem: Exception) -> Response:
+    """A v2 body that breaks the protocol's schema, as `Refused` would say it."""
+    assert isinstance(problem, RequestValidationError)
+    found = problem.errors()[0]
+    return refused(400, f"{found['msg']} - at `{'.'.join(map(str, found['loc']))}`")
 
 
 def _json(content: Any, status: int = 200) -> Response:

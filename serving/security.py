@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import os
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -100,6 +101,40 @@ class TokenRequired:
             return True
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return holds_token(given, self._token)
+
+
+class LoopbackOnly:
+    """ASGI middleware for a server without a token: 403 for what a web page made a browser of this machine send.
+
+    Such a request names the page in `Origin`, or the page's own host in `Host` where its name was pointed at this
+    machine. Probes and metrics are open here too.
+    """
+
+    def __init__(self, app: ASGIApp, on_refused: Callable[[], None]) -> None:
+        self._app = app
+        self._on_refused = on_refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or answers 403."""
+        if scope["type"] != "http" or (scope["method"] == "GET" and _is_open(scope["path"])) or _is_local(scope):
+            await self._app(scope, receive, send)
+            return
+        self._on_refused()
+        message = "Without a token this server answers only requests for localhost, and no other site's pages."
+        await refused(403, message)(scope, receive, send)
+
+
+def _is_local(scope: Scope) -> bool:
+    hosts = [_host(b"//" + value) for name, value in scope["headers"] if name == b"host"]
+    origins = [_host(value) for name, value in scope["headers"] if name == b"origin"]
+    return bool(hosts) and all(map(is_loopback, hosts + origins))
+
+
+def _host(url: bytes) -> str:
+    try:
+        return urlsplit(url.decode("latin-1")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def refused(status: int, message: str) -> JSONResponse:

@@ -31,6 +31,7 @@ def run(
     name: str = "",
     source: ModelSource | None = None,
     on_ready: Callable[[Announcement], object] = lambda announcement: None,
+    on_loading: Callable[[], object] = lambda: None,
 ) -> int:
     """Serves until SIGINT or SIGTERM and returns the signal's number.
 
@@ -40,6 +41,7 @@ def run(
         name: the model's name in KServe's paths; default the registered model's.
         source: where the model comes from, in place of both.
         on_ready: called once requests are answered.
+        on_loading: called before the model is loaded, once token and port are there.
 
     Raises:
         ServingError: a port is taken, or there is no token where one is needed.
@@ -50,6 +52,7 @@ def run(
     listener = listen(config.serving)
     store = open_store(config.store_path)
     try:
+        on_loading()
         metrics = Metrics()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics)

@@ -27,12 +27,17 @@ def serve(
             f"The model server cannot be started here: {problem.name} is missing.",
             "Run it in a checkout with liverank[serve] installed, or in the serving image.",
         ) from problem
-    if not config.store_path.exists():
-        typer.echo("The live store is new; `liverank backfill` fills it with what users did before.", err=True)
-    typer.echo("Loading the model ...", err=True)
+    is_new = not config.store_path.exists()
+
+    def loading() -> None:
+        if is_new:
+            typer.echo("The live store is new; `liverank backfill` fills it with what users did before.", err=True)
+        typer.echo("Loading the model ...", err=True)
+
     number = run(
         config,
         bundle=bundle,
+        on_loading=loading,
         on_ready=lambda server: typer.echo(
             f"Version {server.version} serves at {server.url} (gRPC {server.grpc}). Ctrl-C stops it.", err=True
         ),

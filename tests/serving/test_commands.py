@@ -113,6 +113,13 @@ def test_serve_says_that_there_is_no_champion(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_serve_looks_at_the_address_before_it_loads_a_model(tmp_path: Path) -> None:
+    done = liverank("serve", "--set", f"workspace={tmp_path / 'ws'}", "-s", "serving.host=0.0.0.0", LIVERANK_TOKEN="")
+    assert done.returncode == 2
+    assert "needs a token" in done.stderr
+    assert "Loading" not in done.stderr
+
+
 def test_the_token_is_sent(servers: object) -> None:
     server = servers(environment={"LIVERANK_TOKEN": "secret"}).start()  # type: ignore[operator]
     assert liverank("rank", "u", "a", *on(server), LIVERANK_TOKEN="secret").returncode == 0

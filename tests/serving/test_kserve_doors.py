@@ -150,6 +150,26 @@ def test_unload_is_refused(client: httpx.Client) -> None:
     assert client.post("/v2/repository/models/other/load").status_code == 404
 
 
+def test_a_body_that_breaks_the_schema_of_v2(client: httpx.Client) -> None:
+    answer = client.post("/v2/models/liverank/infer", json={"inputs": [{"name": "user_id"}]})
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "Field required - at `body.InferenceRequest.inputs.0.shape`"}
+    assert client.post("/v2/models/liverank/infer", content=b"{").status_code == 400
+
+
+def test_refusals_leave_the_log_alone(servers: Callable[..., Server]) -> None:
+    server = servers().start()
+    with server.client() as client:
+        assert predict(client, [{"user_id": "u"}]).status_code == 400
+        assert client.post("/v1/models/liverank:predict", content=b"{").status_code == 400
+        assert client.post("/v1/models/other:predict", json={"instances": []}).status_code == 404
+        assert infer(client, ("user_id", [1], "BYTES", ["u"])).status_code == 400
+    command = [sys.executable, "-c", CLIENT, server.url, server.said["grpc"]]
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)
+    server.kill()
+    assert server.output() == ""
+
+
 def predict(client: httpx.Client, instances: list[dict[str, Any]]) -> httpx.Response:
     return client.post("/v1/models/liverank:predict", json={"instances": instances})
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from liverank.config import ServingConfig
@@ -65,6 +66,7 @@ def test_every_door_asks_for_the_token(guarded: Server, method: str, path: str) 
 
 def test_probes_and_metrics_are_open(guarded: Server) -> None:
     with guarded.client() as client:
+        assert client.post("/v1/rank").status_code == 401
         for path in ("/", "/metrics", "/v2/health/live", "/v2/health/ready", "/v2/models/liverank/ready"):
             assert client.get(path).status_code == 200
         assert 'liverank_requests_total{route="without token",status="401"}' in client.get("/metrics").text
@@ -81,6 +83,46 @@ def test_grpc_asks_too(guarded: Server) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [True, "UNAUTHENTICATED", "UNAUTHENTICATED", "item_id"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "localhost:9999"}, 200),
+        ({"host": "[::1]:8080"}, 200),
+        ({"host": "LOCALHOST"}, 200),
+        ({"origin": "http://localhost:3000"}, 200),
+        ({"origin": "http://[::1]"}, 200),
+        ({"host": "rebound.example:8080"}, 403),
+        ({"host": "127.0.0.1.example"}, 403),
+        ({"host": "127.0.0.1@rebound.example"}, 403),
+        ({"host": ""}, 403),
+        ({"host": "["}, 403),
+        ({"origin": "https://page.example"}, 403),
+        ({"origin": "http://localhost.page.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_without_a_token_no_page_of_another_site_gets_in(
+    client: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    assert client.get("/v1/users/u", headers=headers).status_code == status
+    body = {"user_id": "u", "candidates": ["a"]}
+    answers = [
+        client.post("/v1/rank", json=body, headers=headers),
+        client.post("/v1/models/liverank:predict", content=json.dumps({"instances": [body]}), headers=headers),
+        client.post("/v2/repository/models/liverank/load", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [status] * 3
+    assert status == 200 or "only requests for localhost" in answers[0].json()["error"]
+    for path in ("/", "/metrics", "/v2/models/liverank/ready"):
+        assert client.get(path, headers=headers).status_code == 200
+
+
+def test_with_a_token_the_host_has_any_name(guarded: Server) -> None:
+    with guarded.client(headers={"authorization": "Bearer secret", "host": "ranker.example"}) as client:
+        assert client.post("/v1/rank", json={"user_id": "u", "candidates": ["a"]}).status_code == 200
 
 
 def test_no_token_only_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
