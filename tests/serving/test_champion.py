@@ -85,6 +85,18 @@ def test_it_ranks_and_the_reasons_add_up(client: httpx.Client, world: World) -> 
     assert any(line["reasons"] for line in answer["ranking"])
 
 
+def test_an_item_never_met_is_scored_by_its_text(client: httpx.Client, world: World) -> None:
+    client.post("/v1/events", json=[click(number, "reader", item) for number, item in enumerate(world.items[:6])])
+
+    def score(text: str) -> float:
+        body = {"user_id": "reader", "candidates": [*world.items[:5], {"item_id": "never-met", "text": text}]}
+        answer = client.post("/v1/rank", json=body).json()
+        assert answer["degraded"] == []
+        return float(next(line["score"] for line in answer["ranking"] if line["item_id"] == "never-met"))
+
+    assert score("Wireless headphones") != score("Copper kettle")
+
+
 def test_one_event_changes_the_list(client: httpx.Client, world: World) -> None:
     body = {"user_id": "newcomer", "candidates": world.items[:20]}
     before = ids(client.post("/v1/rank", json=body))
