@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from liverank.environment import silence_telemetry
 
@@ -13,6 +14,10 @@ silence_telemetry()
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Two workers on two cores: torch threads that fight for them make every test slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The first example pays for imports; what is slow on a busy machine is not wrong.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
 
