@@ -56,8 +56,8 @@ def _options() -> argparse.Namespace:
 
 
 def _size(events: int) -> dict[str, Any]:
-    """Users, items and lists that give about so many interactions: some 25 a user."""
-    return {"users": max(100, events // 25), "items": 10_000, "impressions_per_user": 6.5}
+    """Users, items and lists that give about so many interactions: some 23.6 a user."""
+    return {"users": max(100, events // 23), "items": 10_000, "impressions_per_user": 6.5}
 
 
 def _stages(folder: Path, source: str, train: bool) -> list[Measured]:

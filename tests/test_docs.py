@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from liverank.config import load_config
 from tests.conftest import ROOT
 
 SPEC = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
@@ -36,3 +37,23 @@ def test_each_test_the_readme_names_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
+CONFIGURATIONS = [
+    (page, block)
+    for page in PAGES
+    for block in re.findall(
+        r"```yaml\n(# liverank\.yaml\n.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "block"), CONFIGURATIONS, ids=[page for page, _ in CONFIGURATIONS])
+def test_each_configuration_shown_is_valid(page, block, tmp_path):
+    file = tmp_path / "liverank.yaml"
+    file.write_text(block, encoding="utf-8")
+    load_config(file)
+
+
+def test_some_configuration_is_shown():
+    assert CONFIGURATIONS
