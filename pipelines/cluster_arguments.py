@@ -25,7 +25,7 @@ def cluster_arguments(config: Config, **extra: str) -> dict[str, Any]:
         if value and "://" not in value and not _mounted(config, value):
             raise ConfigError(
                 f"data.{key} is {value}, which no pod can see.",
-                "Use an object store's URL, or a path below a volume of pipeline.volumes.",
+                "Use a path below a volume of pipeline.volumes.",
             )
     if not config.data.source and not config.data.live_store:
         raise ConfigError("Neither data.source nor data.live_store is set.", "Set data.source to your data.")

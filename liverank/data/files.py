@@ -40,6 +40,8 @@ def locate(source: str) -> tuple[list[Path], list[Path]]:
     """
     if not source:
         raise DataError("No data source is given.", "Set data.source to a file, a folder or a glob.")
+    if "://" in source:
+        raise DataError(f"{source} is a URL, and only files are read.", "Copy or mount it, and name the path.")
     path = Path(source).expanduser()
     if path.is_dir():
         found = _inside(path)

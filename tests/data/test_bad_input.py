@@ -181,3 +181,8 @@ def test_no_source_at_all(tmp_path):
 def test_a_zone_that_does_not_exist_is_a_configuration_error():
     with pytest.raises(ConfigError, match="Europe/Pariss"):
         load_config(overrides={"data.timezone": "Europe/Pariss"})
+
+
+def test_a_url_is_said_to_be_none_of_the_readable_things(tmp_path):
+    with pytest.raises(DataError, match=r"s3://bucket/clicks\.parquet is a URL"):
+        ingest(DataConfig(source="s3://bucket/clicks.parquet"), tmp_path / "out")
