@@ -9,7 +9,6 @@ import argparse
 import logging
 import signal
 import sys
-import time
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -17,6 +16,7 @@ from liverank.config import load_config
 from liverank.environment import silence_telemetry
 from liverank.errors import LiverankError
 from monitoring.decision import DecisionRecord
+from monitoring.stopping import Stopping
 
 LOG = logging.getLogger("monitoring")
 
@@ -36,16 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        _run(given)
+        return _run(given)
     except LiverankError as problem:
         LOG.error("Error: %s", problem)
         return problem.exit_code
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(given: argparse.Namespace) -> int:
     from liverank.store import open_store
     from monitoring.loop import check, watch
     from monitoring.models import RegistryModels
@@ -56,19 +55,16 @@ def _run(given: argparse.Namespace) -> None:
     try:
         if not given.watch:
             _say(check(config, store, models, _now, trigger, wait=not given.now))
-            return
-        watch(config, store, models, _now, trigger, on_decision=_say, on_problem=_complain, pause=_pause)
+            return 0
+        stopping = Stopping()
+        watch(config, store, models, _now, trigger, on_decision=_say, on_problem=_complain, pause=stopping.pause)
+        return 128 + stopping.number
     finally:
         store.close()
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _pause(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
 
 
 def _say(record: DecisionRecord) -> None:

@@ -82,18 +82,15 @@ def _once(config: Config, store: Any, trigger: Trigger, *, wait: bool) -> None:
 
 
 def _watch(config: Config, store: Any, trigger: Trigger) -> None:
-    import time
-
     from monitoring.loop import watch
     from monitoring.models import RegistryModels
+    from monitoring.stopping import Stopping
 
-    def pause(seconds: float) -> bool:
-        time.sleep(seconds)
-        return True
-
+    stopping = Stopping()
     models = RegistryModels(config.registry)
     typer.echo(f"Watching {config.store_path}, a look every {config.monitoring.poll_seconds:g} s; Ctrl-C ends it.")
-    watch(config, store, models, _present, trigger, on_decision=_show, on_problem=_complain, pause=pause)
+    watch(config, store, models, _present, trigger, on_decision=_show, on_problem=_complain, pause=stopping.pause)
+    raise typer.Exit(128 + stopping.number)
 
 
 def _present() -> Any:
