@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def _values(folder: Path, setting: Setting) -> dict[str, Any]:
     }
 
 
+def _found(command: str) -> str:
+    """The command as it can be typed here: with its folder where that is not on the path."""
+    program, _, rest = command.partition(" ")
+    beside = Path(sys.executable).parent / program
+    return command if shutil.which(program) or not beside.exists() else f"{beside} {rest}"
+
+
 def _summary(story: Story, config: Config, file: Path) -> None:
     folder = config.workspace_path
     story.console.rule("[bold]Where to look", align="left")
@@ -69,10 +77,14 @@ def _summary(story: Story, config: Config, file: Path) -> None:
         story.say(f"{kind}:")
         for path in sorted(folder.glob(pattern)):
             story.say(f"  {path}")
-    story.say(f"MLflow:     mlflow ui --backend-store-uri {config.tracking_uri}")
-    story.say(f"Evidently:  evidently ui --workspace {folder / 'evidently'}")
-    story.say(f"Serve:      liverank serve --config {file}")
-    story.say(f"Decisions:  liverank decisions --config {file}")
+    commands = {
+        "MLflow": f"mlflow ui --backend-store-uri {config.tracking_uri}",
+        "Evidently": f"evidently ui --workspace {folder / 'evidently'}",
+        "Serve": f"liverank serve --config {file}",
+        "Decisions": f"liverank decisions --config {file}",
+    }
+    for name, command in commands.items():
+        story.say(f"{name + ':':12}{_found(command)}")
     for title, seconds in story.chapters:
         story.say(f"{seconds:7.1f} s  {title}")
     if story.broken:
