@@ -117,7 +117,7 @@ class Demo:
         with self.story.chapter("Live traffic as usual, and the monitor's look at it"):
             self._tell_traffic(traffic.send(self.setting.window))
             record = self._look()
-            self.story.check(record.action == "none", "the monitor sees no reason to retrain")
+            self.story.check(record.action == "none", f"the monitor starts no run ({record.rule})")
         return record
 
     def _drift(self, traffic: Traffic) -> None:
@@ -146,7 +146,7 @@ class Demo:
             self._tell_traffic(tally)
             self.story.check(set(tally.versions) == {self._champion()}, "every answer came from the new champion")
             record = self._look()
-            self.story.check(record.action == "none", "the monitor is content again")
+            self.story.check(record.action == "none", f"the monitor starts no second run ({record.rule})")
         return record
 
     def _compare_quality(self, records: list[DecisionRecord]) -> None:
@@ -157,6 +157,7 @@ class Demo:
             f"{records[0].metric}: {normal:.3f} as usual, {drifted:.3f} after the drift, {recovered:.3f} now"
         )
         self.story.check(recovered > drifted, "ranking quality recovered")
+        self.story.say("part of it is what users did meanwhile; the gate's difference on the same lists is the model's")
 
     def _look(self) -> DecisionRecord:
         """One look of the monitor, with the real trigger."""
@@ -184,7 +185,10 @@ class Demo:
         self.story.say(f"{tally.requests} rankings ({versions}), {tally.events} events sent back")
         for failure in tally.failures[:3]:
             self.story.say(f"failed request: {failure}")
-        self.story.check(not tally.failures, f"no request failed ({tally.requests} of {tally.requests} answered)")
+        self.story.check(
+            not tally.failures,
+            f"no request failed ({tally.requests} of {tally.requests + len(tally.failures)} answered)",
+        )
         for reason, count in tally.degraded.items():
             self.story.say(f"degraded answers: {count} x {reason}")
 
