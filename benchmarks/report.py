@@ -67,7 +67,8 @@ def page(
     """The whole page."""
     return "".join(
         [
-            "# Benchmarks\n\nWritten by `make bench`; every figure was measured in that run, one after the other, but for the table of rows to beat.\n\n",
+            "# Benchmarks\n\nWritten by `make bench`; every figure was measured in that run, "
+            "one after the other, but for the table of rows to beat.\n\n",
             where,
             "\n## Against the bars\n\n| | measured | bar | |\n|---|---|---|---|\n",
             *(bar.row() for bar in _bars(real, large, serving)),

@@ -157,7 +157,7 @@ class Demo:
             f"{records[0].metric}: {normal:.3f} as usual, {drifted:.3f} after the drift, {recovered:.3f} now"
         )
         self.story.check(recovered > drifted, "ranking quality recovered")
-        self.story.say("part of it is what users did meanwhile; the gate's difference on the same lists is the model's")
+        self.story.say("live histories had their part in it; the gate's paired difference is the model's")
 
     def _look(self) -> DecisionRecord:
         """One look of the monitor, with the real trigger."""
