@@ -13,6 +13,7 @@ def features(
     config: dict[str, Any],
     data: dict[str, Any],
     training: dict[str, Any],
+    workspace: str,
     code: str,
     table: Output[Dataset],
 ) -> None:
@@ -23,6 +24,7 @@ def features(
         config: Section `features` of the configuration.
         data: Section `data` of the configuration.
         training: Section `training` of the configuration, for the retriever.
+        workspace: Folder where the features of past days are kept, so that a new day costs a day.
         code: Version of the library.
         table: The features folder: items, events, requests and the split.
     """
@@ -38,5 +40,6 @@ def features(
         FeatureConfig.model_validate(config),
         DataConfig.model_validate(data),
         TrainingConfig.model_validate(training),
+        Path(workspace) / "features",
     )
     table.metadata.update(json.loads((Path(table.path) / "split.json").read_text(encoding="utf-8")))

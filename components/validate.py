@@ -12,6 +12,7 @@ def validate(
     dataset: Input[Dataset],
     validation: dict[str, Any],
     data: dict[str, Any],
+    workspace: str,
     code: str,
     accepted: Output[Dataset],
     quarantine: Output[Dataset],
@@ -23,6 +24,7 @@ def validate(
         dataset: What ingest wrote.
         validation: Section `validation` of the configuration.
         data: Section `data` of the configuration.
+        workspace: Folder where the history of validations is kept.
         code: Version of the library.
         accepted: The dataset without the rows that were set aside, and `result.json` with every check.
         quarantine: The rows set aside, with their reasons.
@@ -42,6 +44,7 @@ def validate(
         Path(quarantine.path),
         Path(report.path),
         datetime.now(UTC),
+        Path(workspace) / "validation",
     )
     accepted.metadata.update(result.summary)
     return bool(result.ok)

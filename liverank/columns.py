@@ -28,6 +28,11 @@ DEGRADED: Final = "degraded"
 EVENT_ID: Final = "event_id"
 TYPE: Final = "type"
 VALUE: Final = "value"
+RECEIVED_AT: Final = "received_at"
+
+# What a dataset folder says of a row beside the contract.
+ORIGIN: Final = "origin"
+"""Name of the source that the row came from."""
 
 # What feature engineering adds to an interaction.
 WEIGHT: Final = "weight"

@@ -86,6 +86,8 @@ class Interaction(
     impression_id: str | None = None
     session_id: str | None = None
     context: dict[str, str] = {}
+    received_at: Timestamp | None = None
+    """When the system learned of it; None: when it happened. A request made before that instant knew nothing of it."""
 
 
 Record = Item | User | Impression | Interaction
@@ -138,6 +140,7 @@ INTERACTION_SCHEMA: Final = _schema(
     (c.IMPRESSION_ID, pa.string(), True),
     (c.SESSION_ID, pa.string(), True),
     (c.CONTEXT, _STRINGS, True),
+    (c.RECEIVED_AT, _INSTANT, True),
 )
 
 RECORD_TYPES: Final[Mapping[str, type[Any]]] = {

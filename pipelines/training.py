@@ -47,13 +47,15 @@ def training_pipeline(profile: Profile, resume: bool = True) -> Any:
         def place(task: Any, cached: bool = True, kind: Any = profile.step) -> Any:
             return kind.apply(task).set_container_image(image).set_caching_options(cached and resume)
 
-        raw = place(ingest(data=data, snapshot=snapshot, code=code)).outputs["dataset"]
-        checked = place(validate(dataset=raw, validation=validation, data=data, code=code))
+        raw = place(ingest(data=data, workspace=workspace, snapshot=snapshot, code=code)).outputs["dataset"]
+        checked = place(validate(dataset=raw, validation=validation, data=data, workspace=workspace, code=code))
         accepted = checked.outputs["accepted"]
 
         with dsl.If(checked.outputs["Output"] == True, "valid"):  # noqa: E712
             featured = place(
-                build_features(dataset=accepted, config=features, data=data, training=training, code=code)
+                build_features(
+                    dataset=accepted, config=features, data=data, training=training, workspace=workspace, code=code
+                )
             ).outputs["table"]
             bundle = place(
                 train(features=featured, config=training, workspace=workspace, code=code), kind=profile.train

@@ -10,25 +10,44 @@ from pydantic import Field, field_validator
 from liverank.config.base import Section
 
 DEFAULT_WEIGHTS = {"view": 0.2, "click": 1.0, "cart": 2.0, "purchase": 3.0, "rating": 1.0, "dislike": -1.0}
+FormatName = Literal[
+    "auto",
+    "contract",
+    "online-retail",
+    "movielens",
+    "amazon",
+    "mind",
+    "metarank",
+    "gorse",
+    "personalize",
+    "personalizer",
+    "sql",
+    "kafka",
+]
 
 
-class DataConfig(Section):
-    """The sources of a run and the types of event they may hold."""
+class SourceConfig(Section):
+    """One source of records."""
 
-    source: str = Field("", description="File, folder or glob with the contract's records, or UCI Online Retail.")
-    format: Literal["auto", "contract", "online-retail"] = Field("auto", description="How to read `source`.")
-    live_store: str = Field("", description="Path of the live store whose log joins the source; empty for none.")
+    source: str = Field(
+        "",
+        description="File, folder or glob (local, or a URL such as s3://bucket/events/), a database's URL, or "
+        "kafka://broker:9092/topic.",
+    )
+    format: FormatName = Field("auto", description="How to read `source`; auto: told by what is in it.")
+    name: str = Field("", description="What reports call this source; empty: the last part of its path.")
     timezone: str = Field(
         "",
         description="Zone of the source's timestamps that carry none, e.g. Europe/Paris; empty: such rows are set "
         "aside (UCI Online Retail: Europe/London).",
     )
-    event_weights: dict[str, float] = Field(
-        default=DEFAULT_WEIGHTS,
-        description="Known event types and their weight as evidence of interest (negative: against).",
+    mapping: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="Table (items, users, impressions, interactions) -> field of the contract -> the source's column, "
+        "with dots into nested JSON; fields that are not named keep their own name.",
     )
-    label_types: tuple[str, ...] = Field(
-        ("click", "cart", "purchase", "rating"), description="Event types that make a candidate relevant in evaluation."
+    queries: dict[str, str] = Field(
+        default_factory=dict, description="Of a database: table of the contract -> the SQL query that gives its rows."
     )
 
     @field_validator("timezone")
@@ -38,3 +57,22 @@ class DataConfig(Section):
             return name and ZoneInfo(name).key
         except (ZoneInfoNotFoundError, ValueError, OSError) as problem:
             raise ValueError(f"there is no time zone {name!r}; write one such as Europe/Paris or UTC") from problem
+
+
+class DataConfig(SourceConfig):
+    """The sources of a run and the types of event they may hold; the section's own source is the first of them."""
+
+    sources: tuple[SourceConfig, ...] = Field((), description="More sources, each with the keys above.")
+    live_store: str = Field("", description="Path of the live store whose log joins the sources; empty for none.")
+    event_weights: dict[str, float] = Field(
+        default=DEFAULT_WEIGHTS,
+        description="Known event types and their weight as evidence of interest (negative: against).",
+    )
+    label_types: tuple[str, ...] = Field(
+        ("click", "cart", "purchase", "rating"), description="Event types that make a candidate relevant in evaluation."
+    )
+
+    def every_source(self) -> tuple[SourceConfig, ...]:
+        """The sources in order, the section's own first; without the live store."""
+        own = SourceConfig(**{name: getattr(self, name) for name in SourceConfig.model_fields})
+        return ((own,) if own.source else ()) + self.sources

@@ -105,7 +105,7 @@ def _column(raw: pa.Table, table: str, name: str, sieve: _Sieve, origin: str, ti
 
 
 def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: str) -> pa.Array:
-    if name in (c.TIMESTAMP, c.AVAILABLE_FROM):
+    if name in (c.TIMESTAMP, c.AVAILABLE_FROM, c.RECEIVED_AT):
         return _instants(array, name, sieve, timezone)
     converter = {
         c.VALUE: (values.numbers, "is not a number"),

@@ -19,8 +19,23 @@ from liverank.events import ARROW_SCHEMAS
 
 REJECTED_FILE: Final = "rejected.parquet"
 SOURCE_FILE: Final = "source.json"
-REJECTED_SCHEMA: Final = pa.schema([("table", pa.string()), ("row", pa.string()), ("reason", pa.string())])
-"""Rows that the contract cannot express: the table they were meant for, the row as JSON text, why."""
+REJECTED_SCHEMA: Final = pa.schema(
+    [
+        ("table", pa.string()),
+        ("row", pa.string()),
+        ("reason", pa.string()),
+        (c.ORIGIN, pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+"""Rows that the contract cannot express: the table they were meant for, the row as JSON text, why, and where it stood
+(the source's name, the file within it, its line from 1; null where unknown)."""
+
+DATASET_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
+    name: schema.append(pa.field(c.ORIGIN, pa.string(), nullable=False)) for name, schema in ARROW_SCHEMAS.items()
+}
+"""Table name -> schema of its file in a dataset folder: the contract's columns and the source that each row is from."""
 
 ORDER: Final[Mapping[str, tuple[str, ...]]] = {
     "items": (c.ITEM_ID,),
@@ -54,12 +69,29 @@ def empty_tables() -> dict[str, pa.Table]:
     return {name: schema.empty_table() for name, schema in ARROW_SCHEMAS.items()}
 
 
-def rejected_rows(table: str, raw: pa.Table, reasons: pa.Array) -> pa.Table:
-    """Rows of `raw` as rejected rows, each with its reason; `table` is the one they were meant for."""
+def rejected_rows(
+    table: str, raw: pa.Table, reasons: pa.Array, file: str | None = None, lines: pa.Array | None = None
+) -> pa.Table:
+    """Rows of `raw` as rejected rows.
+
+    Args:
+        table: the one they were meant for.
+        raw: the rows as read.
+        reasons: one a row.
+        file: where they stood, for people.
+        lines: the line of each in the file, from 1.
+    """
     text = raw.to_pandas().to_json(orient="records", lines=True, force_ascii=False, date_format="iso")
     rows = [line for line in text.split("\n") if line] if raw.num_rows else []
     return pa.table(
-        {"table": pa.repeat(pa.scalar(table), len(rows)), "row": pa.array(rows, pa.string()), "reason": reasons},
+        {
+            "table": pa.repeat(pa.scalar(table), len(rows)),
+            "row": pa.array(rows, pa.string()),
+            "reason": reasons,
+            c.ORIGIN: pa.nulls(len(rows), pa.string()),
+            "file": pa.array([file] * len(rows), pa.string()),
+            "line": pa.nulls(len(rows), pa.int64()) if lines is None else lines,
+        },
         schema=REJECTED_SCHEMA,
     )
 
@@ -82,7 +114,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> str:
     digest = hashlib.sha256()
     for name, schema in ARROW_SCHEMAS.items():
         path = folder / f"{name}.parquet"
-        _write(ordered(dataset.tables[name].select(schema.names).cast(schema), name), path)
+        _write(ordered(_with_origin(dataset.tables[name], schema), name), path)
         digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
     _write(dataset.rejected.cast(REJECTED_SCHEMA), folder / REJECTED_FILE)
     digest.update(hashlib.sha256((folder / REJECTED_FILE).read_bytes()).digest())
@@ -97,6 +129,14 @@ def write_dataset(dataset: Dataset, folder: Path) -> str:
     }
     (folder / SOURCE_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return digest.hexdigest()
+
+
+def _with_origin(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The contract's columns and the origin of each row, empty where the table says none."""
+    rows = table.select(schema.names).cast(schema)
+    known = c.ORIGIN in table.column_names
+    origin = table[c.ORIGIN] if known else pa.repeat(pa.scalar(""), table.num_rows)
+    return rows.append_column(pa.field(c.ORIGIN, pa.string(), nullable=False), origin)
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from liverank import columns as c
 from liverank.data.dataset import REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
@@ -165,4 +166,6 @@ def _text(value: bytes) -> str | None:
 
 def _rejected(broken: list[tuple[str, str]]) -> pa.Table:
     texts, reasons = [list(part) for part in zip(*broken, strict=True)] if broken else ([], [])
-    return pa.table({"table": [""] * len(texts), "row": texts, "reason": reasons}, schema=REJECTED_SCHEMA)
+    unknown = [None] * len(texts)
+    columns = {"table": [""] * len(texts), "row": texts, "reason": reasons}
+    return pa.table({**columns, c.ORIGIN: unknown, "file": unknown, "line": unknown}, schema=REJECTED_SCHEMA)

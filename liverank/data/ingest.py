@@ -28,7 +28,7 @@ class IngestSummary:
     notes: tuple[str, ...]
 
 
-def ingest(config: DataConfig, out: Path) -> IngestSummary:
+def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> IngestSummary:
     """Reads the configured source and live store and writes the dataset folder `out`.
 
     The same rows give the same hash; reading the same records twice, from the source and from the log, adds nothing.

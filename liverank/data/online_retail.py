@@ -136,6 +136,7 @@ def _interactions(bought: pd.DataFrame) -> pa.Table:
             c.IMPRESSION_ID: pa.nulls(n, pa.string()),
             c.SESSION_ID: pa.array(bought["invoice"], pa.string()),
             c.CONTEXT: contexts.take(pa.array(countries.cat.codes.to_numpy())),
+            c.RECEIVED_AT: pa.nulls(n, values.INSTANT),
         },
         schema=INTERACTION_SCHEMA,
     )

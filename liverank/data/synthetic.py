@@ -204,6 +204,7 @@ def interactions_table(browsing: Browsing, seed: int) -> pa.Table:
             c.IMPRESSION_ID: _ids("imp", event.impression, 7),
             c.SESSION_ID: _session_ids(browsing, event.impression),
             c.CONTEXT: _contexts(devices(users, seed)),
+            c.RECEIVED_AT: pa.nulls(len(event.item), pa.timestamp("us", tz="UTC")),
         },
         schema=ARROW_SCHEMAS["interactions"],
     )

@@ -47,7 +47,12 @@ class FeatureSummary:
 
 
 def build_features(
-    dataset: Path, out: Path, config: FeatureConfig, data: DataConfig, training: TrainingConfig
+    dataset: Path,
+    out: Path,
+    config: FeatureConfig,
+    data: DataConfig,
+    training: TrainingConfig,
+    cache: Path | None = None,
 ) -> FeatureSummary:
     """Writes items, events, requests and `split.json` (last, so that it marks a finished folder) into `out`.
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from liverank.data.dataset import REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
+from liverank import columns as c
+from liverank.data.dataset import DATASET_SCHEMAS, REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
 from liverank.events import ARROW_SCHEMAS
 from liverank.validation.flags import REASONS
 
@@ -33,7 +34,7 @@ def part(source: Path, table: str, kept: Mask, reasons: pa.Array, accepted: Path
         accepted: an existing folder.
         quarantine: an existing folder.
     """
-    path, schema = source / f"{table}.parquet", ARROW_SCHEMAS[table]
+    path, schema = source / f"{table}.parquet", DATASET_SCHEMAS[table]
     # What is missing may be the very reason, so every column of the quarantine may be null.
     marked = pa.schema([field.with_nullable(True) for field in schema]).append(pa.field(REASONS, pa.list_(pa.string())))
     untouched = kept.all() and pq.read_schema(path).equals(schema)
@@ -53,10 +54,12 @@ def part(source: Path, table: str, kept: Mask, reasons: pa.Array, accepted: Path
 
 
 def _batches(path: Path, table: str, kept: Mask) -> Iterator[tuple[pa.Table, Mask]]:
-    schema, start = ARROW_SCHEMAS[table], 0
-    for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=schema.names):
-        rows = pa.Table.from_batches([batch]).select(schema.names)
-        yield rows, kept[start : start + batch.num_rows]
+    schema, start = DATASET_SCHEMAS[table], 0
+    for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
+        rows = pa.Table.from_batches([batch])
+        if c.ORIGIN not in rows.column_names:
+            rows = rows.append_column(c.ORIGIN, pa.repeat(pa.scalar(""), rows.num_rows))
+        yield rows.select(schema.names), kept[start : start + batch.num_rows]
         start += batch.num_rows
 
 

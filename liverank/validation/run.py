@@ -44,6 +44,7 @@ def validate(
     quarantine: Path,
     report: Path,
     now: datetime,
+    history: Path | None = None,
 ) -> ValidationResult:
     """Judges a dataset folder and parts its rows; nothing is lost: accepted + set aside + rejected = source.
 

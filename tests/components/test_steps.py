@@ -41,12 +41,20 @@ def made(tmp_path_factory):
     def step(component, **arguments):
         made.returned[component.name] = component.python_func(**arguments)
 
-    step(ingest, data=sections["data"], snapshot="s", code=CODE, dataset=artifact("dataset", dsl.Dataset))
+    step(
+        ingest,
+        data=sections["data"],
+        workspace=made.workspace,
+        snapshot="s",
+        code=CODE,
+        dataset=artifact("dataset", dsl.Dataset),
+    )
     step(
         validate,
         dataset=made.dataset,
         validation=sections["validation"],
         data=sections["data"],
+        workspace=made.workspace,
         code=CODE,
         accepted=artifact("accepted", dsl.Dataset),
         quarantine=artifact("quarantine", dsl.Dataset),
@@ -58,6 +66,7 @@ def made(tmp_path_factory):
         config=sections["features"],
         data=sections["data"],
         training=sections["training"],
+        workspace=made.workspace,
         code=CODE,
         table=artifact("table", dsl.Dataset),
     )

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from liverank.config import DataConfig, ValidationConfig
-from liverank.data.dataset import read_dataset
+from liverank.data.dataset import DATASET_SCHEMAS, read_dataset
 from liverank.errors import DataError
-from liverank.events import ARROW_SCHEMAS
 from liverank.validation.checks import Check
 from liverank.validation.result import outcome_of, verdict
 from liverank.validation.run import validate
@@ -44,12 +43,15 @@ def test_nothing_is_lost(dirty: Judged) -> None:
         accepted, aside = dirty.rows(name)
         source = pq.read_table(dirty.source / f"{name}.parquet").to_pylist()
         assert (rows.read, rows.accepted, rows.set_aside) == (len(source), len(accepted), len(aside))
-        found = [str({key: value for key, value in row.items() if key != "reasons"}) for row in [*accepted, *aside]]
+        found = [
+            str({key: value for key, value in row.items() if key not in ("reasons", "origin")})
+            for row in [*accepted, *aside]
+        ]
         assert sorted(found) == sorted(map(str, source))
         assert all(row["reasons"] for row in aside)
     rejected = pq.read_table(dirty.quarantine / "rejected.parquet").to_pylist()
-    assert rejected == REJECTED
-    assert dirty.result.set_aside == sum(len(dirty.rows(name)[1]) for name in ARROW_SCHEMAS) + 2
+    assert [{name: row[name] for name in REJECTED[0]} for row in rejected] == REJECTED
+    assert dirty.result.set_aside == sum(len(dirty.rows(name)[1]) for name in DATASET_SCHEMAS) + 2
     accepted = sum(rows.accepted for rows in dirty.result.rows.values())
     assert accepted + dirty.result.set_aside == dirty.result.total
 
@@ -57,7 +59,7 @@ def test_nothing_is_lost(dirty: Judged) -> None:
 def test_accepted_is_a_clean_dataset_folder(dirty: Judged, tmp_path: Path) -> None:
     dataset = read_dataset(dirty.accepted)
     assert dataset.rows() == {**{name: rows.accepted for name, rows in dirty.result.rows.items()}, "rejected": 0}
-    for name, schema in ARROW_SCHEMAS.items():
+    for name, schema in DATASET_SCHEMAS.items():
         assert pq.read_schema(dirty.accepted / f"{name}.parquet").equals(schema)
     assert run_on(dirty.accepted, tmp_path).result.set_aside == 0
 
@@ -149,7 +151,7 @@ def test_wider_strings_and_finer_instants_are_the_contract_too(tmp_path: Path) -
     pq.write_table(events, source / "interactions.parquet")
     judged = run_on(source, tmp_path)
     assert judged.not_passed() == {}
-    assert pq.read_schema(judged.accepted / "interactions.parquet").equals(ARROW_SCHEMAS["interactions"])
+    assert pq.read_schema(judged.accepted / "interactions.parquet").equals(DATASET_SCHEMAS["interactions"])
 
 
 def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
