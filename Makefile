@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
 .PHONY: setup demo test lint bench docs clean
@@ -14,26 +15,31 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "liverank needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $(STAMP)
+
+# What tests, lint and benchmarks need besides: Spark alone is half a gigabyte, so that nobody waits for it who does not.
+$(DEVELOPMENT): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $(DEVELOPMENT)
 
 demo: $(STAMP)
 	$(BIN)/liverank demo $(if $(DATA),--data "$(DATA)")
 
-test: $(STAMP)
+test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: $(STAMP)
+lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Everything that is generated from code: the tests fail when one of these differs from what the code says.
-docs: $(STAMP)
+docs: $(DEVELOPMENT)
 	$(BIN)/liverank compile
 	$(BIN)/python docs/generate.py
 
