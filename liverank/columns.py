@@ -25,6 +25,7 @@ INCOMING_POSITION: Final = "incoming_position"
 INCOMING_SCORE: Final = "incoming_score"
 MODEL_VERSION: Final = "model_version"
 DEGRADED: Final = "degraded"
+HISTORY_DIGEST: Final = "history_digest"
 EVENT_ID: Final = "event_id"
 TYPE: Final = "type"
 VALUE: Final = "value"
@@ -61,6 +62,15 @@ CANDIDATE_SCORES: Final = "candidate_scores"
 LABELS: Final = "labels"
 TRUTH: Final = "truth_item_ids"
 SOURCE: Final = "source"
+
+# A candidate of a request, one row each, as `candidates.parquet` has it beside its features.
+REQUEST_ROW: Final = "row"
+"""The request's row in `requests.parquet`, from 0."""
+PLACE: Final = "place"
+"""The candidate's place in the order that came in, from 0."""
+LABEL: Final = "label"
+NEGATIVE_KIND: Final = "kind"
+LOG_Q: Final = "log_q"
 
 # The values of the split column.
 TRAIN: Final = "train"

@@ -70,6 +70,8 @@ class Impression(
     context: dict[str, str] = {}
     model_version: str = ""
     degraded: list[str] = []
+    history_digest: str = ""
+    """Length and hash of the history that the ranking used (`liverank.features.digest`); empty where nobody said."""
 
 
 class Interaction(
@@ -129,6 +131,7 @@ IMPRESSION_SCHEMA: Final = _schema(
     (c.CONTEXT, _STRINGS, True),
     (c.MODEL_VERSION, pa.string(), True),
     (c.DEGRADED, pa.list_(pa.string()), True),
+    (c.HISTORY_DIGEST, pa.string(), True),
 )
 INTERACTION_SCHEMA: Final = _schema(
     (c.EVENT_ID, pa.string(), False),

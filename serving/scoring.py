@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import SqliteStore
@@ -38,6 +39,8 @@ class Answer:
     degraded: tuple[str, ...]
     timing_ms: dict[str, float]
     contributions: Contributions | None = None
+    history_digest: str = ""
+    """What the ranking knew of the user, by name; empty where no model ranked."""
 
 
 class Scorer:
@@ -75,8 +78,9 @@ class Scorer:
                 (*lacking, *failed),
                 {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
                 reasons,
+                history_digest(history),
             )
-            for job, (_, lacking), (scores, failed), reasons in zip(jobs, read, scored, why, strict=True)
+            for job, (history, lacking), (scores, failed), reasons in zip(jobs, read, scored, why, strict=True)
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:

@@ -118,13 +118,13 @@ class RankingService:
 
     def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
-        request, offered, at = asked.request, asked.offered, asked.at
+        request, offered = asked.request, asked.offered
         unexplained = request.explain and answer.contributions is None
         degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
         identity = uuid.uuid4().hex
         shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(identity, request, offered, at, answer.version, lines, shown)):
+        if not self.log.note(lambda: _impression(identity, asked, answer, lines, shown)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
@@ -241,14 +241,9 @@ def _attributes(request: RankRequest) -> dict[str, str]:
 
 
 def _impression(
-    identity: str,
-    request: RankRequest,
-    offered: api.Offered,
-    at: datetime,
-    version: str,
-    lines: Sequence[RankedItem],
-    degraded: Sequence[str],
+    identity: str, asked: _Asked, answer: Answer, lines: Sequence[RankedItem], degraded: Sequence[str]
 ) -> Impression:
+    request, offered = asked.request, asked.offered
     incoming = {item: row for row, item in enumerate(offered.item_ids)}
     # The order is not drawn at random: each line was certain to stand where it stood.
     shown = [
@@ -265,13 +260,14 @@ def _impression(
     return Impression(
         impression_id=identity,
         user_id=request.user_id,
-        timestamp=at,
+        timestamp=asked.at,
         shown=shown,
         session_id=request.session_id,
         surface=request.surface,
         context=_attributes(request),
-        model_version=version,
+        model_version=answer.version,
         degraded=list(degraded),
+        history_digest=answer.history_digest,
     )
 
 
