@@ -8,9 +8,12 @@ from typing import Final
 
 from liverank.errors import DataError
 
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_SECONDS: Final = 30.0
 
+# Version 1 had no `erased` and no `identity`; every statement leaves alone what is there, so that opening a store of
+# version 1 brings it to this one. `identity` tells this log from another one that took its place under the same path.
+#
 # `log` keeps every record in arrival order; AUTOINCREMENT never gives a deleted sequence number again, so that a cursor
 # stays right after an erasure. `history` repeats what a ranking reads, clustered by user and time: one range scan.
 TABLES: Final = """
@@ -32,6 +35,13 @@ CREATE TABLE IF NOT EXISTS history (
   type TEXT NOT NULL,
   PRIMARY KEY (user_id, timestamp, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erased (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  user TEXT NOT NULL UNIQUE,
+  sequence INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL);
+INSERT INTO identity SELECT lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM identity);
 """
 
 
@@ -67,7 +77,8 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     if version == VERSION:
         return
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version or (tables and not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone()):
+    ours = not tables or connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone()
+    if version > VERSION or not ours:
         connection.close()
         raise DataError(f"{path} is a database, but no live store of version {VERSION}.", "Name another file.")
     connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")

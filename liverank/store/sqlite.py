@@ -14,6 +14,7 @@ import msgspec
 from liverank.errors import DataError
 from liverank.events import Impression, Interaction, Item, Record, User, encode_record, to_utc
 from liverank.ranking.protocol import History
+from liverank.store.erasures import Erasure, user_hash
 from liverank.store.schema import connect, prepare
 
 PAGE = 1000
@@ -80,15 +81,19 @@ class SqliteStore:
 
     def export(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
         """Records after the cursor `since` in arrival order, each with its own cursor; at most `limit`."""
+        return ((sequence, record) for sequence, _, record in self.export_arrivals(since, limit))
+
+    def export_arrivals(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, float, Record]]:
+        """As `export`, with the epoch seconds at which each record arrived between its cursor and itself."""
         left = limit
         while left is None or left > 0:
             rows = self._read(
-                "SELECT sequence, body FROM log WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                "SELECT sequence, arrived, body FROM log WHERE sequence > ? ORDER BY sequence LIMIT ?",
                 (since, PAGE if left is None else min(PAGE, left)),
             )
             if not rows:
                 return
-            yield from ((sequence, _DECODER.decode(body)) for sequence, body in rows)
+            yield from ((sequence, arrived, _DECODER.decode(body)) for sequence, arrived, body in rows)
             since = rows[-1][0]
             left = None if left is None else left - len(rows)
 
@@ -96,6 +101,15 @@ class SqliteStore:
         """Sequence number of the latest record ever written (0: none), also when it has been erased since."""
         rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'log'")
         return int(rows[0][0]) if rows else 0
+
+    def identity(self) -> str:
+        """16 hex digits that no other live store has; a copy of the file has them too."""
+        ((identity,),) = self._read("SELECT id FROM identity")
+        return str(identity)
+
+    def erasures(self) -> list[Erasure]:
+        """Every erased user, in the order of the (latest) erasure of each."""
+        return [Erasure(*row) for row in self._read("SELECT number, user, sequence FROM erased ORDER BY number")]
 
     def items(self) -> list[Item]:
         """The latest version of every item, in arrival order."""
@@ -113,12 +127,22 @@ class SqliteStore:
         return float(arrived) if arrived is not None else None
 
     def erase(self, user_id: str) -> int:
-        """Deletes everything about a user, on disk too, and returns how many records that were."""
+        """Deletes everything about a user, on disk too, and returns how many records that were.
+
+        What stays is an `Erasure`, by which copies of the log learn of it.
+        """
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 self._writer.execute("DELETE FROM history WHERE user_id = ?", (user_id,))
                 erased = self._writer.execute("DELETE FROM log WHERE user_id = ?", (user_id,)).rowcount
+                if erased:
+                    # REPLACE gives the row a new number: a copy that knows the older erasure sees this one.
+                    self._writer.execute(
+                        "INSERT OR REPLACE INTO erased (user, sequence)"
+                        " SELECT ?, seq FROM sqlite_sequence WHERE name = 'log'",
+                        (user_hash(user_id),),
+                    )
                 self._writer.execute("COMMIT")
             except BaseException:
                 self._writer.execute("ROLLBACK")

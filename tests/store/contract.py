@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,6 +13,7 @@ import pytest
 
 from liverank.errors import DataError
 from liverank.events import Impression, Interaction, Item, ShownItem, User
+from liverank.store import Erasure, user_hash
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -153,6 +155,37 @@ class StoreContract(ABC):
         assert store.cursor() == cursor
         store.append([click(2)])
         assert [sequence > cursor for sequence, _ in store.export(cursor)] == [True]
+
+    def test_an_erasure_is_remembered_by_hash_and_cursor(self, store: Any) -> None:
+        store.append([click(1), click(2), click(1, "v")])
+        assert store.erasures() == []
+        store.erase("nobody")
+        assert store.erasures() == []
+        store.erase("u")
+        store.erase("v")
+        store.append([click(3)])
+        assert store.erasures() == [Erasure(1, user_hash("u"), 3), Erasure(2, user_hash("v"), 3)]
+        store.erase("u")
+        assert store.erasures() == [Erasure(2, user_hash("v"), 3), Erasure(3, user_hash("u"), 4)]
+
+    def test_an_export_says_when_each_record_arrived(self, store: Any) -> None:
+        before = time.time()
+        store.append([click(1)])
+        between = time.time()
+        store.append([click(n) for n in range(2, 1500)])
+        ((_, first, record), *others) = store.export_arrivals()
+        assert record == click(1)
+        assert before <= first <= between
+        assert all(between <= arrived <= time.time() for _, arrived, _ in others)
+        assert [sequence for sequence, _, _ in store.export_arrivals(1498)] == [1499]
+        assert len(list(store.export_arrivals(limit=3))) == 3
+
+    def test_an_identity_is_kept_and_its_own(self, store: Any, tmp_path: Path) -> None:
+        again, other = self.open(tmp_path), self.open(tmp_path / "other")
+        assert len(store.identity()) == 16
+        assert again.identity() == store.identity() != other.identity()
+        again.close()
+        other.close()
 
     def test_batches_share_a_commit_and_are_counted_apart(self, store: Any) -> None:
         assert store.append_batches([[click(1), click(2)], [click(2)], [], [click(3)]]) == [2, 0, 0, 1]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from liverank.errors import DataError
-from liverank.store import SqliteStore, open_store
+from liverank.events import encode_record
+from liverank.store import Erasure, SqliteStore, open_store, user_hash
 from tests.store.contract import StoreContract, click
 
 WRITER = """
@@ -111,6 +112,54 @@ def test_first_arrival_is_the_clock_of_the_store(tmp_path: Path) -> None:
     store.append([click(2)])
     assert store.first_arrival("u") == 10.0
     store.close()
+
+
+VERSION_1 = """
+CREATE TABLE log (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, user_id TEXT,
+  arrived REAL NOT NULL,
+  body BLOB NOT NULL, UNIQUE (kind, key)
+);
+CREATE INDEX log_user ON log (user_id, sequence) WHERE user_id IS NOT NULL;
+CREATE TABLE history (
+  user_id TEXT NOT NULL, timestamp REAL NOT NULL, sequence INTEGER NOT NULL, item_id TEXT NOT NULL, type TEXT NOT NULL,
+  PRIMARY KEY (user_id, timestamp, sequence)
+) WITHOUT ROWID;
+PRAGMA user_version=1;
+"""
+
+
+def test_a_store_of_version_1_goes_on_as_one_of_version_2(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    event = click(1)
+    with sqlite3.connect(path) as connection:
+        connection.executescript(VERSION_1)
+        row = ("interaction", event.event_id, "u", 10.0, encode_record(event))
+        connection.execute("INSERT INTO log (kind, key, user_id, arrived, body) VALUES (?, ?, ?, ?, ?)", row)
+        history = ("u", event.timestamp.timestamp(), 1, event.item_id, event.type)
+        connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", history)
+    connection.close()
+    store = open_store(path)
+    assert list(store.export_arrivals()) == [(1, 10.0, event)]
+    assert list(store.history("u", 9).item_ids) == ["i1"]
+    assert store.append([click(1), click(2)]) == 1
+    assert store.erase("u") == 2
+    assert store.erasures() == [Erasure(1, user_hash("u"), store.cursor())]
+    identity = store.identity()
+    store.close()
+    store = open_store(path)
+    assert (store.identity(), len(store.erasures())) == (identity, 1)
+    store.close()
+
+
+def test_a_store_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=3")
+    connection.close()
+    with pytest.raises(DataError, match="no live store of version 2"):
+        open_store(path)
 
 
 def test_not_a_database(tmp_path: Path) -> None:
