@@ -2,80 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from liverank.cli.data_generate import generate
+from liverank.cli.data_truth import truth
+
 app = typer.Typer(help="Make synthetic data, look at data, print the data contract.", no_args_is_help=True)
-
-
-@app.command()
-def generate(
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    users: Annotated[int, typer.Option(min=1, help="Users.")] = 2500,
-    items: Annotated[int, typer.Option(min=20, help="Items.")] = 1200,
-    days: Annotated[int, typer.Option(min=1, help="Days of traffic, from 2026-01-01 UTC on.")] = 60,
-    impressions: Annotated[float, typer.Option(min=1, max=60, help="Mean lists shown to a user.")] = 7.3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed: the same one gives the same files.")] = 7,
-    drift_at: Annotated[
-        float | None, typer.Option(min=0, help="Day from which other things go together (default: never).")
-    ] = None,
-    dirt: Annotated[float, typer.Option(min=0, max=0.5, help="Share of dirty rows to add, e.g. 0.02.")] = 0.0,
-) -> None:
-    """Write a synthetic dataset folder: items in English and Chinese, users with tastes, shown lists, events."""
-    from liverank.data.synthetic import generate as write
-    from liverank.data.tastes import SyntheticSettings
-
-    settings = SyntheticSettings(
-        users=users,
-        items=items,
-        days=days,
-        impressions_per_user=impressions,
-        seed=seed,
-        drift_at=drift_at,
-        dirt=dirt,
-    )
-    _make_room(out)
-    rows = write(settings, out).rows()
-    counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
-    typer.echo(f"Wrote synthetic data to {out}: {counts}.")
-
-
-def _make_room(out: Path) -> None:
-    """Makes the folder, before the work of filling it; only an earlier synthetic dataset in it may be replaced.
-
-    Raises:
-        DataError: the folder cannot be made or written, or holds something else.
-    """
-    import os
-
-    from liverank.errors import DataError
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        filled = any(out.iterdir())
-    except OSError as problem:
-        raise DataError(f"The folder {out} cannot be made: {problem.strerror}.", "Name another one.") from problem
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise DataError(f"The folder {out} cannot be written.", "Name another one.")
-    if filled and not _is_synthetic(out):
-        raise DataError(
-            f"The folder {out} is not empty and holds no synthetic dataset, so that nothing is written there.",
-            "Name a new folder.",
-        )
-
-
-def _is_synthetic(folder: Path) -> bool:
-    from liverank.data.dataset import SOURCE_FILE, read_source
-    from liverank.errors import DataError
-
-    if not (folder / SOURCE_FILE).is_file():
-        return False
-    try:
-        return read_source(folder).get("synthetic") is True
-    except DataError:
-        return False
+app.command("generate")(generate)
+app.command("truth")(truth)
 
 
 @app.command()

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from liverank import columns as c
-from liverank.data.browsing import CLICK, EXPLORE, SECOND, START_MICROSECONDS, answer
-from liverank.data.dataset import read_source, read_table
-from liverank.data.synthetic import DAY_MICROSECONDS, DEVICES, EVENT_TYPES, SURFACES, devices, item_ids, user_ids
-from liverank.data.tastes import NOTHING, Intent, SyntheticSettings, Tastes, plackett_luce
+from liverank.data.browsing import EXPLORE, SURFACES
+from liverank.data.looking import EVENT_TYPES, SECOND, answer
+from liverank.data.synthetic_state import end_of, settings_of, state_at
+from liverank.data.synthetic_tables import DEVICES, devices, item_ids, user_ids
+from liverank.data.tastes import NOTHING, Intent, Ints, State, Tastes, plackett_luce
+from liverank.data.visits import DAY, START_MICROSECONDS
 from liverank.data.world import LiveRequest, event_id
 from liverank.errors import DataError
 from liverank.events import Interaction
@@ -34,22 +33,30 @@ class SyntheticWorld:
     """
 
     def __init__(self, dataset: Path, seed: int = 0, users: int = 200, candidates: int = 40) -> None:
-        self.settings = _settings(dataset)
-        self.tastes = Tastes(self.settings)
+        self.settings = settings_of(dataset)
+        self.tastes = Tastes.of(self.settings)
         self.candidates = candidates
         self._rng = np.random.default_rng([self.settings.seed, 9, seed])
+        people = np.flatnonzero(~self.tastes.audience.bots)
         fresh = max(1, users // 5)
-        self.tastes.add_users(fresh)
-        old = self._rng.choice(self.settings.users, min(users - fresh, self.settings.users), replace=False)
+        self.tastes.audience.add(fresh)
+        old = self._rng.choice(people, min(users - fresh, len(people)), replace=False)
         self._pool = np.concatenate([old, self.settings.users + np.arange(fresh)])
-        self._last, self._clock = _where_it_ended(dataset, len(self.tastes.topic_taste))
-        self._device = devices(np.arange(len(self.tastes.topic_taste)), self.settings.seed)
-        self._names = item_ids(np.arange(self.settings.items)).to_pylist()
+        self._state, self._clock = self._where_it_ended(dataset, old)
+        self._device = devices(self.settings, len(self.tastes.audience))
+        self._names = item_ids(np.arange(self.settings.items), self.settings).to_pylist()
         self._numbers = {name: number for number, name in enumerate(self._names)}
         drifted = self.settings.drift_at is not None and self.settings.drift_at <= self.settings.days
         self._regime = int(drifted)
         self._session, self._left, self._user = 0, 0, 0
         self._wants: dict[tuple[str, datetime], tuple[Intent, int]] = {}
+
+    def _where_it_ended(self, dataset: Path, pool: Ints) -> tuple[State, int]:
+        """What the pool clicked last and the time of the last impression, in microseconds."""
+        state = State(len(self.tastes.audience))
+        known = state_at(dataset, self.settings, pool)
+        state.last[pool], state.memory[pool] = known.last, known.memory
+        return state, end_of(dataset)
 
     @property
     def now(self) -> datetime:
@@ -65,22 +72,23 @@ class SyntheticWorld:
         for _ in range(count):
             if self._left == 0:
                 self._user = int(self._rng.choice(self._pool))
-                self._left = int(self._rng.geometric(0.4))
+                self._left = int(self._rng.geometric(1 / self.settings.session_lists))
                 self._session += 1
             self._left -= 1
             # Longer than it takes to reach the end of a list, so that a user's events never overlap.
-            self._clock += int(self._rng.integers((4 * self.candidates + 60) * SECOND, 420 * SECOND))
+            shortest = 4 * self.candidates + 60
+            self._clock += int(self._rng.integers(shortest * SECOND, max(420, shortest + 200) * SECOND))
             yield self._request()
 
     def _request(self) -> LiveRequest:
         user = np.array([self._user])
-        intent = self.tastes.intent(self._rng, user, self._last[user], self._regime)
-        day = np.array([(self._clock - START_MICROSECONDS) / DAY_MICROSECONDS])
-        items, scores = self.tastes.propose(self._rng, intent, day, self._regime, self.candidates)
+        day = np.array([(self._clock - START_MICROSECONDS) / DAY])
+        intent = self.tastes.intent(self._rng, user, day, self._state, self._regime)
+        items, scores = self.tastes.propose(self._rng, intent, self._regime, self.candidates)
         order, _ = plackett_luce(self._rng, scores)
         names = [self._names[item] for item in items[0, order[0]] if item != NOTHING]
         surface = SURFACES[int(self._rng.integers(0, EXPLORE))]
-        name = user_ids(user)[0].as_py()
+        name = user_ids(user, self.settings)[0].as_py()
         session = f"live-{self.settings.seed}-{self._session:06d}"
         device = {"device": DEVICES[self._device[self._user]]}
         request = LiveRequest(name, names, self.now, surface, session, device)
@@ -99,9 +107,9 @@ class SyntheticWorld:
         intent, regime = wants
         shown = np.array([[self._numbers.get(name, NOTHING) for name in ranked_item_ids]], np.int64)
         attraction = self.tastes.attraction(intent, shown, regime)
-        answers = answer(self._rng, shown, attraction, self.settings.position_power)
-        if answers.last[0] != NOTHING:
-            self._last[intent.users] = answers.last
+        answers = answer(self._rng, shown, attraction, self.settings)
+        rows, clicked = answers.clicks
+        self._state.remember(intent.users[rows], clicked)
         return [
             Interaction(
                 event_id=event_id(impression_id, number),
@@ -115,35 +123,3 @@ class SyntheticWorld:
             )
             for number, place in enumerate(np.argsort(answers.delay, kind="stable"))
         ]
-
-
-def _settings(dataset: Path) -> SyntheticSettings:
-    known = read_source(dataset).get("generator")
-    if not known:
-        raise DataError(
-            f"{dataset} is not synthetic, so nobody knows what its users would click.",
-            "Use a folder written by `liverank data generate`.",
-        )
-    return SyntheticSettings.model_validate(known)
-
-
-def _where_it_ended(dataset: Path, users: int) -> tuple[np.ndarray, int]:
-    """The item that each user clicked last (NOTHING for none) and the time of the last impression, in microseconds."""
-    events = read_table(dataset, "interactions")
-    end = int(pc.max(read_table(dataset, "impressions").column(c.TIMESTAMP)).cast(pa.int64()).as_py())
-    clicks = events.filter(
-        pc.and_(
-            pc.equal(events.column(c.TYPE), EVENT_TYPES[CLICK]),
-            pc.and_(
-                pc.starts_with(events.column(c.ITEM_ID), "item-"), pc.starts_with(events.column(c.EVENT_ID), "event-")
-            ),
-        )
-    )
-    last = np.full(users, NOTHING)
-    # Rows are in time order, so that the last assignment of a user stays.
-    last[_numbers(clicks.column(c.USER_ID))] = _numbers(clicks.column(c.ITEM_ID))
-    return last, end
-
-
-def _numbers(ids: pa.ChunkedArray) -> np.ndarray:
-    return pc.replace_substring_regex(ids, r"^\D+", "").cast(pa.int64()).to_numpy()

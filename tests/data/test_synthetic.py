@@ -7,15 +7,15 @@ import re
 from collections import Counter
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 
 from liverank.config.data import DEFAULT_WEIGHTS
-from liverank.data.browsing import CART, CLICK, DAY, PURCHASE, START_MICROSECONDS, browse
+from liverank.data.browsing import browse
 from liverank.data.dataset import read_dataset, read_source
-from liverank.data.dirt import KINDS
+from liverank.data.looking import CART, CLICK, PURCHASE, examination
 from liverank.data.synthetic import generate, synthetic_dataset
-from liverank.data.tastes import NOTHING, SyntheticSettings, Tastes, examination, plackett_luce
+from liverank.data.tastes import NOTHING, SyntheticSettings, Tastes, plackett_luce
+from liverank.data.visits import DAY, START_MICROSECONDS
 
 SMALL = SyntheticSettings(users=120, items=80, days=10, seed=3)
 
@@ -85,7 +85,7 @@ def test_both_languages_and_the_style_in_some_texts(dataset):
 def test_position_bias_has_the_known_curve():
     """In random order CTR(k) / CTR(1) is the examination curve: 30,000 full lists, tolerance four standard errors."""
     settings = SyntheticSettings(users=6000, items=300, days=30, explore_share=1, position_power=0.8, seed=5)
-    browsing = browse(Tastes(settings))
+    browsing = browse(Tastes.of(settings))
     events = browsing.events
     clicked = np.zeros(browsing.shown.shape, bool)
     rows, items = events.impression[events.type == CLICK], events.item[events.type == CLICK]
@@ -113,7 +113,7 @@ def test_plackett_luce_gives_the_chance_of_each_pick():
 
 def _transitions(settings):
     """`[phase, style, style]`: how often a click follows the last click of the list before, by the hidden styles."""
-    tastes = Tastes(settings)
+    tastes = Tastes.of(settings)
     browsing = browse(tastes)
     events = browsing.events
     counts = np.zeros((2, 8, 8))
@@ -127,7 +127,7 @@ def _transitions(settings):
             before[user] = last[user][1]
         if user in before:
             phase = int((time - START_MICROSECONDS) / DAY >= (settings.drift_at or settings.days))
-            counts[phase, tastes.style[before[user]], tastes.style[item]] += 1
+            counts[phase, tastes.catalogue.style[before[user]], tastes.catalogue.style[item]] += 1
         last[user] = (int(impression), int(item))
     return tastes, counts
 
@@ -137,12 +137,12 @@ def test_clicks_follow_the_hidden_styles_and_drift_changes_what_goes_together():
     tastes, counts = _transitions(settings)
     share = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
     for phase in (0, 1):
-        after, alive = tastes.follows(phase), tastes.alive(phase)
+        after, alive = tastes.catalogue.follows(phase), tastes.catalogue.alive(phase)
         assert [int(share[phase, style].argmax()) for style in alive] == [int(after[style]) for style in alive]
         assert share[phase, alive, after[alive]].min() > 0.4
-    was, alive = tastes.follows(0), tastes.alive(0)
+    was, alive = tastes.catalogue.follows(0), tastes.catalogue.alive(0)
     assert share[1, alive, was[alive]].max() < 0.2, "what followed before the drift does not any more"
-    assert sorted([*tastes.alive(0), *tastes.alive(1)]) == list(range(8))
+    assert sorted([*tastes.catalogue.alive(0), *tastes.catalogue.alive(1)]) == list(range(8))
 
 
 def test_without_the_switch_nothing_drifts():
@@ -150,23 +150,8 @@ def test_without_the_switch_nothing_drifts():
     assert counts[1].sum() == 0
 
 
-def test_dirt_is_added_beside_the_good_rows():
-    clean, dirty = synthetic_dataset(SMALL), synthetic_dataset(SMALL.model_copy(update={"dirt": 0.06}))
-    good, rows = clean.tables["interactions"], dirty.tables["interactions"]
-    assert rows.slice(0, good.num_rows).equals(good)
-    each = dirty.rejected.num_rows
-    assert each == round(good.num_rows * 0.06 / len(KINDS))
-    assert rows.num_rows == good.num_rows + 5 * each
-    events = rows.slice(good.num_rows).to_pylist()
-    assert sum(event["item_id"].startswith("gone") for event in events) == each
-    assert sum(event["timestamp"].year > 2030 for event in events) == each
-    assert sum(event["type"] not in DEFAULT_WEIGHTS for event in events) == each
-    assert sum(event["value"] < 0 for event in events) == each
-    assert rows.num_rows - pc.count_distinct(rows.column("event_id")).as_py() == each
-
-
 def test_clicks_lead_to_carts_and_purchases():
-    events = browse(Tastes(SMALL)).events
+    events = browse(Tastes.of(SMALL)).events
     clicked = set(zip(events.impression[events.type == CLICK], events.item[events.type == CLICK], strict=True))
     carted = set(zip(events.impression[events.type == CART], events.item[events.type == CART], strict=True))
     bought = set(zip(events.impression[events.type == PURCHASE], events.item[events.type == PURCHASE], strict=True))
@@ -174,7 +159,7 @@ def test_clicks_lead_to_carts_and_purchases():
 
 
 def test_impressions_of_one_user_never_overlap():
-    browsing = browse(Tastes(SMALL))
+    browsing = browse(Tastes.of(SMALL))
     for user in range(SMALL.users):
         times = browsing.time[browsing.user == user]
         assert np.all(np.diff(times) > 120_000_000)
@@ -190,7 +175,7 @@ def test_odd_sizes(items):
 def test_a_sequence_tells_more_than_popularity():
     """Even plain item-to-item counts on ids rank the later lists clearly better than popularity and than as shown."""
     settings = SyntheticSettings(users=1500, items=300, days=40, seed=8)
-    browsing = browse(Tastes(settings))
+    browsing = browse(Tastes.of(settings))
     events, n = browsing.events, len(browsing.user)
     follows, popular = np.zeros((300, 300)), np.zeros(300)
     last = np.full(settings.users, NOTHING)

@@ -40,9 +40,9 @@ def synthetic(folder: Path, story: Story) -> Setting:
     from liverank.data.tastes import SyntheticSettings
     from liverank.data.traffic import SyntheticWorld
 
-    dataset = generate(SyntheticSettings(dirt=DIRT), folder)
-    for table, rows in dataset.tables.items():
-        story.say(f"{rows.num_rows:,} {table}")
+    for table, rows in generate(SyntheticSettings(dirt=DIRT), folder).items():
+        if table != "rejected":
+            story.say(f"{rows:,} {table}")
     story.say("synthetic: every item, user and event is invented, about one row in a hundred broken on purpose")
     return Setting(folder, SyntheticWorld(folder), window=1000, drifted=2000, judged=500, pause=0.05)
 
