@@ -1,19 +1,30 @@
-"""The boolean columns that the suites judge: DuckDB computes them over the dataset's files, one table a dataset table.
+"""What holds of a row that is as it should be, as SQL over the columns of its own row.
 
-A flag is an SQL expression over the rows of one file, with its columns and `file_row_number`; it is never null and true
-where the row is as it should be. Flags may name the parameters `$types` (known event types), `$latest` and `$earliest`
-(microseconds since 1970) and the tables `known_items (id)`, `known_impressions (id)` and `strange_lists (row)`.
-A missing value fails only the check on its presence, not every other check as well.
+A flag is an SQL expression over a row of `<table>_rows` (see `engine`); it is never null. Flags may name the parameters
+of `limits`. A missing value fails only the check on its presence, not every other check as well. Rules that need
+more than one row are in `joins`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Final
 
-ROW = "row"
-REASONS = "reasons"
+SCRIPTS: Final = (
+    "Latin",
+    "Han",
+    "Hiragana",
+    "Katakana",
+    "Hangul",
+    "Cyrillic",
+    "Greek",
+    "Arabic",
+    "Hebrew",
+    "Devanagari",
+    "Thai",
+)
+"""Scripts that are told apart; text in none of them is "other", text without a letter ""."""
+JUDGED_LETTERS: Final = 200
+"""Characters of title and text by which the script is told."""
 
 
 def identifier(column: str) -> str:
@@ -26,25 +37,14 @@ def filled(column: str) -> str:
     return f"(coalesce(trim({column}), '') <> '')"
 
 
-def first(column: str) -> str:
-    """The first row of its id, in the file's order."""
-    place = f"row_number() OVER (PARTITION BY {column} ORDER BY file_row_number)"
-    return f"(NOT {filled(column)} OR {place} = 1)"
-
-
 def not_after(limit: str) -> str:
     """At most `limit`."""
-    return f"coalesce(epoch_us(timestamp::TIMESTAMPTZ) <= {limit}, true)"
+    return f"coalesce(epoch_us(timestamp) <= {limit}, true)"
 
 
 def not_before(limit: str) -> str:
     """At least `limit`."""
-    return f"coalesce(epoch_us(timestamp::TIMESTAMPTZ) >= {limit}, true)"
-
-
-def among(column: str, table: str) -> str:
-    """In the ids of `table`."""
-    return f"(NOT {filled(column)} OR {column} IN (SELECT id FROM {table}))"
+    return f"coalesce(epoch_us(timestamp) >= {limit}, true)"
 
 
 def listed(column: str, values: str) -> str:
@@ -55,6 +55,11 @@ def listed(column: str, values: str) -> str:
 def finite(column: str) -> str:
     """Neither infinite nor NaN."""
     return f"coalesce(isfinite({column}), true)"
+
+
+def no_longer_than(column: str, limit: str) -> str:
+    """At most `limit` characters."""
+    return f"coalesce(length({column}) <= {limit}, true)"
 
 
 def each_shown(condition: str) -> str:
@@ -68,9 +73,21 @@ def distinct_shown() -> str:
     return f"coalesce(len(list_distinct({ids})) = len({ids}), true)"
 
 
+def contiguous_positions() -> str:
+    """The positions are 1, 2, ... without a gap or a repeat; below 1 is another check's."""
+    positions = "list_sort(list_transform(shown, lambda line: line.position::BIGINT))"
+    return f"(NOT {each_shown('line.position >= 1')} OR coalesce({positions} = range(1, len(shown) + 1), true))"
+
+
 def propensities() -> str:
     """Every propensity of the shown list is null or in (0, 1]."""
     return each_shown("line.propensity IS NULL OR (line.propensity > 0 AND line.propensity <= 1)")
+
+
+def propensities_complete() -> str:
+    """All lines of the shown list have a propensity, or none."""
+    known = "coalesce(len(list_filter(shown, lambda line: line.propensity IS NOT NULL)), 0)"
+    return f"({known} IN (0, coalesce(len(shown), 0)))"
 
 
 def incoming_positions() -> str:
@@ -78,59 +95,30 @@ def incoming_positions() -> str:
     return each_shown("line.incoming_position IS NULL OR line.incoming_position >= 1")
 
 
-def no_strangers() -> str:
-    """Every item of the shown list is in the catalogue."""
-    return "(file_row_number NOT IN (SELECT row FROM strange_lists))"
+def arrived_after() -> str:
+    """It was received no earlier than it happened."""
+    return "coalesce(received_at >= timestamp, true)"
 
 
-def read(path: Path) -> str:
-    """SQL that reads a Parquet file with `file_row_number`."""
-    quoted = str(path).replace("'", "''")
-    return f"read_parquet('{quoted}', file_row_number = true)"
+def scripts(rows: str) -> str:
+    """A query for `row` and `script` of items: the script with most letters in title and text.
 
-
-def compute(
-    connection: Any,
-    path: Path,
-    table: str,
-    expressions: Mapping[str, str],
-    set_aside: Sequence[str],
-    values: Mapping[str, Any],
-) -> None:
-    """Makes the table `<table>_flags`: `row`, a boolean a check, and `reasons`, the failing checks that bar a row.
-
-    Args:
-        connection: DuckDB.
-        path: the table's file.
-        table: its name in the contract.
-        expressions: check name -> flag.
-        set_aside: the names whose failing rows are not accepted.
-        values: the parameters.
+    It is a name of SCRIPTS, "other", or "" where there is no letter.
     """
-    columns = ", ".join(f'{flag} AS "{name}"' for name, flag in expressions.items())
-    cases = ", ".join(f"CASE WHEN NOT \"{name}\" THEN '{name}' END" for name in set_aside)
-    reasons = f"list_filter([{cases}], lambda reason: reason IS NOT NULL)" if cases else "[]::VARCHAR[]"
-    used = {name: value for name, value in values.items() if f"${name}" in columns}
-    connection.execute(
-        f"CREATE TEMP TABLE {table}_flags AS SELECT *, {reasons} AS {REASONS} FROM "
-        f"(SELECT file_row_number AS {ROW}, {columns} FROM {read(path)}) ORDER BY {ROW}",
-        used,
+    counts = ", ".join(_letters(f"\\p{{{name}}}") for name in SCRIPTS)
+    names = ", ".join(f"'{name}'" for name in SCRIPTS)
+    lines = f"SELECT row, left(concat_ws(' ', title, text), {JUDGED_LETTERS}) AS line FROM {rows}"
+    # Text of bytes below 128 needs no counting: its letters, where it has one, are Latin.
+    counted = (
+        f"SELECT row, regexp_matches(line, '\\p{{L}}') AS lettered, "
+        f"CASE WHEN strlen(line) = length(line) THEN [1] ELSE [{counts}] END AS counts FROM ({lines})"
+    )
+    most = "list_max(counts)"
+    return (
+        f"SELECT row, CASE WHEN NOT lettered THEN '' WHEN {most} = 0 THEN 'other' "
+        f"ELSE [{names}][list_position(counts, {most})] END AS script FROM ({counted})"
     )
 
 
-def remember_ids(connection: Any, path: Path, table: str, column: str) -> None:
-    """Makes `known_<table>`: the ids of the rows that are not set aside."""
-    connection.execute(
-        f"CREATE TEMP TABLE known_{table} AS SELECT DISTINCT {column} AS id FROM {read(path)} AS file "
-        f"JOIN {table}_flags AS flags ON file.file_row_number = flags.{ROW} "
-        f"WHERE len({REASONS}) = 0 AND {column} IS NOT NULL"
-    )
-
-
-def find_strangers(connection: Any, path: Path) -> None:
-    """Makes `strange_lists`: the rows of impressions that show an item which the catalogue lacks."""
-    connection.execute(
-        f"CREATE TEMP TABLE strange_lists AS SELECT DISTINCT row FROM "
-        f"(SELECT file_row_number AS row, unnest(shown).item_id AS id FROM {read(path)}) "
-        f"WHERE {filled('id')} AND id NOT IN (SELECT id FROM known_items)"
-    )
+def _letters(kind: str) -> str:
+    return f"(length(line) - length(regexp_replace(line, '{kind}', '', 'g')))"

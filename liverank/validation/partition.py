@@ -10,72 +10,92 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.data.dataset import DATASET_SCHEMAS, REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
 from liverank.events import ARROW_SCHEMAS
-from liverank.validation.flags import REASONS
 
-Mask = npt.NDArray[np.bool_]
 BATCH_ROWS = 65_536
+REASONS = "reasons"
 
 
-def part(source: Path, table: str, kept: Mask, reasons: pa.Array, accepted: Path, quarantine: Path) -> None:
-    """Writes the kept rows to `accepted` and the others, with their reasons, to `quarantine`; batch by batch.
+def quarantine_schema(table: str) -> pa.Schema:
+    """The schema of a table's file in the quarantine: what is missing may be the very reason, so all may be null."""
+    loose = [field.with_nullable(True) for field in DATASET_SCHEMAS[table]]
+    return pa.schema([*loose, pa.field(REASONS, pa.list_(pa.string()))])
+
+
+def part(source: Path, table: str, aside: pa.Table, accepted: Path, quarantine: Path) -> None:
+    """Writes the rows set aside, with their reasons, to `quarantine` and the others to `accepted`; batch by batch.
 
     Args:
         source: the dataset folder.
         table: name of the table.
-        kept: one entry a row of the file.
-        reasons: list<string>, one entry a row that is not kept, in the file's order.
+        aside: the rows set aside, as `Engine.aside` gives them.
         accepted: an existing folder.
         quarantine: an existing folder.
     """
     path, schema = source / f"{table}.parquet", DATASET_SCHEMAS[table]
-    # What is missing may be the very reason, so every column of the quarantine may be null.
-    marked = pa.schema([field.with_nullable(True) for field in schema]).append(pa.field(REASONS, pa.list_(pa.string())))
-    untouched = kept.all() and pq.read_schema(path).equals(schema)
+    untouched = not aside.num_rows and pq.read_schema(path).equals(schema)
     if untouched:
         shutil.copyfile(path, accepted / path.name)
-    with pq.ParquetWriter(quarantine / path.name, marked, compression="zstd") as aside:
+    with pq.ParquetWriter(quarantine / path.name, quarantine_schema(table), compression="zstd") as bad:
         if untouched:
             return
         with pq.ParquetWriter(accepted / path.name, schema, compression="zstd") as good:
-            told = 0
-            for batch, mask in _batches(path, table, kept):
-                good.write_table(batch.filter(pa.array(mask)).cast(schema))
-                bad = batch.filter(pa.array(~mask))
-                if bad.num_rows:
-                    aside.write_table(_marked(bad, reasons.slice(told, bad.num_rows), marked))
-                told += bad.num_rows
+            for rows, mask, reasons in _batches(path, table, aside):
+                good.write_table(rows.filter(pa.array(~mask)).cast(schema) if mask.any() else rows.cast(schema))
+                if len(reasons):
+                    marked = rows.filter(pa.array(mask)).append_column(REASONS, reasons)
+                    bad.write_table(marked.cast(quarantine_schema(table)))
 
 
-def _batches(path: Path, table: str, kept: Mask) -> Iterator[tuple[pa.Table, Mask]]:
-    schema, start = DATASET_SCHEMAS[table], 0
+def _batches(path: Path, table: str, aside: pa.Table) -> Iterator[tuple[pa.Table, Any, pa.Array]]:
+    """Rows, which of them are set aside, and the reasons of those."""
+    schema, start, told = DATASET_SCHEMAS[table], 0, 0
+    numbers, reasons = aside["row"].to_numpy(), aside[REASONS].combine_chunks()
     for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
         rows = pa.Table.from_batches([batch])
         if c.ORIGIN not in rows.column_names:
             rows = rows.append_column(c.ORIGIN, pa.repeat(pa.scalar(""), rows.num_rows))
-        yield rows.select(schema.names), kept[start : start + batch.num_rows]
-        start += batch.num_rows
+        until = int(np.searchsorted(numbers, start + rows.num_rows))
+        mask = np.zeros(rows.num_rows, bool)
+        mask[numbers[told:until] - start] = True
+        yield rows.select(schema.names), mask, _text(reasons.slice(told, until - told))
+        start, told = start + rows.num_rows, until
 
 
-def _marked(rows: pa.Table, reasons: pa.Array, schema: pa.Schema) -> pa.Table:
-    return rows.append_column(REASONS, reasons).cast(schema)
+def _text(reasons: pa.ListArray) -> pa.Array:
+    """Lists of dictionary keys as lists of text."""
+    values = reasons.flatten()
+    lengths = np.diff(reasons.offsets.to_numpy())
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    words = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    return pa.ListArray.from_arrays(offsets, words.cast(pa.string()))
 
 
-def keep_rejected(source: Path, quarantine: Path) -> pa.Table:
-    """Copies the rows that ingest could not express into the quarantine and returns them."""
-    path = source / REJECTED_FILE
-    rejected = pq.read_table(path).cast(REJECTED_SCHEMA) if path.exists() else REJECTED_SCHEMA.empty_table()
-    pq.write_table(rejected, quarantine / REJECTED_FILE, compression="zstd")
-    return rejected
+def keep_rejected(source: Path, quarantine: Path) -> Path:
+    """Copies the rows that ingest could not express into the quarantine and returns the file."""
+    path, copy = source / REJECTED_FILE, quarantine / REJECTED_FILE
+    if path.exists() and pq.read_schema(path).equals(REJECTED_SCHEMA):
+        shutil.copyfile(path, copy)
+        return copy
+    with pq.ParquetWriter(copy, REJECTED_SCHEMA, compression="zstd") as kept:
+        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS) if path.exists() else ():
+            kept.write_table(_completed(pa.Table.from_batches([batch])))
+    return copy
 
 
-def seal(accepted: Path, source: dict[str, Any], rows: dict[str, int]) -> None:
+def _completed(rows: pa.Table) -> pa.Table:
+    for field in REJECTED_SCHEMA:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA)
+
+
+def seal(accepted: Path, source: dict[str, Any], rows: dict[str, int]) -> str:
     """Makes `accepted` a dataset folder: `source.json` with the new counts and the hash of what it now holds."""
     digest = hashlib.sha256()
     for name in ARROW_SCHEMAS:
@@ -83,3 +103,4 @@ def seal(accepted: Path, source: dict[str, Any], rows: dict[str, int]) -> None:
             digest.update(name.encode() + hashlib.file_digest(file, "sha256").digest())
     facts = {**source, "rows": {**rows, "rejected": 0}, "hash": digest.hexdigest(), "validated": True}
     (accepted / SOURCE_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any, Final
@@ -29,7 +29,13 @@ _TITLES: Final = {
 }
 
 
-def page(result: ValidationResult, samples: Mapping[str, Sample], source: Mapping[str, Any], now: datetime) -> str:
+def page(
+    result: ValidationResult,
+    samples: Mapping[str, Sample],
+    source: Mapping[str, Any],
+    now: datetime,
+    records: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The page: verdict, where the rows went and why, every check, failing rows.
 
     Args:

@@ -40,6 +40,17 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class SourceRows:
+    """Where the rows of one source went, all tables together, and which checks they failed."""
+
+    accepted: int
+    set_aside: int
+    rejected: int
+    checks: dict[str, int]
+    """Check -> failing rows, most first."""
+
+
+@dataclass(frozen=True)
 class ValidationResult:
     """The verdict; `ok` is whether the run may go on."""
 
@@ -49,6 +60,8 @@ class ValidationResult:
     """Table name -> where its rows went."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Reason -> rows set aside for it, most frequent first; a row with two reasons counts in both."""
+    sources: dict[str, SourceRows] = field(default_factory=dict)
+    """Name of the source -> where its rows went."""
 
     @property
     def set_aside(self) -> int:
@@ -86,20 +99,26 @@ class ValidationResult:
             "rows": {name: asdict(rows) for name, rows in self.rows.items()},
             "set_aside": self.set_aside,
             "reasons": self.reasons,
+            "sources": {name: asdict(rows) for name, rows in self.sources.items()},
         }
 
 
 def outcome_of(check: Check, finding: Finding, detail: str = "") -> CheckResult:
     """Turns a finding into an outcome by the check's severity; what could not be evaluated is an error."""
     outcome: Outcome = "error" if finding.problem else check.severity if finding.failing else "pass"
-    text = f"Could not be evaluated: {finding.problem}." if finding.problem else detail if finding.failing else ""
+    text = f"Could not be evaluated: {finding.problem}." if finding.problem else detail
     return CheckResult(
         check.name, check.table, check.severity, finding.failing, finding.total, outcome, text, check.about
     )
 
 
-def verdict(checks: Sequence[CheckResult], rows: dict[str, Rows], reasons: dict[str, int]) -> ValidationResult:
+def verdict(
+    checks: Sequence[CheckResult],
+    rows: dict[str, Rows],
+    reasons: dict[str, int],
+    sources: dict[str, SourceRows] | None = None,
+) -> ValidationResult:
     """The result; the run may go on when nothing says stop and everything could be evaluated."""
     ok = not any(check.outcome in ("stop", "error") for check in checks)
     ranked = dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
-    return ValidationResult(ok, tuple(checks), rows, ranked)
+    return ValidationResult(ok, tuple(checks), rows, ranked, sources or {})

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from liverank import columns as c
 from liverank.validation.checks import Check
-from liverank.validation.flags import ROW, read
+from liverank.validation.engine import quoted
 
 Sample = list[dict[str, str]]
 """Rows as column -> text."""
@@ -16,21 +17,24 @@ LONGEST = 160
 _PERSONAL = re.compile(r"user|customer|client|visitor|e-?mail|phone", re.IGNORECASE)
 
 
-def failing_rows(connection: Any, path: Path, check: Check, limit: int) -> Sample:
-    """The first rows of the file that fail a check."""
-    columns = ", ".join(check.shown)
+def failing_rows(connection: Any, check: Check, place: int, limit: int) -> Sample:
+    """The first rows of the file that fail the check at a place among its table's."""
+    columns = ", ".join(_text(column) for column in check.shown)
     cursor = connection.execute(
-        f"SELECT {ROW} + 1 AS row, {columns.replace('timestamp', 'timestamp::VARCHAR AS timestamp')} "
-        f"FROM {read(path)} AS file JOIN {check.table}_flags AS flags ON file.file_row_number = flags.{ROW} "
-        f'WHERE NOT "{check.name}" ORDER BY {ROW} LIMIT {limit}'
+        f"SELECT row + 1 AS row, {columns} FROM {check.table}_rows WHERE row IN (SELECT DISTINCT row FROM "
+        f"{check.table}_failed WHERE place = {place} ORDER BY row LIMIT {limit}) ORDER BY row"
     )
     names = [column[0] for column in cursor.description]
     return [{name: text_of(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
 
 
+def _text(column: str) -> str:
+    return f"{column}::VARCHAR AS {column}" if column in (c.TIMESTAMP, c.RECEIVED_AT, c.AVAILABLE_FROM) else column
+
+
 def rejected_rows(connection: Any, path: Path, limit: int) -> Sample:
     """Rejected rows of the source, every reason in turn."""
-    file = read(path)
+    file = f"read_parquet({quoted(path)}, file_row_number = true)"
     rows = connection.execute(
         f'SELECT reason, "table", "row" FROM {file} '
         f"ORDER BY row_number() OVER (PARTITION BY reason ORDER BY file_row_number), reason LIMIT {limit}"

@@ -1,7 +1,8 @@
-"""The Great Expectations suites and what they say of a frame of flags; the only place that imports the package.
+"""The Great Expectations suites of the contract and what they say of what was measured.
 
-The engine has turned each rule into a boolean column, because an expectation that calls Python or compares with a large
-set costs seconds for each million rows; the expectations then ask that a column holds nothing but true.
+The engine counts the rows that fail each rule, because an expectation that calls Python or compares with a large set
+costs seconds for each million rows; the expectations then judge the counts: a frame with one row, a column a check. That
+no row fails is the same as that each row's flag is in [True], so the verdict is what it would be on ten million flags.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ SEVERITY: Final[Mapping[Severity, str]] = {"stop": "critical", "set-aside": "war
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What the engine measured for a check, and the limits within which it may lie."""
+
+    value: float
+    least: float | None = None
+    most: float | None = 0
+    rows: int | None = None
+    """Where `value` counts failing rows: of how many."""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What an expectation found."""
 
@@ -27,55 +40,75 @@ class Finding:
     """Why the expectation could not be evaluated; empty when it was. That is an error, not a failure."""
 
 
-def suite(name: str, checks: Sequence[Check]) -> Any:
-    """The suite of one table's checks, one expectation a check."""
+def suite(name: str, checks: Sequence[Check], measures: Mapping[str, Measure]) -> Any:
+    """The suite of these checks, one expectation a check, with the limits of its measure."""
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
     expectations = [
-        gxe.ExpectColumnValuesToBeInSet(
+        gxe.ExpectColumnMaxToBeBetween(
             column=check.name,
-            value_set=[True],
+            min_value=measures[check.name].least,
+            max_value=measures[check.name].most,
             severity=SEVERITY[check.severity],
-            meta={"check": check.name, "about": check.about, "flag": check.flag},
+            meta={"check": check.name, "about": check.about, "flag": check.flag or check.query},
         )
         for check in checks
     ]
     return gx.ExpectationSuite(name=name, expectations=expectations)
 
 
-def suite_json(name: str, checks: Sequence[Check]) -> dict[str, Any]:
-    """The suite as plain JSON, as it was judged; `great_expectations.ExpectationSuite(**json)` reads it."""
-    return suite(name, checks).to_json_dict()
+def judge(
+    name: str, checks: Sequence[Check], measures: Mapping[str, Measure], frame: Any = None
+) -> tuple[dict[str, Finding], dict[str, Any]]:
+    """Judges the measures; check name -> finding, and the suite as plain JSON.
+
+    Args:
+        name: the suite's.
+        checks: all have a measure.
+        measures: check name -> measure.
+        frame: what is judged, for tests; made from the measures where left out.
+    """
+    import pandas as pd
+
+    if frame is None:
+        frame = pd.DataFrame({check.name: [float(measures[check.name].value)] for check in checks})
+    expectations = suite(name, checks, measures)
+    outcomes = evaluate(name, expectations, frame)
+    found = {one["expectation_config"]["meta"]["check"]: one for one in outcomes}
+    findings = {check.name: _finding(found[check.name], measures[check.name]) for check in checks}
+    return findings, expectations.to_json_dict()
 
 
-def judge(name: str, frame: Any, checks: Sequence[Check]) -> dict[str, Finding]:
-    """Judges a pandas frame with one boolean column a check; check name -> finding."""
+def evaluate(name: str, expectations: Any, frame: Any, parameters: Mapping[str, Any] | None = None) -> Any:
+    """What the expectations of a suite say of a pandas frame, as JSON; the only place that runs them."""
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("flags").add_dataframe_asset(name)
+    asset = context.data_sources.add_pandas("frames").add_dataframe_asset(name)
     definition = gx.ValidationDefinition(
-        name=name, data=asset.add_batch_definition_whole_dataframe("all"), suite=context.suites.add(suite(name, checks))
+        name=name, data=asset.add_batch_definition_whole_dataframe("all"), suite=context.suites.add(expectations)
     )
     outcome = context.validation_definitions.add(definition).run(
-        batch_parameters={"dataframe": frame}, result_format={"result_format": "BASIC", "partial_unexpected_count": 0}
+        batch_parameters={"dataframe": frame},
+        expectation_parameters=dict(parameters or {}),
+        result_format={"result_format": "COMPLETE", "partial_unexpected_count": 0},
     )
-    return {one["expectation_config"]["meta"]["check"]: _finding(one) for one in outcome.to_json_dict()["results"]}
+    return outcome.to_json_dict()["results"]
 
 
-def _finding(one: Mapping[str, Any]) -> Finding:
-    problem = _problem(one.get("exception_info") or {})
-    result = one.get("result") or {}
-    if problem or "element_count" not in result:
-        return Finding(0, 0, problem or "the expectation gave no counts")
-    # A null flag is neither true nor false: Great Expectations skips it, we do not.
-    return Finding(result["unexpected_count"] + result["missing_count"], result["element_count"])
+def _finding(one: Mapping[str, Any], measure: Measure) -> Finding:
+    wrong = problem(one.get("exception_info") or {})
+    if wrong or (one.get("result") or {}).get("observed_value") is None:
+        return Finding(0, 0, wrong or "the expectation observed nothing")
+    if measure.rows is not None:
+        return Finding(0 if one["success"] else int(one["result"]["observed_value"]), measure.rows)
+    return Finding(0 if one["success"] else 1, 1)
 
 
-def _problem(info: Mapping[str, Any]) -> str:
-    # Either one flat mapping, or one for each metric that raised.
+def problem(info: Mapping[str, Any]) -> str:
+    """Why an expectation raised, from either one flat mapping or one for each metric that raised; empty: it did not."""
     for part in [info, *(value for value in info.values() if isinstance(value, dict))]:
         if part.get("raised_exception"):
             return str(part.get("exception_message") or "unknown error").strip().splitlines()[-1]

@@ -30,7 +30,7 @@ def clean() -> Tables:
     lists = [
         {
             "impression_id": f"l{n}",
-            "user_id": "u0",
+            "user_id": f"u{n}",
             "timestamp": start + timedelta(hours=n),
             "shown": [{"item_id": f"i{m}", "position": m + 1, "score": 0.5, "propensity": 1.0} for m in range(3)],
         }

@@ -14,7 +14,7 @@ import pytest
 from liverank.config import ValidationConfig
 from liverank.errors import ConfigError
 from liverank.validation.checks import CHECKS, configured
-from liverank.validation.suites import SEVERITY, suite, suite_json
+from liverank.validation.suites import SEVERITY, Measure, judge
 from tests.validation.conftest import NOW, Judged, Tables, clean
 
 Judge = Callable[..., Judged]
@@ -77,9 +77,8 @@ def test_clean_data_passes_every_check(judge: Judge) -> None:
 
 
 def test_every_row_check_has_a_fault_that_fires_it() -> None:
-    warned = {"item-title-present", "shown-items-known", "event-impression-known"}
-    rows = {check.name for check in CHECKS if check.kind == "row"}
-    assert rows == {name for name, _, _ in FAULTS} | warned
+    rows = {check.name for check in CHECKS if check.of_rows and check.severity != "warn"}
+    assert rows == {name for name, _, _ in FAULTS}
 
 
 def test_each_fault_fires_its_check_alone_and_only_its_row_is_set_aside(judge: Judge) -> None:
@@ -98,7 +97,7 @@ def test_each_fault_fires_its_check_alone_and_only_its_row_is_set_aside(judge: J
 def test_warnings_keep_the_rows(judge: Judge) -> None:
     tables = clean()
     tables["items"][1]["title"] = None
-    tables["impressions"][0]["shown"][0]["item_id"] = "i999"
+    tables["impressions"][0]["shown"][2]["item_id"] = "i999"
     tables["interactions"][5]["impression_id"] = "lost"
     judged = judge(tables)
     assert judged.not_passed() == {
@@ -206,8 +205,8 @@ def test_suites_are_plain_json_and_read_back() -> None:
     import great_expectations as gx
 
     checks = [check for check in CHECKS if check.table == "interactions" and check.kind == "row"]
-    text = json.dumps(suite_json("interactions", checks))
+    measures = {check.name: Measure(0, rows=12) for check in checks}
+    text = json.dumps(judge("interactions", checks, measures)[1])
     again = gx.ExpectationSuite(**json.loads(text))
     assert [one.column for one in again.expectations] == [check.name for check in checks]
     assert [one.severity.value for one in again.expectations] == [SEVERITY[check.severity] for check in checks]
-    assert len(suite("interactions", checks).expectations) == len(checks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from liverank.validation.checks import Check
 from liverank.validation.result import outcome_of, verdict
 from liverank.validation.run import validate
 from liverank.validation.samples import masked, text_of
-from liverank.validation.suites import judge as judge_frame
+from liverank.validation.suites import Measure
+from liverank.validation.suites import judge as judge_measures
 from tests.validation.conftest import Judged, clean, run_on, write
 from tests.validation.test_checks import spoilt
 
@@ -179,7 +181,8 @@ def test_a_path_with_a_quote(tmp_path: Path) -> None:
 
 def test_what_cannot_be_evaluated_is_an_error_and_no_failure() -> None:
     checks = [Check("there", "items", "warn", "It is there."), Check("absent", "items", "warn", "It is not.")]
-    findings = judge_frame("items", pd.DataFrame({"there": [True, False]}), checks)
+    measures = {check.name: Measure(1, rows=2) for check in checks}
+    findings, _ = judge_measures("items", checks, measures, pd.DataFrame({"there": [1.0]}))
     assert (findings["there"].failing, findings["there"].total, findings["there"].problem) == (1, 2, "")
     assert "absent" in findings["absent"].problem
     result = verdict([outcome_of(check, findings[check.name]) for check in checks], {}, {})
@@ -188,10 +191,10 @@ def test_what_cannot_be_evaluated_is_an_error_and_no_failure() -> None:
     assert result.stopped_by[0].detail.startswith("Could not be evaluated")
 
 
-def test_a_null_flag_counts_as_failing() -> None:
-    check = Check("flag", "items", "warn", "It holds.")
-    findings = judge_frame("items", pd.DataFrame({"flag": pd.array([True, None, False], dtype="boolean")}), [check])
-    assert findings["flag"].failing == 2
+def test_a_measure_that_is_no_number_is_an_error() -> None:
+    check = Check("share", "items", "warn", "It holds.")
+    findings, _ = judge_measures("items", [check], {"share": Measure(math.nan)})
+    assert findings["share"].problem
 
 
 def test_the_same_data_gives_the_same_accepted_hash(tmp_path: Path) -> None:
