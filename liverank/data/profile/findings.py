@@ -1,0 +1,154 @@
+"""What an engineer should know before training, told from the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from liverank.data.profile.numbers import count, duration, share
+
+Finding = dict[str, str]
+Figures = Mapping[str, Any]
+
+
+def findings(figures: Figures) -> list[Finding]:
+    """`[{kind, text, do}]`: `mend` (spoils a model), `mind` (decide something), `know`; the gravest first."""
+    found = [*_rows(figures), *_times(figures), *_lists(figures), *_items(figures), *_users(figures)]
+    return sorted(found, key=lambda one: ("mend", "mind", "know").index(one["kind"]))
+
+
+def _say(kind: str, text: str, do: str) -> Finding:
+    return {"kind": kind, "text": text, "do": do}
+
+
+def _rows(figures: Figures) -> Iterator[Finding]:
+    tables = figures["tables"]
+    events, refused = tables["interactions"]["rows"], tables["rejected"]["rows"]
+    if not events:
+        yield _say("mend", "There is no interaction.", "Training needs events: user_id, item_id, timestamp[, type].")
+    total = refused + sum(tables[name]["rows"] for name in ("items", "users", "impressions", "interactions"))
+    if refused > 0.01 * total:
+        reason = figures["refused"][0]
+        yield _say(
+            "mend" if refused > 0.2 * total else "mind",
+            f"{share(refused, total)} of the rows were refused, most because: {reason['reason']}.",
+            "See the reasons at the end of this page; rejected.parquet has the rows.",
+        )
+
+
+def _times(figures: Figures) -> Iterator[Finding]:
+    week, points = figures["week"], figures["volume"]["points"]
+    total = sum(map(sum, week))
+    by_hour = [sum(row[hour] for row in week) for hour in range(24)]
+    if total and max(by_hour) > 0.9 * total:
+        yield _say(
+            "mind",
+            f"{share(max(by_hour), total)} of the events lie in one hour of the day: the times look like mere dates.",
+            "Order within a day is unknown, so sessions and transitions inside it mean little.",
+        )
+    empty = [point for point in points if not sum(point["types"])]
+    if len(points) >= 7 and len(empty) > 0.1 * len(points):
+        unit = figures["volume"]["bucket"]
+        yield _say("mind", f"{len(empty)} of {len(points)} {unit}s have no event at all.", "Is a part missing?")
+    late = figures["late"]
+    if late["told"] and late["seconds"]["p99"] is not None and late["seconds"]["p99"] > 3600:
+        yield _say(
+            "mind",
+            f"One event in a hundred arrives {duration(late['seconds']['p99'])} late or later.",
+            "Features use it from its arrival on; close a day only after that long.",
+        )
+    if late["early"]:
+        yield _say("mend", f"{count(late['early'])} events arrived before they happened.", "Clocks differ: mend them.")
+
+
+def _lists(figures: Figures) -> Iterator[Finding]:
+    found = figures["exposure"]
+    if not found["lists"]:
+        if figures["tables"]["interactions"]["rows"]:
+            yield _say("mind", "No shown list was logged.", "Evaluation is on sampled candidates; log impressions.")
+        return
+    answered = found["answered"]
+    if answered["lost"]:
+        yield _say(
+            "mend",
+            f"{share(answered['lost'], answered['events'])} of the events name a list that is not there.",
+            "Bring the impressions of the same span.",
+        )
+    if answered["linked"] < 0.5 * answered["events"]:
+        yield _say(
+            "mind",
+            f"Only {share(answered['linked'], answered['events'])} of the events say which list they answer.",
+            "Clicks by position and the funnel count those alone; send impression_id with events.",
+        )
+    propensity, position = found["propensity"], found["position"]
+    if not propensity["told"]:
+        yield _say("mind", "Lists carry no propensities.", "A later ranker can only be evaluated with bias.")
+    elif propensity["min"] < 1e-4:
+        yield _say(
+            "mind",
+            f"Propensities go down to {propensity['min']:.1g}.",
+            "Counterfactual estimates need clipping; a floor under exploration helps.",
+        )
+    if position["power"]:
+        yield _say(
+            "know",
+            f"Lists in random order show position bias: clicks fall with position to the power of "
+            f"−{position['power']['value']:.2f}.",
+            "An unbiased curve: use it to weigh clicks.",
+        )
+
+
+def _items(figures: Figures) -> Iterator[Finding]:
+    items, texts = figures["items"], figures["texts"]
+    events = figures["tables"]["interactions"]["rows"]
+    if items["unknown_events"]:
+        yield _say(
+            "mend" if items["unknown_events"] > 0.05 * events else "mind",
+            f"{share(items['unknown_events'], events)} of the events are on {count(items['unknown_items'])} items that "
+            "the catalogue lacks.",
+            "Validation sets them aside unless it is told otherwise.",
+        )
+    if items["catalogue"] and items["untouched"] > 0.3 * items["catalogue"]:
+        yield _say(
+            "know",
+            f"{share(items['untouched'], items['catalogue'])} of the catalogue has no event.",
+            "Only its text can rank it.",
+        )
+    if texts["items"] and texts["without_words"] > 0.02 * texts["items"]:
+        yield _say(
+            "mind",
+            f"{share(texts['without_words'], texts['items'])} of the items have neither title nor text.",
+            "Language models have nothing to read there.",
+        )
+    if items["active"] and items["top_shares"]["1%"] > 0.3:
+        yield _say(
+            "mind",
+            f"The top 1 % of the items has {share(items['top_shares']['1%'], 1)} of the events.",
+            "Judge a ranker against popularity, and by slices.",
+        )
+    late = figures["unseen"][len(figures["unseen"]) // 2 :]
+    new, total = sum(row["items"] for row in late), sum(row["n"] for row in late)
+    if len(figures["unseen"]) > 6 and new > 0.1 * total:
+        yield _say(
+            "mind",
+            f"{share(new, total)} of the later half's events are on items first seen in the same unit of time "
+            f"({figures['volume']['bucket']}).",
+            "Ids alone cannot rank those: lean on text, and retrain often.",
+        )
+
+
+def _users(figures: Figures) -> Iterator[Finding]:
+    users, bots = figures["users"], figures["bots"]
+    events = figures["tables"]["interactions"]["rows"]
+    if bots["users"]:
+        yield _say(
+            "mend" if bots["events"] > 0.05 * events else "mind",
+            f"{count(bots['users'])} users look like bots; they have {share(bots['events'], events)} of the events.",
+            "Validation can set such users aside.",
+        )
+    if users["active"] and users["once"] > 0.5 * users["active"]:
+        yield _say(
+            "mind",
+            f"{share(users['once'], users['active'])} of the users have one event only.",
+            "For them everything hangs on the session and the context.",
+        )
