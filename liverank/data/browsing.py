@@ -157,14 +157,14 @@ def _in_time_order(result: Browsing) -> Browsing:
     event = result.events
     when = np.lexsort((event.type, event.item, event.time))
     events = Events(number[event.impression][when], event.item[when], event.type[when], event.time[when])
-    columns = (
-        result.user,
-        result.time,
-        result.session,
-        result.surface,
-        result.shown,
-        result.scores,
-        result.propensity,
-        result.attraction,
+    return Browsing(
+        user=result.user[order],
+        time=result.time[order],
+        session=result.session[order],
+        surface=result.surface[order],
+        shown=result.shown[order],
+        scores=result.scores[order],
+        propensity=result.propensity[order],
+        attraction=result.attraction[order],
+        events=events,
     )
-    return Browsing(*(column[order] for column in columns), events=events)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from liverank.data.catalogue import NOTHING, Floats, Ints
 from liverank.data.looking import SECOND
@@ -69,9 +70,8 @@ def chances(tastes: Tastes, users: Ints, items: Ints, day: float, state: State, 
     again = settings.again_share * (wide == last[:, None])
     sought = settings.repeat_share * among(wide, state.memory)
     rows, places = np.nonzero((again > 0) | (sought > 0))
-    result[rows, places] = _recalled(
-        *(matrix[rows, places] for matrix in (base, style, topic, again, sought)),
-    )
+    here = (rows, places)
+    result[here] = _recalled(base[here], style[here], topic[here], again[here], sought[here])
     return np.where(tastes.catalogue.launch[items] > day, 0.0, result)
 
 
@@ -165,7 +165,7 @@ class Truth:
             yield some, self.preferences(some, np.arange(self.settings.items), at)
 
 
-def true_preferences(dataset: Path, users: Ints, items: Ints, at: datetime) -> Floats:
+def true_preferences(dataset: Path, users: Ints, items: Ints, at: datetime) -> npt.NDArray[np.float32]:
     """`[users, items]`, float32: the exact chance that each user clicks each item, were it looked at, at a moment.
 
     Beside the result, memory is bounded whatever the number of users.
