@@ -12,6 +12,7 @@ from liverank.config import RegistryConfig
 from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
+from serving.following import LogFollower
 
 WARM_UP_SIZES = (1, 10, 100, 500)
 WARM_UP_EVENTS = 50
@@ -56,6 +57,8 @@ class ServedModel:
 
     version: str
     bundle: ServedBundle
+    follower: LogFollower | None = None
+    """Keeps what the model counts of past days up to the live log; None for a model that counts none."""
 
     def warm_up(self) -> None:
         """Ranks lists of several sizes, so that no user waits for what a model does only once."""

@@ -64,6 +64,7 @@ class Scorer:
             Request(history, job.candidates, job.context, job.user_id)
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
+        lagging = self._followed(model, jobs)
         scored = self._score(ranker, requests)
         why = [
             contributions(ranker, request) if job.explain and not failed else None
@@ -75,7 +76,7 @@ class Scorer:
             Answer(
                 model.version,
                 scores,
-                (*lacking, *failed),
+                (*lacking, *lagging, *failed),
                 {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
                 reasons,
                 history_digest(history),
@@ -89,6 +90,17 @@ class Scorer:
         except sqlite3.Error:
             _log.exception("The live store cannot be read.")
             return History(), ("history: the live store cannot be read",)
+
+    def _followed(self, model: ServedModel, jobs: Sequence[Job]) -> tuple[str, ...]:
+        """Has the model count the days before these requests; what is lacking, where the log cannot be read."""
+        if model.follower is None:
+            return ()
+        try:
+            model.follower.reach(max(job.context.timestamp for job in jobs))
+        except sqlite3.Error:
+            _log.exception("The live store cannot be read.")
+            return ("features: the counts of past days lag behind the live store",)
+        return ()
 
     def _score(self, ranker: Ranker, requests: Sequence[Request]) -> list[tuple[Scores, tuple[str, ...]]]:
         try:

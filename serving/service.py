@@ -23,6 +23,7 @@ from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
 from serving.explaining import NOT_AVAILABLE
+from serving.following import follow
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
@@ -184,9 +185,11 @@ class RankingService:
             except LiverankError as problem:
                 self._metrics.swaps.labels("failed").inc()
                 raise Refused(503, f"Version {self.model.version} still serves: {problem}") from problem
-            self.model = model
+            former, self.model = self.model, model
             self._metrics.serves(model.version, model.bundle.hash)
             self._metrics.swaps.labels("done").inc()
+            if former.follower is not None:
+                await asyncio.to_thread(former.follower.close)
             return model
 
     async def close(self) -> None:
@@ -194,12 +197,14 @@ class RankingService:
         await asyncio.to_thread(self._texts.close)
         await self._batcher.close()
         await asyncio.to_thread(self.log.close)
+        if self.model.follower is not None:
+            await asyncio.to_thread(self.model.follower.close)
 
     def _load(self) -> ServedModel:
         model = self._source.load()
         model.bundle.add_items(self._store.items())
         model.warm_up()
-        return model
+        return replace(model, follower=follow(self._store, model.bundle.rankers))
 
     def _latest(self, now: datetime) -> float:
         """The latest time a caller may name, in epoch seconds: clocks differ a little."""

@@ -82,5 +82,10 @@ class TrainingConfig(Section):
         "all-MiniLM-L6-v2", description="The packaged model's name, a Hugging Face id or a local folder."
     )
     max_tokens: int = Field(48, ge=4, le=512, description="Tokens of an item's text that the language model reads.")
+    feature_ranker: bool = Field(
+        False,
+        description="Compute the features of candidates (`features.candidate`) and let the blend weigh them too. "
+        "Costs time in the features step and under a millisecond a request.",
+    )
     count: CountConfig = CountConfig()
     interest: InterestConfig = InterestConfig()

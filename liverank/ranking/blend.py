@@ -20,6 +20,9 @@ STRENGTH = 10.0
 LEAST_LISTS = 20
 """Lists with a positive below which weights are not learned."""
 NEURAL = ("zero-shot", "interest")
+FEATURES = "features"
+FEATURE_PREFIX = "feature:"
+"""Before the name of a signal that is a feature of the candidate."""
 INCOMING = "incoming"
 _NEURAL_PRIOR = {"zero-shot": 0.2, "interest": 0.6}
 SEGMENTS = ("newcomers", "returning")
@@ -28,14 +31,15 @@ SEGMENTS = ("newcomers", "returning")
 class BlendRanker:
     """Weighted sum of the count ranker's signals, the neural rankers' scores and the proposer's.
 
-    Neural and incoming scores are standardised within the request (mean 0, deviation 1). Users without a history have
+    Neural and incoming scores are standardised within the request (mean 0, deviation 1), features of candidates are
+    scaled as training learned it. Users without a history have
     weights of their own.
     """
 
     name = "blend"
 
     def __init__(self, rankers: Mapping[str, Any], weights: Floats, uses_incoming: bool = False) -> None:
-        self.rankers = {name: rankers[name] for name in ("count", *NEURAL) if name in rankers}
+        self.rankers = {name: rankers[name] for name in ("count", *NEURAL, FEATURES) if name in rankers}
         self.weights = weights
         self.uses_incoming = uses_incoming
 
@@ -48,7 +52,9 @@ class BlendRanker:
     def signal_names(self) -> tuple[str, ...]:
         """The columns of `signals`, in order."""
         neural = tuple(name for name in NEURAL if name in self.rankers)
-        return (*count.SIGNALS, *neural, *((INCOMING,) if self.uses_incoming else ()))
+        featured = self.rankers[FEATURES].signal_names if FEATURES in self.rankers else ()
+        features = tuple(FEATURE_PREFIX + name for name in featured)
+        return (*count.SIGNALS, *neural, *features, *((INCOMING,) if self.uses_incoming else ()))
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -66,6 +72,8 @@ class BlendRanker:
             columns.append([_standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
         if "interest" in self.rankers:
             columns.append([_standard(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+        if FEATURES in self.rankers:
+            columns.append(self.rankers[FEATURES].signals(requests))
         if self.uses_incoming:
             columns.append([_standard(incoming_scores(request.request.candidates)) for request in requests])
         return [np.column_stack(parts).astype(np.float32) for parts in zip(*columns, strict=True)]
@@ -164,8 +172,17 @@ def _single_ndcg(
         "popularity": mean_ndcg([row[:, popular] for row in signals], labels),
     }
     for at in range(width, len(names)):
-        result[names[at]] = mean_ndcg([row[:, at] for row in signals], labels)
+        if not names[at].startswith(FEATURE_PREFIX):
+            result[names[at]] = mean_ndcg([row[:, at] for row in signals], labels)
+    if FEATURES in blend.rankers:
+        weights, columns = blend.rankers[FEATURES].weights, _feature_columns(names)
+        pairs = zip(requests, signals, strict=True)
+        result[FEATURES] = mean_ndcg([row[:, columns] @ weights[segment(at)] for at, row in pairs], labels)
     return result
+
+
+def _feature_columns(names: Sequence[str]) -> list[int]:
+    return [at for at, name in enumerate(names) if name.startswith(FEATURE_PREFIX)]
 
 
 def _no_worse_than_single(blend: BlendRanker, ndcg: dict[str, float], notes: list[str]) -> None:
@@ -182,6 +199,8 @@ def _no_worse_than_single(blend: BlendRanker, ndcg: dict[str, float], notes: lis
     weights = np.zeros_like(blend.weights)
     if best == "count":
         weights[:, : len(count.SIGNALS)] = blend.count.weights
+    elif best == FEATURES:
+        weights[:, _feature_columns(names)] = blend.rankers[FEATURES].weights
     else:
         weights[:, names.index(best)] = 1.0
     blend.weights, ndcg["blend"] = weights, ndcg[best]

@@ -70,7 +70,7 @@ class Bundle:
 
     @property
     def rankers(self) -> Mapping[str, Ranker]:
-        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where trained, `interest`."""
+        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where trained, `interest` and `features`."""
         return cast(Mapping[str, Ranker], self._state.rankers)
 
     @property
@@ -87,6 +87,8 @@ class Bundle:
             rankers: Rankers = {
                 name: ranker.on(catalogue, changed) for name, ranker in self._state.rankers.items() if name != "blend"
             }
+            if "features" in rankers:
+                rankers["features"] = cast(Any, rankers["features"]).knowing(items)
             blend = self._state.rankers["blend"]
             rankers["blend"] = cast(Any, blend).over(rankers)
             self._state = _State(catalogue, rankers)
@@ -236,5 +238,9 @@ def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encode
         from liverank.ranking.interest import InterestRanker
 
         rankers["interest"] = InterestRanker.load(path / "interest", catalogue, encoder)
+    if "features" in names:
+        from liverank.ranking.feature_ranker import FeatureRanker
+
+        rankers["features"] = FeatureRanker.load(path / "features", catalogue)
     rankers["blend"] = BlendRanker.load(path / "blend", rankers)
     return rankers

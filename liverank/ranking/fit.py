@@ -71,6 +71,11 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
     with clock("interest"):
         if config.interest.enabled:
             rankers["interest"], trained = _interest(data, model, config, checkpoints)
+    if config.feature_ranker:
+        from liverank.ranking.feature_ranker import FeatureRanker
+
+        with clock("features"):
+            rankers["features"] = FeatureRanker.fit(features, data.catalogue)
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation)
     with clock("write"):

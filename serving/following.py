@@ -1,0 +1,79 @@
+"""Follows the live log, so that the counts of past days that a model uses are those of the log."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from liverank.errors import LiverankError
+from liverank.features.daily import DAY_SECONDS, DailyCounts, day_of
+from liverank.store import SqliteStore
+
+POLL_SECONDS = 5.0
+"""Between looks: a day's log is read as it grows, so that midnight costs the first request a few seconds of it."""
+
+_log = logging.getLogger(__name__)
+
+
+class LogFollower:
+    """Adds every record of the log to one model's counts, in a thread of its own and whenever a day begins."""
+
+    def __init__(self, store: SqliteStore, counts: DailyCounts) -> None:
+        self._store = store
+        self._counts = counts
+        self._cursor = _first(store, counts.settings.counted_until * DAY_SECONDS)
+        self._day = 0
+        self._reading = threading.Lock()
+        self._stopped = threading.Event()
+        self.catch_up()
+        self._thread = threading.Thread(target=self._run, name="log-follower", daemon=True)
+        self._thread.start()
+
+    def reach(self, timestamp: float) -> None:
+        """Makes sure that the days before this instant's are wholly counted, as far as the log holds them."""
+        day = day_of(timestamp)
+        if day > self._day:
+            self.catch_up()
+            self._counts.forget_before(day)
+            self._day = day
+
+    def catch_up(self) -> None:
+        """Counts what the log has gained."""
+        with self._reading:
+            for cursor, arrived, record in self._store.export_arrivals(self._cursor):
+                self._counts.add(record, arrived)
+                self._cursor = cursor
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            try:
+                self.catch_up()
+            except (sqlite3.Error, LiverankError):
+                _log.exception("The live log cannot be followed; the counts of past days stay as they are.")
+
+
+def follow(store: SqliteStore, rankers: Mapping[str, Any]) -> LogFollower | None:
+    """A follower for a bundle's feature ranker; None where it has none."""
+    ranker = rankers.get("features")
+    return None if ranker is None else LogFollower(store, ranker.counts)
+
+
+def _first(store: SqliteStore, arrived: float) -> int:
+    """A cursor before the first record that arrived at that time or later: the log is in order of arrival."""
+    low, high = 0, store.cursor()
+    while low < high:
+        middle = (low + high) // 2
+        found = next(store.export_arrivals(middle, 1), None)
+        if found is None or found[1] >= arrived:
+            high = middle
+        else:
+            low = found[0]
+    return low
