@@ -17,8 +17,6 @@ class CandidateConfig(Section):
         description="Write the table of candidate features and what serving needs to compute the same; "
         "`training.feature_ranker` does so by itself.",
     )
-    smoothing: float = Field(20, gt=0, description="Imagined showings at the mean rate in each CTR and conversion.")
-    conversion_types: tuple[str, ...] = Field(("purchase",), description="Event types that count as a conversion.")
     last_steps: int = Field(
         10, ge=1, le=200, description="Latest steps of the history that candidates are compared with."
     )
@@ -30,15 +28,10 @@ class CandidateConfig(Section):
     max_profile: int = Field(
         200, ge=2, description="Items of a user, or of a session, that form pairs: the latest. Bounds the work."
     )
-    price_attribute: str = Field("price", description="Attribute of an item that holds its price.")
-    price_bands: int = Field(5, ge=2, le=50, description="Price bands, with equally many items each.")
     device_key: str = Field("device", description="Key of a request's context that names the device.")
     one_hot: int = Field(8, ge=0, le=64, description="Most frequent surfaces, and devices, with a column of their own.")
     scaling: Literal["robust", "standard"] = Field(
         "standard", description="Centre and scale: median and interquartile range, or mean and standard deviation."
-    )
-    cap_quantile: float = Field(
-        0.001, ge=0, lt=0.5, description="Share of the values at either end that are cut back to the rest."
     )
     popular_negatives: int = Field(4, ge=0, description="Negatives of a training request drawn by popularity.")
     hard_negatives: int = Field(4, ge=0, description="Negatives of a training request from what goes with its history.")

@@ -7,7 +7,7 @@ had arrived by then) and a candidate i:
 * `popularity_Wd`, `shown_Wd`: events of i, and lists that showed it, on the W whole days before d.
   An event counts on the day it arrived, so that a late one changes no past day.
 * `ctr_Wd`: (positive answers to lists + s * rate) / (shown + s); `conversion_Wd`: (conversions + s * rate) /
-  (events + s). s is `smoothing`, the rates are the training part's. Nothing known: the mean rate.
+  (events + s). s is `rate_strength`, the rates are the training part's. Nothing known: the mean rate.
 * `age_days`, `age_known`: days since the item became available, or else since its first training event; 0 and 0
   where neither is known or lies before t.
 * `repeats`, `recency`: events of H with i, and 1 / (1 + days since the latest); 0 where there is none.

@@ -61,6 +61,8 @@ def learned_scaling(
 ) -> Scaling:
     """The scaling that these raw rows teach, `[rows, features]`; flags stay as they are.
 
+    Values beyond `cap_quantile`, and below 1 - `cap_quantile`, are cut back to it.
+
     A feature whose interquartile range is 0 (most counts are) takes its standard deviation, one that never changes 1.
     """
     plain = unscaled(features)
@@ -68,7 +70,7 @@ def learned_scaling(
         return plain
     logged = np.array(values, np.float64)
     logged[:, plain.logarithmic] = np.log1p(np.maximum(logged[:, plain.logarithmic], 0))
-    low, high = np.quantile(logged, [cap_quantile, 1 - cap_quantile], axis=0)
+    low, high = np.quantile(logged, [1 - cap_quantile, cap_quantile], axis=0)
     capped = np.clip(logged, low, high)
     deviation = capped.std(axis=0)
     centre, scale = capped.mean(axis=0), deviation

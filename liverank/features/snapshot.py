@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liverank.config.candidates import CandidateConfig
 from liverank.events import Item
 from liverank.features.candidate_features import Feature, candidate_features
 from liverank.features.scaling import Scaling
@@ -178,9 +177,9 @@ def micros(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
-def price_edges(prices: Sequence[float], config: CandidateConfig) -> tuple[float, ...]:
-    """The prices between the bands; none where no item has a price."""
+def price_edges(prices: Sequence[float], bands: int) -> tuple[float, ...]:
+    """The prices between the bands, each with equally many items; none where no item has a price."""
     if not prices:
         return ()
-    inner = np.linspace(0, 1, config.price_bands + 1)[1:-1]
+    inner = np.linspace(0, 1, bands + 1)[1:-1]
     return tuple(float(edge) for edge in np.unique(np.quantile(np.asarray(prices), inner)))
