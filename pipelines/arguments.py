@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from liverank.config import Config
+from liverank.config.replayed_data import with_replayed
 from liverank.errors import ConfigError
+from liverank.validation.own_suites import read_suites
 
 SECTIONS = ("data", "validation", "features", "training", "evaluation", "registry", "deployment")
 MAX_BYTES = 100_000
@@ -38,14 +40,23 @@ def pipeline_arguments(config: Config, **extra: str) -> dict[str, Any]:
 
 
 def absolute(config: Config) -> Config:
-    """The configuration with the workspace's defaults filled in and local paths made absolute."""
+    """The configuration with the workspace's defaults filled in, local paths made absolute, and files of suites read.
+
+    Rows that `liverank data replay` let pass in the workspace are one more source.
+
+    Raises:
+        ConfigError: a suite is missing or no JSON.
+    """
     config = config.resolved()
     paths = {
         key: str(Path(value).expanduser().absolute())
         for key in ("source", "live_store")
         if (value := getattr(config.data, key)) and "://" not in value
     }
-    return config.model_copy(update={"data": config.data.model_copy(update=paths)})
+    data = with_replayed(config.data.model_copy(update=paths), config.workspace_path)
+    # A step knows no file of the user's: suites travel as what is in them.
+    validation = config.validation.model_copy(update={"suites": tuple(read_suites(config.validation.suites))})
+    return config.model_copy(update={"data": data, "validation": validation})
 
 
 def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

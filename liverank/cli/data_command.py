@@ -7,11 +7,17 @@ from typing import Annotated
 import typer
 
 from liverank.cli.data_generate import generate
+from liverank.cli.data_replay import replay
+from liverank.cli.data_report import report
+from liverank.cli.data_skew import check_skew
 from liverank.cli.data_truth import truth
 
 app = typer.Typer(help="Make synthetic data, look at data, print the data contract.", no_args_is_help=True)
 app.command("generate")(generate)
 app.command("truth")(truth)
+app.command("report")(report)
+app.command("check-skew")(check_skew)
+app.command("replay")(replay)
 
 
 @app.command()

@@ -64,6 +64,9 @@ class DataConfig(SourceConfig):
 
     sources: tuple[SourceConfig, ...] = Field((), description="More sources, each with the keys above.")
     live_store: str = Field("", description="Path of the live store whose log joins the sources; empty for none.")
+    replayed: bool = Field(
+        True, description="Whether the rows that `liverank data replay` let pass in this workspace join the sources."
+    )
     event_weights: dict[str, float] = Field(
         default=DEFAULT_WEIGHTS,
         description="Known event types and their weight as evidence of interest (negative: against).",

@@ -1,4 +1,4 @@
-"""Runs the user's expectations on Great Expectations itself, without a frame of ten million rows where one can be spared.
+"""Runs the user's expectations on Great Expectations itself, without a frame of all rows where one can be spared.
 
 What an expectation on single rows says depends on the values alone: it judges each different value (or combination of
 values) once, and the rows that have a failing one are counted and named by the engine. The counts, and so the verdict,

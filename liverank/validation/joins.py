@@ -64,4 +64,5 @@ def machines(limit: str) -> str:
 
 def foreign_scripts(allowed: str) -> str:
     """Items written in a script that a list parameter lacks; an empty list allows all."""
-    return f"SELECT row FROM items_script WHERE len({allowed}) > 0 AND script <> '' AND NOT list_contains({allowed}, script)"
+    foreign = f"script <> '' AND NOT list_contains({allowed}, script)"
+    return f"SELECT row FROM items_script WHERE len({allowed}) > 0 AND {foreign}"

@@ -1,4 +1,4 @@
-"""What accepted data looks like, in a few kilobytes: the reference that later data is compared with. No user is in it."""
+"""What accepted data looks like, in a few kilobytes: the reference of later data. No user is in it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _shares(counts: list[tuple[str, int]], most: int) -> dict[str, int]:
 def _words(counts: list[tuple[str, int]]) -> dict[str, Any]:
     """A sample of the vocabulary by hash: the words with the smallest hashes, all of them below `below`.
 
-    Whether a word is in the sample depends on the word alone, so that two samples can be compared below the lower bound.
+    Whether a word is in it depends on the word alone, so that two samples can be compared below the lower bound.
     """
     hashed = sorted((int.from_bytes(hashlib.sha256(word.encode()).digest()[:6]), count) for word, count in counts)
     below = hashed[WORDS][0] if len(hashed) > WORDS else 1 << 48

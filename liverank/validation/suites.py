@@ -1,8 +1,8 @@
 """The Great Expectations suites of the contract and what they say of what was measured.
 
 The engine counts the rows that fail each rule, because an expectation that calls Python or compares with a large set
-costs seconds for each million rows; the expectations then judge the counts: a frame with one row, a column a check. That
-no row fails is the same as that each row's flag is in [True], so the verdict is what it would be on ten million flags.
+costs seconds for each million rows; the expectations then judge the counts: a frame with one row, a column a check.
+That no row fails is the same as that each row's flag is in [True]: the verdict is that on ten million flags.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def jensen_shannon(one: Mapping[str, float], other: Mapping[str, float]) -> floa
 
 
 def new_words(now: Profile, before: Profile) -> tuple[float, int]:
-    """Share of the words' occurrences that are of words which `before` had not, and how many occurrences that judges."""
+    """Share of the occurrences of words that are of new words, and how many occurrences it judges."""
     below = min(now["words"]["below"], before["words"]["below"])
     seen = {word: count for word, count in now["words"]["words"].items() if int(word, 16) < below}
     total = sum(seen.values())

@@ -1,0 +1,166 @@
+"""Quarantined rows judged again: what passes is written once, the rest says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from liverank.config import Config, DataConfig, ValidationConfig
+from liverank.config.replayed_data import with_replayed
+from liverank.errors import DataError
+from liverank.validation.replaying import Replayed, replay
+from liverank.validation.run import validate
+from tests.validation.conftest import NOW, Tables, clean, write
+
+NAIVE = json.dumps(
+    {"event_id": "n1", "user_id": "u1", "item_id": "i1", "type": "click", "timestamp": "2024-05-25T10:00"}
+)
+REJECTED = [
+    {"table": "interactions", "row": NAIVE, "reason": "timestamp has no zone", "origin": "shop"},
+    {"table": "interactions", "row": "not json", "reason": "broken line", "origin": "shop"},
+]
+
+
+def config(workspace: Path, **data: Any) -> Config:
+    settings = {"source": "shop", "event_weights": {"click": 1.0}, "label_types": ("click",), **data}
+    return Config(
+        workspace=str(workspace),
+        data=DataConfig(**settings),
+        validation=ValidationConfig(min_interactions=1),
+    )
+
+
+def soiled() -> Tables:
+    """Two events of an unknown type, one of an unknown item, one duplicate."""
+    tables = clean()
+    row = tables["interactions"][0]
+    tables["interactions"] += [
+        {**row, "event_id": "h1", "type": "hover", "impression_id": None},
+        {**row, "event_id": "h2", "type": "hover", "impression_id": None},
+        {**row, "event_id": "s1", "item_id": "stranger", "impression_id": None},
+        {**row, "event_id": "e3"},
+    ]
+    return tables
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace whose last validation set rows aside."""
+    place = tmp_path / "ws"
+    settings = config(place)
+    source = write(tmp_path / "source", soiled(), REJECTED)
+    validate(
+        source,
+        settings.validation,
+        settings.data,
+        tmp_path / "a",
+        tmp_path / "q",
+        tmp_path / "r",
+        NOW,
+        place / "validation",
+    )
+    return place
+
+
+def again(workspace: Path, **data: Any) -> Replayed:
+    return replay(config(workspace, **data), None, None, NOW)
+
+
+def rows(workspace: Path) -> list[str]:
+    folder = workspace / "replayed"
+    files = sorted(folder.glob("interactions-*.parquet"))
+    return sorted(one for file in files for one in pq.read_table(file)["event_id"].to_pylist())
+
+
+def test_without_a_fix_nothing_passes(workspace: Path) -> None:
+    done = again(workspace)
+    assert done.passed == {}
+    assert done.left == {
+        "event-type-known": 2,
+        "event-item-known": 1,
+        "event-id-unique": 1,
+        "timestamp has no zone": 1,
+        "broken line": 1,
+    }
+    assert done.rows_left == 6
+    assert not (workspace / "replayed").exists()
+
+
+def test_a_type_and_a_zone_in_the_configuration_let_their_rows_pass(workspace: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "q").iterdir())}
+    fix = {"event_weights": {"click": 1.0, "hover": 0.1}, "timezone": "Europe/Paris"}
+    done = again(workspace, **fix)
+    assert done.passed == {"interactions": 3}
+    assert rows(workspace) == ["h1", "h2", "n1"]
+    (segment,) = (workspace / "replayed").glob("interactions-*.parquet")
+    (zoned,) = [row for row in pq.read_table(segment).to_pylist() if row["event_id"] == "n1"]
+    # 10:00 in Paris in May is 08:00 UTC.
+    assert zoned["timestamp"].isoformat() == "2024-05-25T08:00:00+00:00"
+    assert before == {path: path.read_bytes() for path in sorted((tmp_path / "q").iterdir())}
+
+
+def test_a_second_replay_changes_nothing(workspace: Path) -> None:
+    fix = {"event_weights": {"click": 1.0, "hover": 0.1}}
+    again(workspace, **fix)
+    content = {path.name: path.read_bytes() for path in (workspace / "replayed").iterdir()}
+    done = again(workspace, **fix)
+    assert (done.passed, done.already) == ({}, 2)
+    assert content == {path.name: path.read_bytes() for path in (workspace / "replayed").iterdir()}
+
+
+def test_a_row_edited_in_place_passes(workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "q" / "interactions.parquet"
+    # As an editor of tables leaves it: other types, all columns, the reasons too.
+    frame = pq.read_table(path).to_pandas()
+    frame.loc[frame["event_id"] == "s1", "item_id"] = "i2"
+    frame.to_parquet(path)
+    assert again(workspace).passed == {"interactions": 1}
+    assert rows(workspace) == ["s1"]
+
+
+def test_items_that_were_accepted_meanwhile_let_their_events_pass(workspace: Path, tmp_path: Path) -> None:
+    tables = clean()
+    tables["items"].append({"item_id": "stranger", "title": "No longer", "attributes": []})
+    newer = tmp_path / "newer"
+    write(newer, tables)
+    assert replay(config(workspace), tmp_path / "q", newer, NOW).passed == {"interactions": 1}
+
+
+def test_a_renamed_column_in_the_mapping_lets_rejected_rows_pass(workspace: Path, tmp_path: Path) -> None:
+    text = json.dumps({"who": {"id": "u1"}, "item_id": "i1", "type": "click", "timestamp": "2024-05-25T10:00Z"})
+    row = {
+        "table": "interactions",
+        "row": text,
+        "reason": "user_id is missing",
+        "origin": "shop",
+        "file": "",
+        "line": 3,
+    }
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "q" / "rejected.parquet")
+    assert again(workspace).passed == {}
+    assert again(workspace, mapping={"interactions": {"user_id": "who.id"}}).passed == {"interactions": 1}
+
+
+def test_the_next_run_reads_what_passed(workspace: Path) -> None:
+    data = config(workspace).data
+    assert with_replayed(data, workspace).sources == ()
+    again(workspace, event_weights={"click": 1.0, "hover": 0.1})
+    joined = with_replayed(data, workspace)
+    assert [one.source for one in joined.sources] == [str(workspace / "replayed")]
+    assert with_replayed(joined, workspace) == joined
+    assert with_replayed(data.model_copy(update={"replayed": False}), workspace).sources == ()
+
+
+def test_no_validation_and_no_quarantine_are_named(tmp_path: Path, workspace: Path) -> None:
+    with pytest.raises(DataError, match="no validation whose quarantine rows are still there"):
+        replay(config(tmp_path / "empty"), None, None, NOW)
+    with pytest.raises(DataError, match="holds no quarantine"):
+        replay(config(workspace), tmp_path / "ws", None, NOW)
+    (tmp_path / "q" / "users.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"users\.parquet cannot be read"):
+        again(workspace)
