@@ -39,6 +39,8 @@ class WindowFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the newest timestamp in the log to the decision; negative where the log runs ahead of the clock."""
     model_age: float | None
     """Seconds since the model was made; None where unknown."""
+    skew_share: float | None = None
+    """Share of the answers ranked with another history than training makes; None where no answer says."""
 
 
 class ColumnFinding(msgspec.Struct, frozen=True, kw_only=True):

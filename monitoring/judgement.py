@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from liverank import columns as c
 from liverank.config import Config
 from liverank.evaluation.request_table import request_table
+from liverank.features.skew import SkewReport, check_skew
 from monitoring.columns import Group, Pair, Unfit, pair
 from monitoring.decision import ColumnFinding, WindowFacts
 from monitoring.models import ServedModel
@@ -105,17 +106,18 @@ def judge(
     deciding = [found.comparison for found in slices if (found.name, found.metric) == (ALL, metric)]
     labels = {"model_version": window.model_version, "window": f"{window.start}-{window.end}"}
     report = build_report(measured, table, reference, config.evaluation.new_user_events, config.monitoring, labels)
+    skew = check_skew(log, window.impressions, config.features.history_length)
     text = _text_drift(table, references, model, config, rng)
     columns = [*report.findings, *text, *(_left_out(one) for one in left_out)]
     return Judgement(
         model_version=window.model_version,
         table=table,
         reference=name,
-        facts=_facts(window, table, sample_of(table, metric), model, config, now),
+        facts=_facts(window, table, sample_of(table, metric), model, skew, config, now),
         quality=deciding[0] if deciding else None,
         slices=slices,
         columns=columns,
-        warnings=list(_warnings(table, slices, columns, unlike, config)),
+        warnings=list(_warnings(table, slices, columns, unlike, skew, config)),
         report=report,
     )
 
@@ -181,7 +183,7 @@ def _text_drift(
 
 
 def _facts(
-    window: Window, table: pa.Table, ours: Sample, model: ServedModel, config: Config, now: datetime
+    window: Window, table: pa.Table, ours: Sample, model: ServedModel, skew: SkewReport, config: Config, now: datetime
 ) -> WindowFacts:
     times = [impression.timestamp for impression in window.impressions]
     return WindowFacts(
@@ -196,6 +198,7 @@ def _facts(
         clicks_by_position=clicks_by_position(window, config.evaluation.k),
         newest_event_age=(now - window.newest).total_seconds(),
         model_age=(now - model.created_at).total_seconds() if model.created_at else None,
+        skew_share=skew.share if skew.checked else None,
     )
 
 
@@ -208,6 +211,7 @@ def _warnings(
     slices: Sequence[Slice],
     columns: Sequence[ColumnFinding],
     unlike: Sequence[str],
+    skew: SkewReport,
     config: Config,
 ) -> Iterator[str]:
     """What deserves a look though it starts no run."""
@@ -215,6 +219,9 @@ def _warnings(
         yield f"requests differ from the test requests in {', '.join(unlike)}: offline quality does not hold for them"
     if (share := _degraded(table)) > config.monitoring.max_degraded_share:
         yield f"{share:.1%} of the answers were degraded"
+    if skew.share > config.monitoring.max_skew:
+        cause = max(skew.causes, key=lambda name: skew.causes[name])
+        yield f"{skew.share:.1%} of the answers saw another history than training makes of the log, most by {cause}"
     for found in slices:
         deciding = found.name == ALL and found.metric == config.monitoring.quality_metric
         if not deciding and found.comparison.loss_low > config.monitoring.max_quality_loss:

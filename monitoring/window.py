@@ -35,6 +35,10 @@ class Log(Protocol):
         """The latest `n` events of a user, oldest first."""
         ...
 
+    def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
+        """A user's records in arrival order, with cursor and epoch seconds of arrival."""
+        ...
+
 
 @dataclass(frozen=True)
 class Window:

@@ -40,6 +40,13 @@ class MonitoringConfig(Section):
         0.5, gt=0, le=1, description="Share of drifted columns that fires when quality suffers too."
     )
     max_degraded_share: float = Field(0.05, ge=0, le=1, description="Share of degraded answers that raises a warning.")
+    max_skew: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of answers ranked with another history than training makes of the log that raises a warning "
+        "(and ends `liverank data check-skew` with 1).",
+    )
     sample_rows: int = Field(5000, ge=100, description="Most rows of each side that drift is computed on.")
     embedding_rows: int = Field(500, ge=50, description="Most rows of each side in the drift of text embeddings.")
     cooldown_seconds: float = Field(3600, ge=0, description="Seconds after a retraining run in which none is started.")

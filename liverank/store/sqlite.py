@@ -121,6 +121,14 @@ class SqliteStore:
         rows = self._read("SELECT body FROM log WHERE user_id = ? ORDER BY sequence", (user_id,))
         return [_DECODER.decode(body) for (body,) in rows]
 
+    def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
+        """As `user`, each record with its cursor and the epoch seconds at which it arrived."""
+        rows = self._read(
+            "SELECT sequence, arrived, body FROM log WHERE user_id = ? ORDER BY sequence",
+            (user_id,),
+        )
+        return [(sequence, arrived, _DECODER.decode(body)) for sequence, arrived, body in rows]
+
     def first_arrival(self, user_id: str) -> float | None:
         """Epoch seconds at which the store's oldest record about a user arrived; None for an unknown user."""
         ((arrived,),) = self._read("SELECT min(arrived) FROM log WHERE user_id = ?", (user_id,))

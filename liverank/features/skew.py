@@ -1,0 +1,236 @@
+"""Did serving rank with the history that training will believe it had? Read from the live log alone.
+
+Each impression names the history its ranking used (`history_digest`). For every one the history is made again as
+training makes it: the user's latest events before the request that had arrived by then, in the order of time. Where the
+names differ, other histories are tried that a server could have seen, and the first that has the logged name tells the
+likely cause.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from liverank.events import Impression, Interaction, Record
+from liverank.features.digest import digest_length, history_digest
+from liverank.ranking.protocol import History
+
+MEANWHILE_SECONDS: Final = 60.0
+"""Around the request: what arrives within, the ranking may or may not have read."""
+MOST_EXAMPLES: Final = 20
+
+MEANWHILE: Final = "arrived while the list was ranked"
+CLOCK: Final = "clock: an event dated at or after the request"
+ORDER: Final = "order of events of one instant"
+LATE: Final = "late event: dated before the request, arrived after it"
+ERASED: Final = "erased user: the log holds less than the ranking saw"
+LENGTH: Final = "changed definition: another history length"
+DEGRADED: Final = "degraded: the live store could not be read"
+UNKNOWN: Final = "unknown"
+
+
+class ArrivalLog(Protocol):
+    """What the check reads of a live store."""
+
+    def export(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
+        """Records after a cursor in arrival order, each with its own cursor."""
+        ...
+
+    def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
+        """A user's records in arrival order, with cursor and epoch seconds of arrival."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An impression whose ranking used another history."""
+
+    impression_id: str
+    timestamp: str
+    used: str
+    """The digest that serving logged."""
+    expected: str
+    """The digest of the history that training makes."""
+    cause: str
+
+
+@dataclass(frozen=True)
+class SkewReport:
+    """What the check found; `share` is that of the checked impressions whose history differs."""
+
+    impressions: int
+    """Impressions in the log since the start."""
+    checked: int
+    """Those that name their history; others were logged by other systems or older servers, or ranked by no model."""
+    differing: int
+    causes: dict[str, int]
+    features: dict[str, float]
+    """Feature group -> share of the checked impressions that differ in it."""
+    examples: list[Difference] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Share of the checked impressions that differ; 0 where none was checked."""
+        return self.differing / self.checked if self.checked else 0.0
+
+    def write(self, path: Path) -> None:
+        """Writes the report as JSON, whole or not at all."""
+        draft = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps({"share": self.share, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        told = [
+            f"{self.checked:,} of {self.impressions:,} impressions name the history they were ranked with; "
+            f"{self.differing:,} of those ({self.share:.2%}) saw another one than training makes."
+        ]
+        told += [f"  {count:,} x {cause}" for cause, count in sorted(self.causes.items(), key=lambda pair: -pair[1])]
+        told += [f"  {name}: {share:.2%} differ" for name, share in self.features.items()]
+        if self.examples:
+            told.append("Examples:")
+            told += [
+                f"  {one.impression_id} at {one.timestamp}: ranked with {one.used}, training makes {one.expected}"
+                f" ({one.cause})"
+                for one in self.examples
+            ]
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An interaction of one user as the log has it."""
+
+    sequence: int
+    arrived: float
+    at: float
+    known: float
+    event_id: str
+    item_id: str
+    type: str
+
+
+def check_skew(log: ArrivalLog, impressions: Iterable[Impression], history_length: int) -> SkewReport:
+    """Compares what impressions say they were ranked with to what the log says.
+
+    Args:
+        log: the live store.
+        impressions: those to check.
+        history_length: events of a history, `features.history_length`.
+    """
+    users: dict[str, list[Impression]] = {}
+    total = 0
+    for impression in impressions:
+        total += 1
+        if impression.history_digest:
+            users.setdefault(impression.user_id, []).append(impression)
+    differences = list(_differences(log, users, history_length))
+    checked = sum(map(len, users.values()))
+    differing = len(differences)
+    causes = Counter(one.cause for one in differences)
+    lengths = sum(digest_length(one.used) != digest_length(one.expected) for one in differences)
+    shares = {"history": differing, "history length": lengths}
+    return SkewReport(
+        impressions=total,
+        checked=checked,
+        differing=differing,
+        causes=dict(causes),
+        features={name: count / checked if checked else 0.0 for name, count in shares.items()},
+        examples=_examples(differences),
+    )
+
+
+def impressions_since(log: ArrivalLog, since: datetime | None) -> Iterator[Impression]:
+    """The log's impressions from that time on."""
+    for _, record in log.export():
+        if isinstance(record, Impression) and (since is None or record.timestamp >= since):
+            yield record
+
+
+def _examples(differences: Sequence[Difference]) -> list[Difference]:
+    """A few of each cause."""
+    shown: Counter[str] = Counter()
+    kept = []
+    each = max(1, MOST_EXAMPLES // max(1, len({one.cause for one in differences})))
+    for one in differences:
+        shown[one.cause] += 1
+        if shown[one.cause] <= each:
+            kept.append(one)
+    return kept
+
+
+def _differences(log: ArrivalLog, users: dict[str, list[Impression]], history_length: int) -> Iterator[Difference]:
+    for user, asked in users.items():
+        events = [
+            _event(cursor, arrived, record)
+            for cursor, arrived, record in log.user_arrivals(user)
+            if isinstance(record, Interaction)
+        ]
+        for impression in asked:
+            at = impression.timestamp.timestamp()
+            expected = history_digest(_history(_known(events, at), history_length))
+            if expected != impression.history_digest:
+                cause = _cause(events, impression, at, history_length)
+                when = impression.timestamp.astimezone(UTC).isoformat()
+                yield Difference(impression.impression_id, when, impression.history_digest, expected, cause)
+
+
+def _event(sequence: int, arrived: float, record: Interaction) -> _Event:
+    at = record.timestamp.timestamp()
+    known = max(at, record.received_at.timestamp() if record.received_at else arrived)
+    return _Event(sequence, arrived, at, known, record.event_id, record.item_id, record.type)
+
+
+def _known(events: Sequence[_Event], at: float) -> list[_Event]:
+    """What training says was known: dated and arrived before the request; in its order."""
+    return sorted((one for one in events if one.known < at), key=lambda one: (one.at, one.known, one.event_id))
+
+
+def _history(events: Sequence[_Event], length: int) -> History:
+    kept = events[-length:]
+    return History([one.item_id for one in kept], [one.type for one in kept], [one.at for one in kept])
+
+
+def _as_served(events: Iterable[_Event]) -> list[_Event]:
+    """The live store's order."""
+    return sorted(events, key=lambda one: (one.at, one.sequence))
+
+
+def _cause(events: Sequence[_Event], impression: Impression, at: float, length: int) -> str:
+    """The likely cause of a difference that is certain."""
+    used = impression.history_digest
+    if any(reason.startswith("history:") for reason in impression.degraded):
+        return DEGRADED
+
+    def is_used(seen: Iterable[_Event], most: int = length) -> bool:
+        return history_digest(_history(_as_served(seen), most)) == used
+
+    tries: list[tuple[str, Callable[[], bool]]] = [
+        (ORDER, lambda: is_used(one for one in events if one.known < at)),
+        (CLOCK, lambda: is_used(one for one in events if one.arrived < at)),
+        (MEANWHILE, lambda: any(is_used(seen) for seen in _moments(events, at))),
+        (LATE, lambda: is_used(one for one in events if one.at < at)),
+        (LENGTH, lambda: _other_length(events, at, used)),
+        (ERASED, lambda: digest_length(used) > sum(one.arrived < at + MEANWHILE_SECONDS for one in events)),
+    ]
+    return next((cause for cause, holds in tries if holds()), UNKNOWN)
+
+
+def _other_length(events: Sequence[_Event], at: float, used: str) -> bool:
+    length = digest_length(used)
+    return length > 0 and history_digest(_history(_as_served(e for e in events if e.arrived < at), length)) == used
+
+
+def _moments(events: Sequence[_Event], at: float) -> Iterator[list[_Event]]:
+    """What had arrived at each moment around the request."""
+    before = sum(one.arrived < at - MEANWHILE_SECONDS for one in events)
+    after = sum(one.arrived <= at + MEANWHILE_SECONDS for one in events)
+    by_arrival = sorted(events, key=lambda one: one.sequence)
+    for count in range(before, after + 1):
+        yield by_arrival[:count]
