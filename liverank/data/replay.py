@@ -117,7 +117,8 @@ class BasketReplay:
                 item_id=name,
                 type="purchase",
                 value=bought[name],
-                timestamp=request.timestamp + timedelta(seconds=1),
+                timestamp=(at := request.timestamp + timedelta(seconds=1)),
+                received_at=at,  # by the replay's clock, whenever a server hears of it
                 impression_id=impression_id,
                 session_id=request.session_id,
                 context=dict(request.context),

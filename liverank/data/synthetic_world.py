@@ -110,13 +110,15 @@ class SyntheticWorld:
         answers = answer(self._rng, shown, attraction, self.settings)
         rows, clicked = answers.clicks
         self._state.remember(intent.users[rows], clicked)
+        # This world has a clock of its own: an event arrives when it happens there, not when a server hears of it.
         return [
             Interaction(
                 event_id=event_id(impression_id, number),
                 user_id=request.user_id,
                 item_id=self._names[answers.item[place]],
                 type=EVENT_TYPES[answers.type[place]],
-                timestamp=request.timestamp + timedelta(microseconds=int(answers.delay[place])),
+                timestamp=(at := request.timestamp + timedelta(microseconds=int(answers.delay[place]))),
+                received_at=at,
                 impression_id=impression_id,
                 session_id=request.session_id,
                 context=dict(request.context),

@@ -205,7 +205,8 @@ def _click(request: LiveRequest, item: str) -> Interaction:
         user_id=request.user_id,
         item_id=item,
         type="click",
-        timestamp=request.timestamp + timedelta(seconds=1),
+        timestamp=(at := request.timestamp + timedelta(seconds=1)),
+        received_at=at,
         session_id=request.session_id,
     )
 
