@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow.types as kinds
 
 from liverank import columns as c
 from liverank.data import values
-from liverank.data.dataset import rejected_rows
+from liverank.data.dataset import REJECTED_SCHEMA, rejected_rows
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 
@@ -27,6 +27,9 @@ REQUIRED: Final = {
     "interactions": (c.USER_ID, c.ITEM_ID, c.TIMESTAMP),
 }
 """Table name -> columns a file must have: an interaction's event_id and type have a default."""
+_NULLABLE: Final = {
+    name: pa.schema([item.with_nullable(True) for item in schema]) for name, schema in ARROW_SCHEMAS.items()
+}
 
 
 @dataclass
@@ -37,30 +40,43 @@ class Conformed:
     rejected: pa.Table
     unzoned: int = 0
     """Rows whose timestamp has no zone."""
+    epochs: frozenset[tuple[str, str]] = frozenset()
+    """(column, unit) of the numbers that were read as instants."""
+    origins: pa.Array | None = None
+    """Where each row came from, of rows that say so themselves."""
 
 
-@dataclass
 class _Sieve:
     """Keeps the first reason for which each row falls through."""
 
-    size: int
-    reasons: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.reasons = np.full(self.size, None, dtype=object)
+    def __init__(self, size: int) -> None:
+        self.codes = np.zeros(size, np.int16)
+        self.reasons = [""]
+        self.epochs: set[tuple[str, str]] = set()
 
     def reject(self, rows: values.Mask, reason: str) -> None:
-        self.reasons[rows & (self.reasons == None)] = reason  # noqa: E711  element by element
+        """Marks the rows that nothing spoke against so far."""
+        if rows.any():
+            self.reasons.append(reason)
+            self.codes[rows & (self.codes == 0)] = len(self.reasons) - 1
+
+    def told(self) -> pa.Array:
+        """The reasons of the marked rows."""
+        return pa.array(self.reasons, pa.string()).take(pa.array(self.codes[self.codes > 0]))
 
 
-def conform(raw: pa.Table, table: str, origin: str, timezone: str = "") -> Conformed:
+def conform(
+    raw: pa.Table, table: str, file: str, timezone: str = "", lines: pa.Array | None = None, origin: str | None = None
+) -> Conformed:
     """Rows of one file in the contract's schema.
 
     Args:
         raw: the rows as read; columns that the contract does not know are left out.
         table: the contract's table that they are meant for.
-        origin: the file's name, for messages.
+        file: its name, for messages and rejected rows.
         timezone: the zone of timestamps that carry none; empty: their rows are rejected.
+        lines: the line of each row in the file, from 1; None: not known.
+        origin: the source's name, for rejected rows.
 
     Raises:
         DataError: a required column is missing or has a type that cannot hold its values.
@@ -70,27 +86,43 @@ def conform(raw: pa.Table, table: str, origin: str, timezone: str = "") -> Confo
         found = ", ".join(raw.column_names) or "no column"
         expected = ", ".join(REQUIRED[table])
         raise DataError(
-            f"{origin} has no column {', '.join(missing)}: {table} need {expected}; found {found}.",
-            "Rename the columns in the file; docs/contract.md lists them all.",
+            f"{file} has no column {', '.join(missing)}: {table} need {expected}; found {found}.",
+            "Rename the columns, or say in data.mapping which is which; docs/contract.md lists them all.",
         )
     sieve = _Sieve(raw.num_rows)
-    columns = {name: _column(raw, table, name, sieve, origin, timezone) for name in ARROW_SCHEMAS[table].names}
+    columns = {name: _column(raw, table, name, sieve, file, timezone) for name in ARROW_SCHEMAS[table].names}
     if table == "interactions":
         columns[c.EVENT_ID] = _event_ids(columns)
         _check_id(columns[c.EVENT_ID], c.EVENT_ID, sieve)
-    keep = sieve.reasons == None  # noqa: E711
-    unzoned = int((sieve.reasons == _unzoned_reason(c.TIMESTAMP)).sum())
-    nullable = pa.schema([item.with_nullable(True) for item in ARROW_SCHEMAS[table]])
-    rows = pa.table(columns, schema=nullable).filter(pa.array(keep)).cast(ARROW_SCHEMAS[table])
-    reasons = pa.array(sieve.reasons[~keep], pa.string())
-    return Conformed(rows, rejected_rows(table, raw.filter(pa.array(~keep)), reasons), unzoned)
+    keep = sieve.codes == 0
+    rows = pa.table(columns, schema=_NULLABLE[table])
+    epochs = frozenset(sieve.epochs)
+    origins = values.strings(values.flat(raw.column(c.ORIGIN))) if c.ORIGIN in raw.column_names else None
+    if keep.all():
+        return Conformed(rows.cast(ARROW_SCHEMAS[table]), REJECTED_SCHEMA.empty_table(), 0, epochs, origins)
+    aside = pa.array(~keep)
+    told = sieve.told()
+    unzoned = pc.sum(pc.equal(told, _unzoned_reason(c.TIMESTAMP))).as_py()
+    at = None if lines is None else lines.filter(aside)
+    rejected = rejected_rows(table, raw.filter(aside), told, file, at)
+    if origin is not None:
+        rejected = with_origin(rejected, origin)
+    kept = pa.array(keep)
+    origins = origins.filter(kept) if origins is not None else None
+    return Conformed(rows.filter(kept).cast(ARROW_SCHEMAS[table]), rejected, unzoned, epochs, origins)
+
+
+def with_origin(rejected: pa.Table, origin: str) -> pa.Table:
+    """Rejected rows that say which source they came from."""
+    at = REJECTED_SCHEMA.get_field_index(c.ORIGIN)
+    return rejected.set_column(at, REJECTED_SCHEMA.field(at), pa.repeat(pa.scalar(origin), rejected.num_rows))
 
 
 def _unzoned_reason(name: str) -> str:
     return f"{name} has no zone"
 
 
-def _column(raw: pa.Table, table: str, name: str, sieve: _Sieve, origin: str, timezone: str) -> pa.Array:
+def _column(raw: pa.Table, table: str, name: str, sieve: _Sieve, file: str, timezone: str) -> pa.Array:
     kind = ARROW_SCHEMAS[table].field(name).type
     if name not in raw.column_names or kinds.is_null(raw.column(name).type):
         array = pa.nulls(raw.num_rows, pa.string() if kinds.is_nested(kind) else kind)
@@ -100,7 +132,7 @@ def _column(raw: pa.Table, table: str, name: str, sieve: _Sieve, origin: str, ti
         converted = _convert(array, table, name, sieve, timezone)
     except (DataError, pa.ArrowException) as problem:
         detail = problem.message if isinstance(problem, DataError) else f"cannot be read: {problem}"
-        raise DataError(f"{origin}: column {name} {detail}", f"The contract wants {kind} there.") from problem
+        raise DataError(f"{file}: column {name} {detail}", f"The contract wants {kind} there.") from problem
     return _filled(converted, name, absent=name not in raw.column_names)
 
 
@@ -130,7 +162,8 @@ def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: st
 
 
 def _instants(array: pa.Array, name: str, sieve: _Sieve, timezone: str) -> pa.Array:
-    result, bad, unzoned = values.instants(array, timezone)
+    result, bad, unzoned, units = values.instants(array, timezone)
+    sieve.epochs |= {(name, unit) for unit in units}
     sieve.reject(unzoned, _unzoned_reason(name))
     sieve.reject(bad, f"{name} is not an ISO time")
     if name == c.TIMESTAMP:
@@ -145,7 +178,7 @@ def _check_id(text: pa.Array, name: str, sieve: _Sieve) -> None:
 
 def _filled(array: pa.Array, name: str, absent: bool) -> pa.Array:
     """Null as the contract's default for the column."""
-    if name in (c.TITLE, c.TEXT, c.CATEGORY, c.SURFACE, c.MODEL_VERSION):
+    if name in (c.TITLE, c.TEXT, c.CATEGORY, c.SURFACE, c.MODEL_VERSION, c.HISTORY_DIGEST):
         return pc.fill_null(array, "")
     if name == c.VALUE:
         return pc.fill_null(array, 1.0)
@@ -169,3 +202,9 @@ def _event_ids(columns: dict[str, pa.Array]) -> pa.Array:
     result = ids.to_numpy(zero_copy_only=False).astype(object)
     result[empty] = hashed
     return pa.array(result, pa.string())
+
+
+def bare_items(interactions: pa.Table) -> pa.Table:
+    """The items that events name, without any text, in the order in which they first appear."""
+    ids = pc.unique(interactions.column(c.ITEM_ID))
+    return conform(pa.table({c.ITEM_ID: ids.cast(pa.string())}), "items", "the interactions").rows

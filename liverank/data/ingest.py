@@ -7,11 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from liverank.config.data import DataConfig
-from liverank.data.contract import guess_format, read_contract
+from liverank.config.data import DataConfig, SourceConfig
+from liverank.data.collect import collect
 from liverank.data.dataset import Dataset, empty_tables, write_dataset
-from liverank.data.files import locate
 from liverank.data.live import join_live, read_live
+from liverank.data.locations import locate, without_secrets
+from liverank.data.sources.contract import carried
+from liverank.data.sources.registry import GENERAL, format_of
 from liverank.errors import DataError
 from liverank.progress import note, stage
 
@@ -49,18 +51,24 @@ def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> Inge
     return IngestSummary(dataset.rows(), dataset.format, dataset.synthetic, digest, tuple(dataset.notes))
 
 
-def read_source_data(config: DataConfig) -> Dataset:
+def read_source_data(config: SourceConfig) -> Dataset:
     """The configured source in memory, in its format.
 
     Raises:
         DataError: it is missing, unreadable or follows no known format.
     """
-    kind = guess_format(config.source) if config.format == "auto" else config.format
-    if kind == "online-retail":
-        from liverank.data.online_retail import read_online_retail
+    found = format_of(config)
+    dataset = collect(found.read(config), source_name(config), config.timezone)
+    dataset.format = found.name
+    known = carried(config) if found.name == GENERAL else {}
+    dataset.synthetic, dataset.generator = bool(known.get("synthetic")), dict(known.get("generator", {}))
+    dataset.source = str(known.get("source") or dataset.source)
+    return dataset
 
-        return read_online_retail(config.source, config.timezone or None)
-    return read_contract(config.source, config.timezone)
+
+def source_name(config: SourceConfig) -> str:
+    """What reports call the source: its name, else the last part of its path."""
+    return config.name or without_secrets(config.source).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
 
 
 def _join(dataset: Dataset, store: Path) -> None:
@@ -98,9 +106,9 @@ def fingerprint(config: DataConfig) -> str:
         DataError: the source is missing.
     """
     digest = hashlib.sha256(f"{config.format}|{config.timezone}".encode())
-    for file in locate(config.source)[0] if config.source else []:
+    for file in locate(config.source) if config.source else []:
         digest.update(file.name.encode())
-        with file.open("rb") as content:
+        with file.open() as content:
             while block := content.read(1 << 20):
                 digest.update(block)
     if config.live_store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -39,14 +39,19 @@ def mask(array: pa.Array) -> Mask:
 
 def strings(array: pa.Array) -> pa.Array:
     """Text, or numbers as text (whole ones without a decimal point), empty as null."""
-    if kinds.is_floating(array.type):
-        array = pc.if_else(pc.is_finite(array), array, pa.scalar(None, array.type))
-        whole = pc.all(pc.equal(pc.floor(array), array)).as_py()
-        array = array.cast(pa.int64()) if whole is not False else array
     if kinds.is_nested(array.type):
-        raise DataError(f"holds {array.type} where text is expected.")
-    text = array.cast(pa.string())
+        raise DataError(f"holds {array.type} where text is expected; data.mapping can name a field in it.")
+    text = _digits(array) if kinds.is_floating(array.type) else array.cast(pa.string())
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def _digits(array: pa.Array) -> pa.Array:
+    """Numbers as text, cell by cell, so that an id is the same whatever stands beside it."""
+    finite = pc.is_finite(array)
+    whole = pc.and_(finite, pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53)))
+    digits = pc.if_else(whole, array, pa.scalar(None, array.type)).cast(pa.int64()).cast(pa.string())
+    others = pc.if_else(finite, array, pa.scalar(None, array.type)).cast(pa.string())
+    return pc.if_else(pc.fill_null(whole, False), digits, others)
 
 
 def numbers(array: pa.Array) -> Converted:
@@ -59,23 +64,87 @@ def numbers(array: pa.Array) -> Converted:
     return result, mask(pc.is_valid(array)) & ~good
 
 
-def instants(array: pa.Array, timezone: str) -> tuple[pa.Array, Mask, Mask]:
-    """UTC microseconds; True where unreadable; True where the zone is missing (never when `timezone` is given)."""
+def instants(array: pa.Array, timezone: str) -> Instants:
+    """ISO times, typed times, dates, or numbers since 1970, as UTC microseconds.
+
+    Args:
+        array: the column.
+        timezone: the zone of times that carry none; empty: they are marked as unzoned.
+
+    Raises:
+        DataError: the column's type holds no times.
+    """
+    kind = array.type
+    if kinds.is_date(kind):
+        array = array.cast(pa.timestamp("us"))
     if kinds.is_timestamp(array.type):
-        none = np.zeros(len(array), bool)
-        if array.type.tz is None and not timezone:
-            return array.cast(pa.timestamp("us"), safe=False).cast(INSTANT), none, mask(pc.is_valid(array))
-        series = pd.Series(array.to_pandas())
-        return _localised(series, timezone) if array.type.tz is None else _utc(series), none, none
-    if not (kinds.is_string(array.type) or kinds.is_large_string(array.type)):
-        raise DataError(f"holds {array.type} where an ISO time with a zone is expected, e.g. 2026-01-31T12:00:00Z.")
+        return _typed(array, timezone)
+    if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind):
+        return _counted(array.cast(pa.float64(), safe=False) if not kinds.is_integer(kind) else array)
+    if not (kinds.is_string(kind) or kinds.is_large_string(kind)):
+        raise DataError(f"holds {kind} where an ISO time with a zone is expected, e.g. 2026-01-31T12:00:00Z.")
     return _parsed(array, timezone)
 
 
 INSTANT = pa.timestamp("us", tz="UTC")
+UNITS: Final = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1, "nanoseconds": 1}
+"""Unit of a number since 1970 -> microseconds in one (a nanosecond is a thousandth)."""
+EARLIEST: Final = 631_152_000
+"""1990-01-01 in seconds since 1970: numbers are told apart as those that lie between it and `LATEST`."""
+LATEST: Final = 4_102_444_800
+"""2100-01-01 in seconds since 1970."""
 
 
-def _parsed(array: pa.Array, timezone: str) -> tuple[pa.Array, Mask, Mask]:
+class Instants(NamedTuple):
+    """A column of times."""
+
+    times: pa.Array
+    """UTC microseconds, null where there is none."""
+    bad: Mask
+    """Where something stood that is no time."""
+    unzoned: Mask
+    """Where the zone is missing."""
+    units: frozenset[str] = frozenset()
+    """Units of the numbers that were read as times."""
+
+
+def _typed(array: pa.Array, timezone: str) -> Instants:
+    none = np.zeros(len(array), bool)
+    if array.type.tz is not None:
+        return Instants(array.cast(INSTANT, safe=False), none, none)
+    if not timezone:
+        return Instants(array.cast(pa.timestamp("us"), safe=False).cast(INSTANT), none, mask(pc.is_valid(array)))
+    return Instants(_utc(_zoned(pd.Series(array.to_pandas()), timezone)), none, none)
+
+
+def _counted(array: pa.Array) -> Instants:
+    """Numbers since 1970: the unit is the one that puts them between 1990 and 2100; the four ranges do not touch."""
+    cells = array.to_numpy(zero_copy_only=False)
+    there = mask(pc.is_valid(array))
+    whole = np.where(there, cells, 0)
+    micros, known = np.zeros(len(cells), np.int64), np.zeros(len(cells), bool)
+    units = set()
+    for power, (unit, scale) in enumerate(UNITS.items()):
+        inside = there & (whole >= EARLIEST * 1000**power) & (whole < LATEST * 1000**power)
+        if inside.any():
+            units.add(unit)
+            found = whole[inside] // 1000 if unit == "nanoseconds" else np.round(whole[inside] * scale)
+            micros[inside] = found.astype(np.int64)
+            known |= inside
+    times = pc.if_else(pa.array(known), pa.array(micros).cast(INSTANT), pa.scalar(None, INSTANT))
+    return Instants(times, there & ~known, np.zeros(len(cells), bool), frozenset(units))
+
+
+def _parsed(array: pa.Array, timezone: str) -> Instants:
+    try:
+        # Most files write the same form everywhere, which Arrow reads at once.
+        none = np.zeros(len(array), bool)
+        return Instants(array.cast(INSTANT), none, none)
+    except pa.ArrowInvalid:
+        pass
+    digits = mask(pc.match_substring_regex(array, r"^\s*\d{9,19}(\.\d+)?\s*$"))
+    if digits.any():
+        return _parsed_with_numbers(array, digits, timezone)
     zoned = mask(pc.match_substring_regex(array, r"\d[T ]\d.*" + ZONE))
     text = pd.Series(array.to_pandas())
     times = pd.to_datetime(text.where(zoned), utc=True, format="ISO8601", errors="coerce")
@@ -85,17 +154,24 @@ def _parsed(array: pa.Array, timezone: str) -> tuple[pa.Array, Mask, Mask]:
         times = times.fillna(_zoned(naive, timezone))
         unzoned = np.zeros(len(text), bool)
     bad = text.notna().to_numpy() & times.isna().to_numpy() & ~unzoned
-    return _utc(times), bad, unzoned
+    return Instants(_utc(times), bad, unzoned)
+
+
+def _parsed_with_numbers(array: pa.Array, digits: Mask, timezone: str) -> Instants:
+    """Text of which some rows are numbers since 1970."""
+    chosen = pa.array(digits)
+    text = pc.utf8_trim_whitespace(pc.if_else(chosen, array, pa.scalar(None, array.type)))
+    fractions = pc.any(pc.match_substring(text, ".")).as_py()
+    counted = _counted(text.cast(pa.float64() if fractions else pa.int64()))
+    others = _parsed(pc.if_else(chosen, pa.scalar(None, array.type), array), timezone)
+    times = pc.if_else(chosen, counted.times, others.times)
+    return Instants(times, counted.bad | others.bad, others.unzoned, counted.units)
 
 
 def _zoned(naive: pd.Series, timezone: str) -> pd.Series:
     # A clock hour that happens twice is read as the first, one that never happens as the moment after the gap.
     first = np.ones(len(naive), bool)
     return naive.dt.tz_localize(timezone, ambiguous=first, nonexistent="shift_forward").dt.tz_convert("UTC")
-
-
-def _localised(naive: pd.Series, timezone: str) -> pa.Array:
-    return _utc(_zoned(naive, timezone))
 
 
 def _utc(times: pd.Series) -> pa.Array:

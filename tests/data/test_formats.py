@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liverank.config.data import DataConfig
-from liverank.data.contract import read_contract
 from liverank.data.dataset import ordered, read_dataset, write_dataset
 from liverank.data.ingest import ingest
 from liverank.events import ARROW_SCHEMAS, SHOWN_ITEM, Impression, Interaction, Item, ShownItem, User, to_table
-from tests.data.writing import NOON, as_csv, as_jsonl, as_parquet, clicks_csv, parquet_file
+from tests.data.writing import NOON, as_csv, as_jsonl, as_parquet, clicks_csv, parquet_file, read_contract
 
 WRITERS = {"parquet": as_parquet, "jsonl": as_jsonl, "csv": as_csv}
 

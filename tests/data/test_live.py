@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from liverank.config.data import DataConfig
-from liverank.data.contract import read_contract
 from liverank.data.dataset import read_dataset
 from liverank.data.ingest import fingerprint, ingest
 from liverank.errors import DataError
 from liverank.events import Impression, Interaction, Item, ShownItem, User, from_table
 from liverank.store import open_store
+from tests.data.writing import read_contract
 
 LATER = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from liverank.config.data import DataConfig
-from liverank.data.contract import guess_format
+from liverank.config.data import DataConfig, SourceConfig
 from liverank.data.dataset import read_dataset
-from liverank.data.ingest import ingest
-from liverank.data.online_retail import COLUMNS, read_online_retail
+from liverank.data.ingest import ingest, read_source_data
+from liverank.data.sources.online_retail import COLUMNS
+from liverank.data.sources.registry import format_of
 from liverank.errors import DataError
 from tests.conftest import real_data
 
@@ -32,6 +32,10 @@ LINES = [
 ]
 
 
+def read_online_retail(source, timezone=""):
+    return read_source_data(SourceConfig(source=source, format="online-retail", timezone=timezone))
+
+
 @pytest.fixture(params=["parquet", "csv"])
 def shop(request, tmp_path):
     frame = pd.DataFrame(LINES, columns=list(COLUMNS))
@@ -41,7 +45,7 @@ def shop(request, tmp_path):
 
 
 def test_lines_that_are_purchases(shop):
-    assert guess_format(str(shop)) == "online-retail"
+    assert format_of(SourceConfig(source=str(shop))).name == "online-retail"
     events = read_online_retail(str(shop)).tables["interactions"].to_pylist()
     assert [event["event_id"] for event in events] == ["536365-0001", "536365-0002", "536366-0001", "536366-0002"]
     first, last = events[0], events[-1]

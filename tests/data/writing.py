@@ -10,6 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from liverank.config.data import SourceConfig
+from liverank.data.ingest import read_source_data
 from liverank.events import encode_record, to_table
 
 NESTED = ("attributes", "context", "shown", "degraded")
@@ -47,3 +49,8 @@ def clicks_csv(path, *lines, head="user_id,item_id,timestamp"):
 
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def read_contract(source, timezone="", **settings):
+    """The records of files in memory."""
+    return read_source_data(SourceConfig(source=str(source), format="contract", timezone=timezone, **settings))

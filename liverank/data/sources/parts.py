@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -29,6 +30,8 @@ class Batch:
     """Where the rows stand, for messages: a file's name, a topic, a query."""
     first_line: int = 0
     """Line of the first row in the file, from 1; 0 where there are no lines."""
+    lines: pa.Array | None = None
+    """Line of each row, where they do not follow one another line by line; goes before `first_line`."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,5 @@ class Format:
     """Whether the source looks like this format; reads no more than the beginning of a file."""
     read: Callable[[SourceConfig], Parts]
     """The source's parts; raises a DataError where it cannot be read."""
+    read_landed: Callable[[SourceConfig, Path], Parts] | None = None
+    """Of a stream: lands what is new in the workspace's landing folder, then reads all that was ever landed."""

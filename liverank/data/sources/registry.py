@@ -1,0 +1,58 @@
+"""The formats by name, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Final
+
+from liverank.config.data import SourceConfig
+from liverank.data.sources.parts import Format
+
+SPECIFIC: Final = (
+    "kafka",
+    "sql",
+    "online-retail",
+    "movielens",
+    "mind",
+    "metarank",
+    "gorse",
+    "personalize",
+    "personalizer",
+    "amazon",
+)
+"""In the order in which a source is asked whether it is one of them."""
+GENERAL: Final = "contract"
+"""What a source is when it is none of the others, or when `data.mapping` says what its columns mean."""
+
+
+def formats() -> tuple[Format, ...]:
+    """Every format, the general one last."""
+    return tuple(_format(name) for name in (*_specific(), GENERAL))
+
+
+def format_of(config: SourceConfig) -> Format:
+    """The format that the configuration names, or for `auto` the one that the source looks like.
+
+    Raises:
+        DataError: there is nothing to look at.
+    """
+    if config.format != "auto":
+        return _format(config.format)
+    if config.mapping:
+        return _format(GENERAL)
+    return next((found for name in _specific() if (found := _format(name)).recognises(config)), _format(GENERAL))
+
+
+def _specific() -> tuple[str, ...]:
+    return tuple(name for name in SPECIFIC if importlib.util.find_spec(_module(name)))
+
+
+def _module(name: str) -> str:
+    return f"liverank.data.sources.{name.replace('-', '_')}"
+
+
+def _format(name: str) -> Format:
+    module = importlib.import_module(_module(name))
+    found: Format = module.FORMAT
+    return found
