@@ -112,7 +112,7 @@ class Catalogue:
 
     def in_cells(self, rng: np.random.Generator, cells: Ints, days: Floats) -> Ints:
         """An item of each cell that has appeared by its day; any old item where the cell has none."""
-        power = rng.random(cells.shape) ** 3
+        power = rng.random(cells.shape) ** self.settings.proposer_head
         items = np.full(cells.shape, NOTHING)
         for number, rows in self._by_epoch(rng, days):
             known = self.appeal(number)

@@ -54,9 +54,14 @@ class SyntheticSettings(Section):
     activity_spread: float = Field(
         0.8, gt=0, le=5, description="Shape of the gamma law (small: longer tail), sigma of the lognormal one."
     )
+    least_impressions: int = Field(1, ge=1, le=100, description="Lists of the least active user.")
     most_impressions: int = Field(80, ge=1, le=5000, description="Lists of the most active user.")
     session_lists: float = Field(2.5, ge=1, le=100, description="Mean lists of a session.")
     new_users: float = Field(1, ge=0, le=1, description="Share of users who arrive while traffic runs.")
+    last_arrival: float = Field(
+        0.8, ge=0, le=1, description="Arrivals are (uniform from 0 to this) ** arrival_power, as a part of the days."
+    )
+    arrival_power: float = Field(2, ge=0.1, le=10, description="Power of arrivals: more is earlier.")
     day_season: float = Field(1, ge=0, le=1.4, description="Strength of evenings over nights; 0: none.")
     week_season: float = Field(0, ge=0, le=1, description="Strength of weekends over weekdays; 0: none.")
     year_season: float = Field(0, ge=0, le=1, description="Strength of December over June; 0: none.")
@@ -88,6 +93,7 @@ class SyntheticSettings(Section):
     style_in_text: float = Field(0.35, ge=0, le=1, description="Share of items whose text shows their hidden style.")
     new_items: float = Field(0.15, ge=0, le=0.9, description="Share of items that appear while traffic runs.")
     popularity_power: float = Field(0.7, ge=0, le=3, description="Zipf power of how much items appeal.")
+    proposer_head: float = Field(3, ge=1, le=10, description="How much the proposer keeps to what appeals; 1: not.")
 
     dirt: DirtShares = Field(
         default_factory=DirtShares, description="Shares of dirty rows by kind; a number mixes several kinds."
@@ -102,6 +108,12 @@ class SyntheticSettings(Section):
                 raise ValueError(f"must lie between 0 and 0.5, not {value}")
             return dict.fromkeys(MIXTURE, value / len(MIXTURE))
         return value
+
+    @model_validator(mode="after")
+    def _least_to_most(self) -> SyntheticSettings:
+        if not self.least_impressions <= self.impressions_per_user <= self.most_impressions:
+            raise ValueError("impressions_per_user must lie between least_impressions and most_impressions")
+        return self
 
     @model_validator(mode="after")
     def _seen_or_sought(self) -> SyntheticSettings:

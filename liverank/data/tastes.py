@@ -15,7 +15,7 @@ __all__ = ["NOTHING", "Floats", "Intent", "Ints", "State", "SyntheticSettings", 
 
 LED, SAME_TOPIC = 0.9, 0.5
 """Chances that what was clicked last decides the style, and the topic, that is wanted next."""
-MEMORY = 32
+MEMORY = 64
 """Clicks that a user remembers."""
 LIKES_STYLE, LIKES_TOPIC, LIKES_BOTH, LIKES_TASTE = 2.0, 0.6, 2.4, 1.0
 LIKES_QUALITY, MINDS_ASLEEP, LIKES_AGAIN, SEEKS = 0.35, 3.0, 1.0, 4.0
@@ -126,10 +126,9 @@ class Tastes:
         items = np.where(kind == 4, world.available(rng, rng.integers(0, len(world.topic), (n, wide)), days), items)
         items[:, 0] = np.where(intent.again == NOTHING, items[:, 0], intent.again)
         if self.settings.repeat_share:
-            half = min(size // 2, MEMORY)
-            items[:, 1 : 1 + half] = np.where(
-                intent.sought[:, :half] == NOTHING, items[:, 1 : 1 + half], intent.sought[:, :half]
-            )
+            half = size // 2
+            earlier = np.take_along_axis(intent.sought, rng.integers(0, MEMORY, (n, half)), axis=1)
+            items[:, 1 : 1 + half] = np.where(earlier == NOTHING, items[:, 1 : 1 + half], earlier)
         if self.settings.hide_seen:
             items = np.where(among(items, intent.seen), NOTHING, items)
         items = _distinct(rng, items, size)

@@ -8,7 +8,7 @@ of a click on item i, with style S and topic T, is the finite sum
 
 with P(a=1) = P(s = S) = 0.9 [S follows the style clicked last] + 0.1 * share of the user's favourites that are S,
 P(b=1) = P(t = T) = 0.5 [T is the topic clicked last] + 0.5 * the user's taste for T (users without a click: favourites
-and taste alone), P(g=1) = again_share for the item clicked last, else 0, and P(k=1) = repeat_share for the last 32
+and taste alone), P(g=1) = again_share for the item clicked last, else 0, and P(k=1) = repeat_share for the last 64
 clicked, else 0. base(i) is the click_logit plus what is not hidden: taste, quality, a style asleep.
 """
 

@@ -42,19 +42,21 @@ def visits(rng: np.random.Generator, settings: SyntheticSettings, bots: Flags) -
 
 
 def _lists(rng: np.random.Generator, settings: SyntheticSettings, users: int) -> Ints:
-    mean, spread = settings.impressions_per_user, settings.activity_spread
+    least, spread = settings.least_impressions, settings.activity_spread
+    # The whole part of what is drawn is half a list less on average.
+    mean = max(settings.impressions_per_user - least + 0.5, 0.1)
     if settings.activity == "gamma":
-        drawn = rng.gamma(spread, max(mean - 0.5, 0.1) / spread, users)
+        drawn = rng.gamma(spread, mean / spread, users)
     else:
-        drawn = np.exp(rng.normal(np.log(max(mean - 0.5, 0.1)) - spread**2 / 2, spread, users))
-    return np.clip(1 + np.floor(drawn), 1, settings.most_impressions).astype(np.int64)
+        drawn = np.exp(rng.normal(np.log(mean) - spread**2 / 2, spread, users))
+    return np.clip(least + np.floor(drawn), least, settings.most_impressions).astype(np.int64)
 
 
 def _session_starts(rng: np.random.Generator, settings: SyntheticSettings, owner: Ints) -> Ints:
     """Start of each session: some users arrive late, and seasons make some days and hours busier than others."""
     users = int(owner.max()) + 1
     arrivals = np.random.default_rng(rng.integers(1 << 31))
-    arrival = arrivals.uniform(0, 0.8, users) ** 2
+    arrival = arrivals.uniform(0, settings.last_arrival, users) ** settings.arrival_power
     if settings.new_users < 1:
         arrival = np.where(arrivals.random(users) < settings.new_users, arrival, 0)
     share = arrival[owner] + (1 - arrival[owner]) * rng.random(len(owner))

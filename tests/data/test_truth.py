@@ -78,7 +78,7 @@ def test_the_state_comes_from_the_log(tmp_path):
         mine = (events.type == CLICK) & (browsing.user[events.impression] == user) & (events.time < when)
         clicked = events.item[mine][np.argsort(events.time[mine], kind="stable")]
         assert state.last[user] == (clicked[-1] if len(clicked) else NOTHING)
-        assert set(state.memory[user]) - {NOTHING} == set(clicked[-32:])
+        assert set(state.memory[user]) - {NOTHING} == set(clicked[-64:])
 
 
 def test_inverse_propensities_recover_the_value_of_another_policy():
