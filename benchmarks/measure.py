@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ class Measured:
     peak_mib: float
     """Peak resident memory of the process, in MiB."""
     result: dict[str, Any]
+
+    def named(self, stage: str) -> Measured:
+        """The same figures under another name."""
+        return replace(self, stage=stage)
 
 
 def measure(stage: str, **arguments: Any) -> Measured:
@@ -44,3 +48,8 @@ def measure(stage: str, **arguments: Any) -> Measured:
                 raise RuntimeError(f"{stage} failed: {output.read().decode(errors='replace')[-4000:]}")
         said = json.loads(answer.read_text())
     return Measured(stage, seconds, said["seconds"], said["peak_mib"], said["result"])
+
+
+def say(done: Measured) -> None:
+    """Prints a measurement on one line."""
+    print(f"{done.stage}: {done.seconds:.1f} s, {done.peak_mib:.0f} MiB {done.result}", flush=True)

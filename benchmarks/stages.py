@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from liverank.config import Config
-from liverank.events import ARROW_SCHEMAS
+from liverank.config import Config, load_config
 
 
 def generate(folder: str, users: int, items: int, impressions_per_user: float) -> dict[str, Any]:
@@ -16,7 +15,7 @@ def generate(folder: str, users: int, items: int, impressions_per_user: float) -
     from liverank.data.tastes import SyntheticSettings
 
     settings = SyntheticSettings(users=users, items=items, impressions_per_user=impressions_per_user)
-    return {name: table.num_rows for name, table in generate(settings, Path(folder)).tables.items()}
+    return dict(generate(settings, Path(folder)))
 
 
 def ingest(source: str, folder: str) -> dict[str, Any]:
@@ -40,13 +39,44 @@ def validate(dataset: str, folder: str) -> dict[str, Any]:
     return {"ok": result.ok}
 
 
-def features(dataset: str, folder: str) -> dict[str, Any]:
-    """The features folder."""
+def features(dataset: str, folder: str, cache: str = "", engine: str = "duckdb") -> dict[str, Any]:
+    """The features folder, with the features of past days kept in `cache` where that is given."""
     from liverank.features.build import build_features
 
-    config = Config()
-    build_features(Path(dataset), Path(folder), config.features, config.data, config.training)
-    return {"tables": list(ARROW_SCHEMAS)}
+    master = {"features.spark_master": "local[2]"} if engine == "spark" else {}
+    config = load_config(overrides={"features.engine": engine, **master})
+    kept = Path(cache) if cache else None
+    build_features(Path(dataset), Path(folder), config.features, config.data, config.training, kept)
+    return {}
+
+
+def without_last_day(dataset: str, folder: str) -> dict[str, Any]:
+    """The dataset folder without the events and lists of its last UTC day."""
+    import shutil
+
+    import duckdb
+
+    out = Path(folder)
+    out.mkdir(parents=True)
+    for path in Path(dataset).iterdir():
+        if path.stem not in ("interactions", "impressions") and path.is_file():
+            shutil.copy(path, out)
+    with duckdb.connect(config={"temp_directory": str(out / ".spill")}) as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET memory_limit = '3GB'")
+        for name in ("interactions", "impressions"):
+            read = f"read_parquet('{Path(dataset) / name}.parquet')"
+            last = f"(SELECT date_trunc('day', max(timestamp)) FROM {read})"
+            connection.execute(
+                f"COPY (FROM {read} WHERE timestamp < {last}) TO '{out / name}.parquet' (FORMAT parquet)"
+            )
+    return {}
+
+
+def profile(dataset: str) -> dict[str, Any]:
+    """What `liverank data report` draws."""
+    from liverank.data.profile.run import profile
+
+    return {"events": profile(Path(dataset))["tables"]["interactions"]["rows"]}
 
 
 def train(features: str, folder: str, checkpoints: str) -> dict[str, Any]:

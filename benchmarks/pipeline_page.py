@@ -1,20 +1,14 @@
-"""docs/benchmarks.md from what was measured."""
+"""The part of docs/benchmarks.md on the pipeline: UCI Online Retail from raw lines to a served model."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measured
-from liverank import __version__
+from benchmarks.page import Bar, bars, stages
 
-PACKAGES = ("torch", "transformers", "duckdb", "sqlframe", "great-expectations", "mlflow", "kserve", "numpy", "scipy")
 PUBLISHED = """| popularity, half-life 14 days | .1171 / .533 | .0974 / .510 | .0626 / .314 |
 | what the customer bought most | .2696 / .730 | .0974 / .510 | - |
 | co-occurrence | - | - | .0638 / .294 |
@@ -31,56 +25,19 @@ class Serving:
     figures: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Bar:
-    """What a figure should be at most."""
-
-    name: str
-    measured: float
-    most: float
-    unit: str
-
-    def row(self) -> str:
-        """The bar as a table row."""
-        verdict = "met" if self.measured <= self.most else "**missed**"
-        return f"| {self.name} | {self.measured:,.1f} {self.unit} | {self.most:,.0f} {self.unit} | {verdict} |\n"
-
-
-def machine() -> str:
-    """Processor, cores, memory, system, versions."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"* Machine: {cpu}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.system()}; no GPU\n"
-        f"* Python {platform.python_version()}, liverank {__version__}, {versions}\n"
-        f"* Date: {datetime.now(UTC):%Y-%m-%d}\n* Command: `make bench`\n"
-    )
-
-
-def page(
-    where: str, real: Sequence[Measured], large: Sequence[Measured], walk: Measured, serving: Sequence[Serving]
-) -> str:
-    """The whole page."""
+def part(where: str, real: Sequence[Measured], walk: Measured, serving: Sequence[Serving]) -> str:
+    """The part's text; `where` is `page.machine`."""
     return "".join(
         [
-            "# Benchmarks\n\nWritten by `make bench`; every figure was measured in that run, "
-            "one after the other, but for the table of rows to beat.\n\n",
+            "# The pipeline on UCI Online Retail\n\n",
             where,
-            "\n## Against the bars\n\n| | measured | bar | |\n|---|---|---|---|\n",
-            *(bar.row() for bar in _bars(real, large, serving)),
-            "\n## Stages on UCI Online Retail (541,909 raw lines)\n\n",
-            _stages(real),
-            "\n## Stages on generated events\n\n",
-            f"{large[0].result.get('interactions', 0):,} interactions, "
-            f"{large[0].result.get('impressions', 0):,} impressions, {large[0].result.get('items', 0):,} items.\n\n",
-            _stages(large),
-            "\n## Offline evaluation on UCI\n\n",
+            "## Against the bars\n\n",
+            bars(list(_bars(real, serving))),
+            "\n## Stages (541,909 raw lines)\n\n",
+            stages(real),
+            "\n## Offline evaluation\n\n",
             _evaluation(_of(real, "evaluate").result),
-            "\n## UCI Online Retail, prequential\n\n",
+            "\n## Prequential\n\n",
             _walk(walk),
             "\n## `POST /v1/rank` over HTTP\n\nOpen loop at 50 requests a second, users with 50 events, the champion "
             "(blend) of the UCI run above; client and server on the same two cores.\n\n",
@@ -89,10 +46,8 @@ def page(
     )
 
 
-def _bars(real: Sequence[Measured], large: Sequence[Measured], serving: Sequence[Serving]) -> Iterator[Bar]:
+def _bars(real: Sequence[Measured], serving: Sequence[Serving]) -> Iterator[Bar]:
     widest = max(serving, key=lambda one: one.candidates)
-    made = large[0].result.get("interactions", 0)
-    yield Bar(f"features, {made:,} generated events", _of(large, "features").work_seconds, 10, "s")
     yield Bar("train on UCI", _of(real, "train").work_seconds, 180, "s")
     yield Bar(f"/v1/rank, {widest.candidates} candidates, p50", widest.figures["p50"], 5, "ms")
     yield Bar(f"/v1/rank, {widest.candidates} candidates, p99", widest.figures["p99"], 15, "ms")
@@ -100,13 +55,6 @@ def _bars(real: Sequence[Measured], large: Sequence[Measured], serving: Sequence
 
 def _of(measured: Sequence[Measured], stage: str) -> Measured:
     return next(one for one in measured if one.stage == stage)
-
-
-def _stages(measured: Sequence[Measured]) -> str:
-    text = "| stage | seconds | with process start and imports | peak memory |\n|---|---:|---:|---:|\n"
-    for one in measured:
-        text += f"| {one.stage} | {one.work_seconds:.1f} | {one.seconds:.1f} | {one.peak_mib:,.0f} MiB |\n"
-    return text
 
 
 def _evaluation(metrics: Mapping[str, Any]) -> str:
