@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from liverank.cli.data_download import download
 from liverank.cli.data_generate import generate
 from liverank.cli.data_replay import replay
 from liverank.cli.data_report import report
@@ -18,6 +19,7 @@ app.command("truth")(truth)
 app.command("report")(report)
 app.command("check-skew")(check_skew)
 app.command("replay")(replay)
+app.command("download")(download)
 
 
 @app.command()
