@@ -41,7 +41,7 @@ class Dirt:
         """The items and the dirty ones beside them."""
         parts = [table]
         for kind, soil in _ITEMS.items():
-            rows, fresh = self._picked(kind, table, np.arange(table.num_rows))
+            rows, fresh, _ = self._picked(kind, table, np.arange(table.num_rows))
             parts.append(soil(_replace(rows, c.ITEM_ID, fresh)))
         return pa.concat_tables([part.cast(table.schema) for part in parts])
 
@@ -49,7 +49,7 @@ class Dirt:
         """The impressions and the dirty ones beside them; `numbers` names the rows."""
         parts = [table]
         for kind, soil in (("position_gap", _with_gap), ("bad_propensity", _with_bad_propensity)):
-            rows, fresh = self._picked(kind, table, numbers)
+            rows, fresh, _ = self._picked(kind, table, numbers)
             if rows.num_rows:
                 parts.append(_replace(rows, c.IMPRESSION_ID, fresh).set_column(3, table.schema.field(3), soil(rows)))
         return pa.concat_tables([part.cast(table.schema) for part in parts])
@@ -58,7 +58,7 @@ class Dirt:
         """The interactions, some arriving late, and the dirty ones beside them; `numbers` names the rows."""
         parts = [self._delayed(table, numbers)]
         for kind in ("duplicate", *_INTERACTIONS):
-            rows, fresh = self._picked(kind, parts[0], numbers)
+            rows, fresh, _ = self._picked(kind, parts[0], numbers)
             if kind == "duplicate":
                 parts.append(rows)
             elif rows.num_rows:
@@ -68,13 +68,14 @@ class Dirt:
             self._reject(kind, *self._picked(kind, table, numbers))
         return pa.concat_tables(parts)
 
-    def _picked(self, kind: str, table: pa.Table, numbers: Ints) -> tuple[pa.Table, pa.Array]:
-        """The rows that are to be soiled, and new ids for them."""
+    def _picked(self, kind: str, table: pa.Table, numbers: Ints) -> tuple[pa.Table, pa.Array, Ints]:
+        """The rows that are to be soiled, new ids for them, and their numbers."""
         share = getattr(self.shares, kind)
         here = np.flatnonzero(chances(self._seed, kind, numbers) < share) if share else np.empty(0, np.int64)
         self.counts[kind] += len(here)
         text = pa.array(numbers[here]).cast(pa.string())
-        return table.take(pa.array(here)), pc.binary_join_element_wise("dirt", kind.replace("_", "-"), text, "-")
+        fresh = pc.binary_join_element_wise("dirt", kind.replace("_", "-"), text, "-")
+        return table.take(pa.array(here)), fresh, numbers[here]
 
     def _delayed(self, table: pa.Table, numbers: Ints) -> pa.Table:
         """The rows with the time at which they arrive: late ones after 1 to 72 hours, overtaken ones in 5 minutes."""
@@ -89,7 +90,7 @@ class Dirt:
         arrival = pa.array(time, table.schema.field(c.RECEIVED_AT).type, mask=~(late | overtaken))
         return _replace(table, c.RECEIVED_AT, arrival)
 
-    def _reject(self, kind: str, rows: pa.Table, fresh: pa.Array) -> None:
+    def _reject(self, kind: str, rows: pa.Table, fresh: pa.Array, numbers: Ints) -> None:
         if not rows.num_rows:
             return
         rows = _replace(rows, c.EVENT_ID, fresh).drop_columns([c.CONTEXT])
@@ -97,13 +98,15 @@ class Dirt:
             raw, reason = _replace(rows, c.USER_ID, pa.nulls(rows.num_rows, pa.string())), f"{c.USER_ID} is missing"
             self.rejected.append(rejected_rows("interactions", raw, pa.repeat(pa.scalar(reason), rows.num_rows)))
             return
-        half = rows.num_rows // 2
-        words = _replace(rows.slice(0, half), c.VALUE, pa.repeat(pa.scalar("many"), half))
-        times = pc.utf8_slice_codeunits(pc.strftime(rows.slice(half).column(c.TIMESTAMP), "%Y-%m-%dT%H:%M"), 0, 13)
-        for name, raw in ((c.VALUE, words), (c.TIMESTAMP, _replace(rows.slice(half), c.TIMESTAMP, times))):
-            reason = "is not a number" if name == c.VALUE else "is not a time"
-            reasons = pc.binary_join_element_wise(name, raw.column(name), reason, " ").combine_chunks()
-            self.rejected.append(rejected_rows("interactions", raw, reasons))
+        even = pa.array(numbers % 2 == 0)
+        words, times = rows.filter(even), rows.filter(pc.invert(even))
+        words = _replace(words, c.VALUE, pa.repeat(pa.scalar("many"), words.num_rows))
+        cut = pc.utf8_slice_codeunits(pc.strftime(times.column(c.TIMESTAMP), "%Y-%m-%dT%H:%M"), 0, 13)
+        for name, raw in ((c.VALUE, words), (c.TIMESTAMP, _replace(times, c.TIMESTAMP, cut))):
+            if raw.num_rows:
+                reason = "is not a number" if name == c.VALUE else "is not a time"
+                reasons = pc.binary_join_element_wise(name, raw.column(name), reason, " ").combine_chunks()
+                self.rejected.append(rejected_rows("interactions", raw, reasons))
 
     def refused(self) -> pa.Table:
         """The rejected rows so far, which are then forgotten."""
