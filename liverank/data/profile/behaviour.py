@@ -7,6 +7,8 @@ from typing import Any, Final
 from liverank.data.profile.engine import Engine, Row
 from liverank.data.profile.histogram import SECOND_EDGES, spread
 
+LEAST_JUDGED: Final = 100
+"""Events below which nobody is called a bot."""
 SESSION_GAP: Final = 1800
 """Seconds without an event that end a session, as the features step has it by default."""
 BURST: Final = 300
@@ -109,7 +111,7 @@ def repeats(engine: Engine) -> list[Row]:
 
 
 def bots(engine: Engine) -> dict[str, Any]:
-    """Users whose events look like no person's, by rule; a user can break several.
+    """Users whose events look like no person's, by rule, of those with enough to judge.
 
     Returns:
         `users` and `events` in all, `rules`: `[{rule, users, events}]`.
@@ -140,7 +142,7 @@ def bots(engine: Engine) -> dict[str, Any]:
 
 
 def _busy() -> str:
-    return f"SELECT person FROM people WHERE n >= {min(SLEEPLESS, REGULAR_GAPS, BURST)}"
+    return f"SELECT person FROM people WHERE n >= {LEAST_JUDGED}"
 
 
 def _broke(rule: str) -> str:

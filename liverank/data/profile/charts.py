@@ -11,7 +11,7 @@ from typing import Final
 from liverank.data.profile.numbers import powers, short, ticks
 
 LEFT: Final = 50
-RIGHT: Final = 14
+RIGHT: Final = 22
 TOP: Final = 12
 BOTTOM: Final = 40
 Pairs = Sequence[tuple[float, float]]
@@ -74,6 +74,13 @@ class Frame:
         """Place of a y value."""
         return self.height - BOTTOM - self.y.part(value) * (self.height - BOTTOM - TOP)
 
+    def _anchor(self, at: float, text: str) -> str:
+        # Some 6 units a character: a long name at either end would run out of the chart or into the other axis.
+        half, place = 3 * len(text), self.across(at)
+        if place - half < LEFT - 8:
+            return "start"
+        return "end" if place + half > self.width else "middle"
+
     def drawn(self, about: str, inside: str, x_title: str = "", y_title: str = "") -> str:
         """The chart with grid, ticks and titles."""
         base = self.height - BOTTOM
@@ -83,7 +90,8 @@ class Frame:
             for at, text in self.y.marks
         )
         below = "".join(
-            f'<text class="tick middle" x="{self.across(at):.1f}" y="{base + 15:.1f}">{escape(text)}</text>'
+            f'<text class="tick {self._anchor(at, text)}" x="{self.across(at):.1f}" y="{base + 15:.1f}">{escape(text)}'
+            "</text>"
             for at, text in self.x.marks
         )
         middle = (LEFT + self.width - RIGHT) / 2
@@ -94,7 +102,8 @@ class Frame:
                 f'<text class="title middle" x="11" y="{place}" transform="rotate(-90 11 {place})">'
                 f"{escape(y_title)}</text>"
             )
-        return _picture(self.width, self.height, about, grid + below + inside + titles)
+        # Without a title the room for it goes.
+        return _picture(self.width, self.height - (0 if x_title else 18), about, grid + below + inside + titles)
 
 
 def lines(frame: Frame, series: Sequence[Line], about: str, x_title: str = "", y_title: str = "") -> str:

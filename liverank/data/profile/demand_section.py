@@ -48,5 +48,5 @@ def _zipf(found: dict[str, Any]) -> str:
     chart = lines(frame, [Line("", points)], "Events by an item's rank", "rank of the item", "")
     facts = [("median item", count(found["events"]["p50"])), ("most popular", count(found["events"]["max"]))]
     if found["slope"] is not None:
-        facts.insert(0, ("slope", f"{found['slope']:.2f}"))
+        facts.insert(0, ("slope", f"{found['slope']:.2f}".replace("-", "−")))
     return card(title, chart, lead, facts)

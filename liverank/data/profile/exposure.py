@@ -13,40 +13,64 @@ from liverank.data.profile.engine import Engine, Row
 STAGES: Final = ("shown", "view", "click", "cart", "purchase")
 MOST_SURFACES: Final = 8
 MOST_POSITIONS: Final = 100
-SAMPLED_LISTS: Final = 100_000
+MOST_LISTS: Final = 500_000
+WEIGHED_LISTS: Final = 100_000
 LEAST_EFFECTIVE: Final = 200
 """Effective number of lists below which a corrected rate says nothing."""
 Z: Final = 1.959964
 
 
 def exposure(engine: Engine) -> dict[str, Any]:
-    """All that is told of lists; `lists` is 0 and the rest empty where none were logged."""
-    lists = engine.row("SELECT count(*) AS n, avg(len(shown)) AS length FROM impressions")
-    if not lists["n"]:
-        return {"lists": 0, "length": None, "funnel": [], "position": None, "propensity": None, "answered": None}
-    _answers(engine)
+    """All that is told of lists; `lists` is 0 and the rest empty where none were logged.
+
+    Of more than `MOST_LISTS` lists a sample is looked at, every `every`-th by the hash of its id: so are `funnel`,
+    `position` and `propensity`.
+    """
+    total = engine.row("SELECT count(*) AS n FROM impressions")["n"]
+    if not total:
+        return {"lists": 0, "every": 1, "looked_at": 0, "length": None, "answered": None} | dict.fromkeys(
+            ("funnel", "position", "propensity")
+        )
+    every = max(1, -(-total // MOST_LISTS))
+    looked_at = _load_lines(engine, every)
     cells = _cells(engine)
     return {
-        "lists": lists["n"],
-        "length": lists["length"],
+        "lists": total,
+        "every": every,
+        "looked_at": looked_at,
+        "length": sum(cell["shown"] for cell in cells) / max(1, looked_at),
         "answered": _answered(engine),
         "funnel": _funnel(cells),
-        "position": _positions(engine, cells),
+        "position": _positions(engine, cells, looked_at) if cells else None,
         "propensity": _propensities(cells),
     }
 
 
-def _answers(engine: Engine) -> None:
+def _load_lines(engine: Engine, every: int) -> int:
+    """Makes the table `lines`: a shown line a row, with what it led to; gives the number of lists."""
+    chosen = f"hash(impression_id) % {every} = 0"
     # Reached: what was bought was also looked at, whatever the source logs of it.
     engine.run(
-        """CREATE TABLE answers AS SELECT hash(impression_id, item_id) AS pair, true AS view,
+        f"""CREATE TABLE answers AS SELECT hash(impression_id, item_id) AS pair, true AS view,
             bool_or(type IN ('click', 'cart', 'purchase', 'rating')) AS click,
             bool_or(type IN ('cart', 'purchase')) AS cart, bool_or(type = 'purchase') AS purchase
-        FROM interactions WHERE impression_id IS NOT NULL AND type <> 'dislike' GROUP BY pair"""
+        FROM interactions WHERE impression_id IS NOT NULL AND type <> 'dislike' AND {chosen} GROUP BY pair"""
     )
+    flags = ", ".join(f"coalesce(a.{stage}, false) AS {stage}" for stage in STAGES[1:])
+    engine.run(
+        f"""CREATE TABLE lines AS SELECT list, size, surface, random, line.position AS position,
+            {_CHANCE} AS propensity, line.propensity IS NOT NULL AND {_CHANCE} IS NULL AS broken, {flags}
+        FROM (SELECT *, hash(impression_id, line.item_id) AS pair FROM (
+            SELECT impression_id, hash(impression_id) AS list, len(shown) AS size, {_surface(engine)} AS surface,
+                {_RANDOM} AS random, unnest(shown) AS line
+            FROM impressions WHERE {chosen})) LEFT JOIN answers a USING (pair)"""
+    )
+    found: int = engine.row(f"SELECT count(*) AS n FROM impressions WHERE {chosen}")["n"]
+    return found
 
 
 def _surface(engine: Engine) -> str:
+    """SQL of a list's surface; those beyond the largest are one, `other`."""
     rows = engine.rows(
         "SELECT coalesce(surface, '') AS name FROM impressions GROUP BY name ORDER BY count(*) DESC, name LIMIT ?",
         MOST_SURFACES,
@@ -57,22 +81,19 @@ def _surface(engine: Engine) -> str:
 
 def _cells(engine: Engine) -> list[Row]:
     """Shown lines and what they led to, by surface, position, randomised or not, and size of propensity."""
-    flags = ", ".join(f"count(*) FILTER (WHERE a.{stage}) AS {stage}" for stage in STAGES[1:])
+    flags = ", ".join(f"count(*) FILTER (WHERE {stage}) AS {stage}" for stage in STAGES[1:])
     return engine.rows(
-        f"""SELECT surface, random, position, bin, count(*) AS shown, min(propensity) AS low, max(propensity) AS high,
-            {flags}
-        FROM (SELECT surface, random, hash(impression_id, line.item_id) AS pair,
-                least(line.position, {MOST_POSITIONS + 1}) AS position, line.propensity AS propensity,
-                floor(log10(line.propensity) * 2)::INTEGER AS bin
-            FROM (SELECT impression_id, {_surface(engine)} AS surface, {_RANDOM} AS random, unnest(shown) AS line
-                FROM impressions))
-        LEFT JOIN answers a USING (pair) GROUP BY surface, random, position, bin"""
+        f"""SELECT surface, random, least(position, {MOST_POSITIONS + 1}) AS position,
+            floor(log10(propensity) * 2)::INTEGER AS bin, count(*) AS shown, count(*) FILTER (WHERE broken) AS broken,
+            min(propensity) AS low, max(propensity) AS high, {flags}
+        FROM lines GROUP BY ALL"""
     )
 
 
+_CHANCE: Final = "CASE WHEN line.propensity > 0 AND line.propensity <= 1 THEN line.propensity END"
 # Every order equally likely: of n candidates the first is drawn with 1/n, the next with 1/(n-1), ...; or each line says
 # the same chance below 1, its share of the positions.
-_RANDOM: Final = """coalesce(len(shown) > 1 AND shown[1].propensity < 1 AND (
+_RANDOM: Final = """coalesce(len(shown) > 1 AND shown[1].propensity > 0 AND shown[1].propensity < 1 AND (
     (abs(1 / shown[1].propensity - 1 / shown[2].propensity - 1) < 1e-4 AND
      abs(1 / shown[1].propensity - 1 / shown[-1].propensity - len(shown) + 1) < 1e-4) OR
     (abs(shown[1].propensity - shown[2].propensity) < 1e-9 AND abs(shown[1].propensity - shown[-1].propensity) < 1e-9)
@@ -101,15 +122,15 @@ def _funnel(cells: list[Row]) -> list[dict[str, Any]]:
     return [{"surface": name, **dict(zip(STAGES, totals[name], strict=True))} for name in (None, *names)]
 
 
-def _positions(engine: Engine, cells: list[Row]) -> dict[str, Any]:
+def _positions(engine: Engine, cells: list[Row], lists: int) -> dict[str, Any]:
     """Click rates by position with 95 % intervals: of all lists, of lists in random order, and corrected."""
-    every = _rates(cells)
     random = _rates(cell for cell in cells if cell["random"])
+    told = any(cell["bin"] is not None for cell in cells)
     return {
-        "all": every,
+        "all": _rates(cells),
         "random": random,
         "power": power(random),
-        "corrected": corrected(*_weighed(engine)) if any(cell["bin"] is not None for cell in cells) else [],
+        "corrected": corrected(*_weighed(engine, lists)) if told else [],
     }
 
 
@@ -120,7 +141,7 @@ def _rates(cells: Iterable[Row]) -> list[Row]:
         at = cell["position"]
         shown[at] = shown.get(at, 0) + cell["shown"]
         clicks[at] = clicks.get(at, 0) + cell["click"]
-    kept = sorted(at for at in shown if at <= MOST_POSITIONS)
+    kept = sorted(at for at in shown if 0 < at <= MOST_POSITIONS)
     rows = []
     for at in kept:
         low, high = wilson(clicks[at], shown[at])
@@ -154,17 +175,13 @@ def power(rates: list[Row]) -> dict[str, float] | None:
     return {"value": float(-weights[1]), "error": float(np.linalg.inv(information)[1, 1] ** 0.5)}
 
 
-def _weighed(engine: Engine) -> tuple[npt.NDArray[Any], ...]:
-    """Position, propensity, size of the list, click and list number of the lines of a sample of lists."""
-    total = engine.row("SELECT count(*) AS n FROM impressions")["n"]
-    every = max(1, -(-total // SAMPLED_LISTS))
+def _weighed(engine: Engine, lists: int) -> tuple[npt.NDArray[Any], ...]:
+    """List, position, propensity, size of the list and click of the lines of at most some `WEIGHED_LISTS` lists."""
+    # The lists looked at share a remainder already: other bits of the hash choose among them.
     found = engine.columns(
-        f"""SELECT list, line.position AS position, line.propensity AS propensity, size,
-            coalesce(a.click, false) AS click
-        FROM (SELECT hash(impression_id) AS list, impression_id, len(shown) AS size, unnest(shown) AS line
-            FROM impressions WHERE hash(impression_id) % {every} = 0)
-        LEFT JOIN answers a ON a.pair = hash(impression_id, line.item_id)
-        WHERE line.propensity IS NOT NULL ORDER BY list, position"""
+        f"""SELECT list, position, propensity, size, click FROM lines
+        WHERE propensity IS NOT NULL AND position > 0 AND (list >> 32) % {max(1, -(-lists // WEIGHED_LISTS))} = 0
+        ORDER BY list, position"""
     )
     return tuple(np.asarray(found[name]) for name in ("list", "position", "propensity", "size", "click"))
 
@@ -219,6 +236,7 @@ def _propensities(cells: list[Row]) -> dict[str, Any]:
     return {
         "lines": total,
         "told": sum(cell["shown"] for cell in told),
+        "broken": sum(cell["broken"] for cell in cells),
         "random": random,
         "min": min((cell["low"] for cell in told), default=None),
         "max": max((cell["high"] for cell in told), default=None),

@@ -24,7 +24,7 @@ MOST_DRAWN: Final = 50
 def drawn(figures: Mapping[str, Any]) -> str:
     """The section."""
     found = figures["exposure"]
-    if not found["lists"]:
+    if not found["lists"] or not found["position"]:
         text = none(
             "No shown list was logged: there is no funnel, no position bias and no counterfactual evaluation, and "
             "negatives have to be sampled."
@@ -47,6 +47,8 @@ def _funnel(found: dict[str, Any]) -> str:
         "clicked and looked at too, whatever was logged of it."
     )
     linked = found["answered"]
+    if found["every"] > 1:
+        lead += f" One list in {found['every']} is looked at here and below."
     facts = [
         ("lists", count(found["lists"])),
         ("mean length", f"{found['length']:.1f}"),
@@ -126,4 +128,6 @@ def _propensity(found: dict[str, Any]) -> str:
         ("largest", f"{found['max']:.2g}"),
         ("lines in random order", share(found["random"], found["lines"])),
     ]
+    if found["broken"]:
+        facts.append(("not in (0, 1]", count(found["broken"])))
     return card(title, columns(bins, "Lines by propensity", "propensity", ""), lead, facts)

@@ -81,6 +81,15 @@ def _lists(figures: Figures) -> Iterator[Finding]:
             "Clicks by position and the funnel count those alone; send impression_id with events.",
         )
     propensity, position = found["propensity"], found["position"]
+    if not position:
+        yield _say("mend", "The logged lists are all empty.", "Log what was shown: item_id and position of each line.")
+        return
+    if propensity["broken"]:
+        yield _say(
+            "mend",
+            f"{count(propensity['broken'])} propensities are not in (0, 1].",
+            "Log the chance with which the line was picked for its position.",
+        )
     if not propensity["told"]:
         yield _say("mind", "Lists carry no propensities.", "A later ranker can only be evaluated with bias.")
     elif propensity["min"] < 1e-4:
@@ -120,6 +129,8 @@ def _items(figures: Figures) -> Iterator[Finding]:
             f"{share(texts['without_words'], texts['items'])} of the items have neither title nor text.",
             "Language models have nothing to read there.",
         )
+    if texts["items"] and not figures["categories"]["categories"]:
+        yield _say("know", "No item has a category.", "Caps and diversity by category have nothing to hold on to.")
     if items["active"] and items["top_shares"]["1%"] > 0.3:
         yield _say(
             "mind",
@@ -145,6 +156,13 @@ def _users(figures: Figures) -> Iterator[Finding]:
             "mend" if bots["events"] > 0.05 * events else "mind",
             f"{count(bots['users'])} users look like bots; they have {share(bots['events'], events)} of the events.",
             "Validation can set such users aside.",
+        )
+    visits = figures["sessions"]["seconds"]
+    if visits["p90"] == 0:
+        yield _say(
+            "know",
+            "Nine sessions in ten are one instant: events come in baskets.",
+            "What happens within a session cannot be learned here; from basket to basket it can.",
         )
     if users["active"] and users["once"] > 0.5 * users["active"]:
         yield _say(

@@ -58,10 +58,15 @@ def _bin(one: dict[str, Any], seconds: bool) -> str:
         return f"{said(one['from'])}+"
     if seconds:
         return f"<{said(one['to'])}"
-    return said(one["from"]) if one["to"] == one["from"] + 1 else f"{said(one['from'])}–{short(one['to'] - 1)}"
+    if one["to"] == one["from"] + 1:
+        return said(one["from"])
+    # Whole ranges of large numbers would not fit below their columns.
+    return f"{said(one['from'])}–{said(one['to'] - 1)}" if one["from"] < 100 else f"{said(one['from'])}…"
 
 
 def _compact(seconds: float) -> str:
+    if seconds == 365 * 86_400:
+        return "1y"
     return duration(seconds).replace(" ", "").replace("min", "m")
 
 

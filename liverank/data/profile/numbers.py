@@ -37,7 +37,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     for unit, size in _DURATIONS:
-        if seconds >= size:
+        if seconds >= size * (3 if unit == "y" else 1):
             value = seconds / size
             return f"{value:.1f} {unit}" if value < 10 and round(value, 1) != int(value) else f"{value:.0f} {unit}"
     return f"{seconds:.2g} s" if seconds else "0 s"

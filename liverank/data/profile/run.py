@@ -25,6 +25,7 @@ def profile(folder: Path, memory_limit: str = MEMORY_LIMIT) -> dict[str, Any]:
     """
     facts = read_source(folder)
     with stage("profile"), opened(folder, memory_limit) as engine:
+        volume.load_hours(engine)
         bucket = volume.bucket_of(engine)
         figures: dict[str, Any] = {
             "source": {name: facts.get(name) for name in ("source", "format", "synthetic", "hash", "notes")},
@@ -37,6 +38,7 @@ def profile(folder: Path, memory_limit: str = MEMORY_LIMIT) -> dict[str, Any]:
         }
         behaviour.load_events(engine)
         figures |= {
+            "types": volume.types(engine),
             "unseen": volume.unseen(engine, bucket),
             "users": behaviour.users(engine),
             "sessions": behaviour.sessions(engine),
@@ -53,15 +55,13 @@ def profile(folder: Path, memory_limit: str = MEMORY_LIMIT) -> dict[str, Any]:
     return {**figures, "findings": findings(figures)}
 
 
-def report(folder: Path, out: Path, now: datetime) -> dict[str, Any]:
-    """Writes the page and returns its figures."""
+def write_page(figures: dict[str, Any], out: Path, now: datetime) -> None:
+    """Writes the page of a profile made at `now`; half a page is never seen under its name."""
     from liverank.data.profile.page import page
 
-    figures = profile(folder)
     part = out.with_name(out.name + ".part")
     part.write_text(page(figures, now), encoding="utf-8")
     part.replace(out)
-    return figures
 
 
 @contextmanager

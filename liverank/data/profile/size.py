@@ -24,8 +24,8 @@ def sources(engine: Engine) -> list[Row]:
     """Rows of each source by table, the largest first; the span is that of its interactions."""
     parts = " UNION ALL ".join(
         f"SELECT coalesce(origin, '') AS name, '{name}' AS part, count(*) AS n, "
-        f"{'min(timestamp)' if timed else 'NULL::TIMESTAMPTZ'} AS first, "
-        f"{'max(timestamp)' if timed else 'NULL::TIMESTAMPTZ'} AS last FROM {name} GROUP BY ALL"
+        f"{'min(timestamp)' if timed else 'NULL::TIMESTAMP'} AS first, "
+        f"{'max(timestamp)' if timed else 'NULL::TIMESTAMP'} AS last FROM {name} GROUP BY ALL"
         for name, timed in (("items", 0), ("users", 0), ("impressions", 0), ("interactions", 1), ("rejected", 0))
     )
     counts = ", ".join(

@@ -44,10 +44,11 @@ h3{font-size:15px;margin:0 0 2px}
 .facts{display:flex;flex-wrap:wrap;gap:4px 18px;margin:10px 0 0;font-size:13px;color:var(--quiet)}
 .facts b{color:var(--ink);font-variant-numeric:tabular-nums}
 .findings{list-style:none;margin:0;padding:0}
-.findings li{display:grid;grid-template-columns:96px 1fr;gap:12px;padding:9px 0;border-top:1px solid var(--line)}
+.findings li{display:grid;grid-template-columns:118px 1fr;gap:12px;padding:9px 0;border-top:1px solid var(--line)}
 .findings li:first-child{border-top:0}
 .findings p{margin:0}.findings .do{color:var(--quiet);font-size:13.5px}
-.badge{font-size:12px;font-weight:600;border-radius:99px;padding:2px 10px;align-self:start;justify-self:start;
+.badge{font-size:12px;font-weight:600;border-radius:99px;padding:2px 10px;align-self:start;white-space:nowrap;
+justify-self:start;
 border:1px solid currentColor}
 .badge.mend{color:var(--bad)}.badge.mind{color:var(--fair)}.badge.know{color:var(--good)}
 .chart{width:100%;height:auto;display:block}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from liverank.data.profile.charts import Axis, Frame, Line, heat, linear, lines, stacked
-from liverank.data.profile.layout import card, histogram, moment, named, none, quantiles, section
+from liverank.data.profile.layout import card, histogram, moment, named, none, quantiles, section, table
 from liverank.data.profile.numbers import count, share
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -14,9 +14,13 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def drawn(figures: Mapping[str, Any]) -> str:
     """The section."""
-    parts = [_volume(figures["volume"]), _week(figures["week"]), _unseen(figures)]
-    if figures["late"]["told"]:
-        parts.append(_late(figures["late"]))
+    parts = [
+        _volume(figures["volume"]),
+        _week(figures["week"]),
+        _unseen(figures),
+        _types(figures["types"]),
+        _late(figures["late"]),
+    ]
     return section("When things happen", "".join(parts))
 
 
@@ -32,9 +36,7 @@ def _volume(volume: dict[str, Any]) -> str:
         f"Events per {bucket} by type",
         named(instants, bucket, 9),
     )
-    total = sum(volume["totals"].values())
-    facts = [(name, f"{count(n)} ({share(n, total)})") for name, n in volume["totals"].items()]
-    parts = card(f"Events per {bucket}", chart, facts=facts, wide=True)
+    parts = card(f"Events per {bucket}", chart, wide=True)
     shown = [point["lists"] for point in points]
     if any(shown):
         lists = stacked(
@@ -46,6 +48,15 @@ def _volume(volume: dict[str, Any]) -> str:
         )
         parts += card(f"Lists shown per {bucket}", lists, wide=True)
     return parts
+
+
+def _types(rows: list[dict[str, Any]]) -> str:
+    total = sum(row["n"] for row in rows)
+    lines = [
+        [row["type"], count(row["n"]), share(row["n"], total), count(row["users"]), count(row["items"])] for row in rows
+    ]
+    lead = "Users and items are estimates, to some 2 %."
+    return card("Types of events", table(["type", "events", "share", "users", "items"], lines), lead)
 
 
 def _week(grid: list[list[int]]) -> str:
@@ -92,6 +103,9 @@ def _percent(value: float) -> str:
 
 def _late(late: dict[str, Any]) -> str:
     spread = late["seconds"]
+    if spread is None:
+        text = "No event says when it arrived (received_at): each counts as known at once, when it happened."
+        return card("How late events arrive", none(text))
     facts = [*quantiles(spread, seconds=True), ("said by", share(late["told"], late["n"]))]
     if late["early"]:
         facts.append(("received before they happened", count(late["early"])))

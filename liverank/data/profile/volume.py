@@ -8,14 +8,23 @@ from liverank.data.profile.engine import Engine, Row, iso
 from liverank.data.profile.histogram import spread
 
 MOST_TYPES: Final = 7
+MOST_LISTED_TYPES: Final = 20
 MOST_BUCKETS: Final = 150
 _SECONDS: Final = {"hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400, "year": 365 * 86_400}
 LATE_EDGES: Final = (0, 1, 60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 
 
+def load_hours(engine: Engine) -> None:
+    """Makes the table `hours`: interactions by hour and type."""
+    engine.run(
+        "CREATE TABLE hours AS SELECT date_trunc('hour', timestamp) AS hour, type, count(*) AS n "
+        "FROM interactions GROUP BY ALL"
+    )
+
+
 def bucket_of(engine: Engine) -> str:
     """The unit of time in which the whole span is drawn: the finest with at most `MOST_BUCKETS` of them."""
-    row = engine.row("SELECT epoch(max(timestamp)) - epoch(min(timestamp)) AS seconds FROM interactions")
+    row = engine.row("SELECT epoch(max(hour)) - epoch(min(hour)) AS seconds FROM hours")
     seconds = row["seconds"] or 0
     # Below two days, hours tell more than two columns.
     finest = "hour" if seconds <= 2 * 86_400 else "day"
@@ -29,11 +38,9 @@ def over_time(engine: Engine, bucket: str) -> dict[str, Any]:
     Returns:
         `bucket`, `types` (most frequent first), `points`: `[{at, lists, <type>: n}]`, one a unit, gaps as zeros.
     """
-    totals = engine.rows("SELECT type, count(*) AS n FROM interactions GROUP BY type ORDER BY n DESC, type")
+    totals = engine.rows("SELECT type, sum(n)::BIGINT AS n FROM hours GROUP BY type ORDER BY n DESC, type")
     types = [row["type"] for row in totals[:MOST_TYPES]]
-    rows = engine.rows(
-        f"SELECT date_trunc('{bucket}', timestamp) AS at, type, count(*) AS n FROM interactions GROUP BY ALL"
-    )
+    rows = engine.rows(f"SELECT date_trunc('{bucket}', hour) AS at, type, sum(n)::BIGINT AS n FROM hours GROUP BY ALL")
     lists = engine.rows(f"SELECT date_trunc('{bucket}', timestamp) AS at, count(*) AS n FROM impressions GROUP BY ALL")
     counts: dict[Any, dict[str, int]] = {}
     for row in rows:
@@ -62,17 +69,24 @@ def _every(engine: Engine, bucket: str, instants: list[Any]) -> list[Any]:
     if (last - first).total_seconds() / _SECONDS[bucket] > 10 * MOST_BUCKETS:
         return sorted(instants)
     rows = engine.rows(
-        f"SELECT unnest(generate_series(?::TIMESTAMPTZ, ?::TIMESTAMPTZ, INTERVAL 1 {bucket})) AS at", first, last
+        f"SELECT unnest(generate_series(?::TIMESTAMP, ?::TIMESTAMP, INTERVAL 1 {bucket})) AS at", first, last
     )
     return [row["at"] for row in rows]
+
+
+def types(engine: Engine) -> list[Row]:
+    """Events of each type, by how many users and on how many items (both to some 2 %), the most frequent first."""
+    return engine.rows(
+        """SELECT type, count(*) AS n, approx_count_distinct(person) AS users, approx_count_distinct(item) AS items
+        FROM events GROUP BY type ORDER BY n DESC, type LIMIT ?""",
+        MOST_LISTED_TYPES,
+    )
 
 
 def week(engine: Engine) -> list[list[int]]:
     """Events by weekday (Monday first) and hour, UTC, `[7][24]`."""
     grid = [[0] * 24 for _ in range(7)]
-    rows = engine.rows(
-        "SELECT isodow(timestamp) AS day, hour(timestamp) AS hour, count(*) AS n FROM interactions GROUP BY ALL"
-    )
+    rows = engine.rows("SELECT isodow(hour) AS day, hour(hour) AS hour, sum(n)::BIGINT AS n FROM hours GROUP BY 1, 2")
     for row in rows:
         grid[row["day"] - 1][row["hour"]] = row["n"]
     return grid
@@ -86,11 +100,13 @@ def unseen(engine: Engine, bucket: str) -> list[Row]:
         The shown lists do not count as having met.
     """
     rows = engine.rows(
-        f"""WITH births AS (SELECT item AS item, date_trunc('{bucket}', min(instant)) AS born FROM events GROUP BY item)
-        SELECT date_trunc('{bucket}', e.instant) AS moment, count(*) AS n,
-            count(*) FILTER (WHERE b.born = date_trunc('{bucket}', e.instant)) AS items,
-            count(*) FILTER (WHERE date_trunc('{bucket}', e.born) = date_trunc('{bucket}', e.instant)) AS users
-        FROM events e JOIN births b USING (item) GROUP BY moment ORDER BY moment"""
+        f"""WITH parts AS (SELECT item, date_trunc('{bucket}', instant) AS moment, count(*) AS n
+                FROM events GROUP BY ALL),
+            births AS (SELECT min(moment) AS moment, arg_min(n, moment) AS n FROM parts GROUP BY item),
+            items AS (SELECT moment, sum(n)::BIGINT AS items FROM births GROUP BY moment)
+        SELECT date_trunc('{bucket}', instant) AS moment, count(*) AS n, coalesce(any_value(items), 0) AS items,
+            count(*) FILTER (WHERE date_trunc('{bucket}', born) = date_trunc('{bucket}', instant)) AS users
+        FROM events LEFT JOIN items ON items.moment = date_trunc('{bucket}', instant) GROUP BY 1 ORDER BY 1"""
     )
     return [{"at": iso(row["moment"]), "n": row["n"], "items": row["items"], "users": row["users"]} for row in rows]
 
