@@ -68,7 +68,7 @@ def chances(tastes: Tastes, users: Ints, items: Ints, day: float, state: State, 
     result = _clicks(base, style, topic)
     settings = tastes.settings
     again = settings.again_share * (wide == last[:, None])
-    sought = settings.repeat_share * among(wide, state.memory)
+    sought: Floats = settings.repeat_share * among(wide, state.memory).astype(np.float64)
     rows, places = np.nonzero((again > 0) | (sought > 0))
     here = (rows, places)
     result[here] = _recalled(base[here], style[here], topic[here], again[here], sought[here])

@@ -9,10 +9,11 @@ from liverank.data.browsing import browse
 from liverank.data.catalogue import NOTHING, Catalogue
 from liverank.data.looking import CART, CLICK, PURCHASE, VIEW, list_seconds
 from liverank.data.synthetic import generate
-from liverank.data.synthetic_settings import SyntheticSettings
+from liverank.data.synthetic_settings import DirtShares, SyntheticSettings
 from liverank.data.synthetic_world import SyntheticWorld
 from liverank.data.tastes import Tastes
 from liverank.data.visits import DAY, START_MICROSECONDS, visits
+from tests.conftest import ROOT
 
 BASE = {"users": 800, "items": 200, "days": 56, "seed": 5}
 
@@ -229,3 +230,15 @@ def test_live_traffic_goes_on_in_a_world_with_every_switch(tmp_path):
 def test_contradictions_are_refused():
     with pytest.raises(ValueError, match="hide_seen goes with"):
         SyntheticSettings(hide_seen=True)
+
+
+def test_the_page_lists_every_switch():
+    """docs/synthetic.md has each switch with its default and its description."""
+    page = (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8")
+    for prefix, section in (("", SyntheticSettings), ("dirt.", DirtShares)):
+        for name, field in section.model_fields.items():
+            if name == "dirt":
+                continue
+            value = "" if field.default is None else field.default
+            told = ", ".join(value) if isinstance(value, tuple) else value
+            assert f"| `{prefix}{name}` | {told} | {field.description} |" in page
