@@ -31,7 +31,8 @@ def generate(
         float | None, typer.Option(min=0, max=0.5, help="Share of dirty rows to add, e.g. 0.02: a mixture of kinds.")
     ] = None,
     like: Annotated[
-        str, typer.Option(help="Shapes to take after: shop (baskets, repeats) or reviews (few events a user).")
+        str,
+        typer.Option(help="Shapes to take after: shop (baskets, repeats), reviews (few events a user) or feed (news)."),
     ] = "",
     settings: Setting = [],  # noqa: B006  typer reads it, nothing changes it
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that generate; the files are the same.")] = 1,
