@@ -200,10 +200,15 @@ def columns(bins: Sequence[tuple[str, float]], about: str, x_title: str = "", y_
     return frame.drawn(about, inside, x_title, y_title)
 
 
-def bars(rows: Sequence[tuple[str, float, str]], about: str, label: int = 150, number: int = 130) -> str:
-    """Horizontal bars: name, length, what stands at the bar's end; names are cut, and whole when pointed at."""
+def bars(
+    rows: Sequence[tuple[str, float, str]], about: str, label: int = 150, number: int = 130, full: float = 0
+) -> str:
+    """Horizontal bars: name, length, what stands at the bar's end; names are cut, and whole when pointed at.
+
+    A bar of the length `full`, by default the largest, takes all the room.
+    """
     width, step = 520, 26
-    largest = max((value for _, value, _ in rows), default=0) or 1
+    largest = full or max((value for _, value, _ in rows), default=0) or 1
     room = width - label - number
     most = max(8, label // 7)
     inside = ""

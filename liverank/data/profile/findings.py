@@ -157,7 +157,13 @@ def _users(figures: Figures) -> Iterator[Finding]:
             f"{count(bots['users'])} users look like bots; they have {share(bots['events'], events)} of the events.",
             "Validation can set such users aside.",
         )
-    visits = figures["sessions"]["seconds"]
+    gaps, visits = figures["sessions"]["gaps"], figures["sessions"]["seconds"]
+    if gaps["n"] >= 100 and gaps["p50"] == gaps["p90"]:
+        yield _say(
+            "mind",
+            f"Most gaps between a user's events are {duration(gaps['p50'])} exactly: those times were made up.",
+            "Their order may hold; sessions, hours and the rule for bots do not.",
+        )
     if visits["p90"] == 0:
         yield _say(
             "know",

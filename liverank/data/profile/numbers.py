@@ -39,7 +39,7 @@ def duration(seconds: float | None) -> str:
     for unit, size in _DURATIONS:
         if seconds >= size * (3 if unit == "y" else 1):
             value = seconds / size
-            return f"{value:.1f} {unit}" if value < 10 and round(value, 1) != int(value) else f"{value:.0f} {unit}"
+            return f"{value:.1f}".removesuffix(".0") + f" {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{seconds:.2g} s" if seconds else "0 s"
 
 

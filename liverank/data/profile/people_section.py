@@ -72,7 +72,7 @@ def _repeats(found: list[dict[str, Any]]) -> str:
         for row in found[:10]
     ]
     lead = "Events on an item for which the same user had one of that type before."
-    return card("Coming back to an item", bars(rows, "Repeats by type", label=110, number=150), lead)
+    return card("Coming back to an item", bars(rows, "Repeats by type", label=110, number=150, full=1), lead)
 
 
 def _bots(figures: Mapping[str, Any]) -> str:
