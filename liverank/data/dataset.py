@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from liverank import columns as c
+from liverank.data.dataset_files import TableWriter, content_hash, growing
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 
@@ -63,6 +63,17 @@ class Dataset:
         """Table name -> number of rows, rejected ones under `rejected`."""
         return {**{name: self.tables[name].num_rows for name in ARROW_SCHEMAS}, "rejected": self.rejected.num_rows}
 
+    def facts(self) -> dict[str, Any]:
+        """What `source.json` says, but for the hash."""
+        return {
+            "source": self.source,
+            "format": self.format,
+            "synthetic": self.synthetic,
+            "rows": self.rows(),
+            "notes": self.notes,
+            **({"generator": self.generator} if self.generator else {}),
+        }
+
 
 def empty_tables() -> dict[str, pa.Table]:
     """The four tables without a row."""
@@ -105,30 +116,23 @@ def ordered(table: pa.Table, name: str) -> pa.Table:
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> str:
-    """Writes a dataset folder and returns its hash, which depends on nothing but the rows and the Parquet writer.
+    """Writes a dataset folder, whole or not at all, and returns its hash, which depends on nothing but the rows."""
+    with growing(folder, SOURCE_FILE) as partial:
+        for name in ARROW_SCHEMAS:
+            with TableWriter(partial / f"{name}.parquet", DATASET_SCHEMAS[name]) as writer:
+                writer.write(ordered(_with_origin(dataset.tables[name], ARROW_SCHEMAS[name]), name))
+        with TableWriter(partial / REJECTED_FILE, REJECTED_SCHEMA) as writer:
+            rejected = dataset.rejected.select(REJECTED_SCHEMA.names)
+            writer.write(rejected.sort_by([(name, "ascending") for name in REJECTED_SCHEMA.names]))
+        return write_facts(partial, dataset.facts())
 
-    `source.json` is written last, so that a folder without one is known to be unfinished.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SOURCE_FILE).unlink(missing_ok=True)
-    digest = hashlib.sha256()
-    for name, schema in ARROW_SCHEMAS.items():
-        path = folder / f"{name}.parquet"
-        _write(ordered(_with_origin(dataset.tables[name], schema), name), path)
-        digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    _write(dataset.rejected.cast(REJECTED_SCHEMA), folder / REJECTED_FILE)
-    digest.update(hashlib.sha256((folder / REJECTED_FILE).read_bytes()).digest())
-    facts = {
-        "source": dataset.source,
-        "format": dataset.format,
-        "synthetic": dataset.synthetic,
-        "rows": dataset.rows(),
-        "hash": digest.hexdigest(),
-        "notes": dataset.notes,
-        **({"generator": dataset.generator} if dataset.generator else {}),
-    }
-    (folder / SOURCE_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return digest.hexdigest()
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Completes a folder by its `source.json`, with the hash of its rows; returns the hash."""
+    digest = content_hash(folder, list(ARROW_SCHEMAS), Path(REJECTED_FILE).stem)
+    text = json.dumps({**facts, "hash": digest}, indent=2, ensure_ascii=False) + "\n"
+    (folder / SOURCE_FILE).write_text(text, encoding="utf-8")
+    return digest
 
 
 def _with_origin(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -137,11 +141,6 @@ def _with_origin(table: pa.Table, schema: pa.Schema) -> pa.Table:
     known = c.ORIGIN in table.column_names
     origin = table[c.ORIGIN] if known else pa.repeat(pa.scalar(""), table.num_rows)
     return rows.append_column(pa.field(c.ORIGIN, pa.string(), nullable=False), origin)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    # Chunks would show in the file's pages and so in the hash.
-    pq.write_table(table.combine_chunks(), path, compression="zstd")
 
 
 def read_source(folder: Path) -> dict[str, Any]:

@@ -1,21 +1,30 @@
-"""The first step: a source, the live store's log, or both, as one dataset folder."""
+"""The first step: the sources and the live store's log, of any size, as one dataset folder."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from liverank.config.data import DataConfig, SourceConfig
-from liverank.data.collect import collect
-from liverank.data.dataset import Dataset, empty_tables, write_dataset
-from liverank.data.live import join_live, read_live
+from liverank.data.accept import Accepted, accept
+from liverank.data.collect import collect, no_items_note
+from liverank.data.dataset import SOURCE_FILE, Dataset, write_facts
+from liverank.data.dataset_files import growing
+from liverank.data.live import ORIGIN, live_parts
 from liverank.data.locations import locate, without_secrets
 from liverank.data.sources.contract import carried
+from liverank.data.sources.parts import Note, Parts
 from liverank.data.sources.registry import GENERAL, format_of
+from liverank.data.spool import Spool
 from liverank.errors import DataError
-from liverank.progress import note, stage
+from liverank.events import ARROW_SCHEMAS
+from liverank.progress import Stage, note, stage
 
 
 @dataclass(frozen=True)
@@ -30,25 +39,169 @@ class IngestSummary:
     notes: tuple[str, ...]
 
 
-def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> IngestSummary:
-    """Reads the configured source and live store and writes the dataset folder `out`.
+@dataclass
+class _Told:
+    """What is known of the sources when they have been read."""
 
-    The same rows give the same hash; reading the same records twice, from the source and from the log, adds nothing.
+    names: list[str] = field(default_factory=list)
+    formats: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    synthetic: bool = False
+    generator: dict[str, Any] = field(default_factory=dict)
+
+
+def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> IngestSummary:
+    """Reads the sources and the live store and writes the dataset folder `out`, whole or not at all.
+
+    Memory is bounded whatever the size of the sources; the disk of `out` holds their rows up to three times for a
+    while. The same rows give the same hash. An event or impression that several sources have is taken from the first,
+    an item or user from the last; the live store comes after all others.
+
+    Args:
+        config: the sources.
+        out: the folder to write.
+        workspace: where streams land, so that they are read once; None: what a stream still has is read anew.
 
     Raises:
-        DataError: no source is configured, it cannot be read, or it holds no interaction.
+        DataError: no source is configured, one cannot be read, all together hold no interaction, or `out` cannot be
+            written.
     """
-    if not config.source and not config.live_store:
+    import duckdb
+
+    if not config.every_source() and not config.live_store:
         raise DataError("Neither data.source nor data.live_store is set.", "Set data.source to your data.")
-    with stage("ingest"):
-        dataset = read_source_data(config) if config.source else Dataset(empty_tables())
-        if config.live_store:
-            _join(dataset, Path(config.live_store))
-        if not dataset.tables["interactions"].num_rows:
-            raise _nothing_happened(config, dataset)
-        digest = write_dataset(dataset, out)
-    _report(dataset)
-    return IngestSummary(dataset.rows(), dataset.format, dataset.synthetic, digest, tuple(dataset.notes))
+    try:
+        with growing(out, SOURCE_FILE) as partial, stage("ingest") as progress:
+            return _ingest(config, partial, workspace, progress)
+    except (OSError, duckdb.Error, pa.ArrowException) as problem:
+        raise _unwritable(out, problem) from problem
+
+
+def _ingest(config: DataConfig, partial: Path, workspace: Path | None, progress: Stage) -> IngestSummary:
+    aside = partial / "spool"
+    aside.mkdir()
+    spool, told = Spool(aside), _Told()
+    names = source_names(config.every_source())
+    for rank, (name, source) in enumerate(zip(names, config.every_source(), strict=True)):
+        _take_source(source, name, rank, spool, told, workspace, progress, prefix=len(names) > 1)
+    _name_missing_items(spool, told)
+    if config.live_store:
+        told.names.append(ORIGIN)
+        _take(live_parts(config, workspace), ORIGIN, "", len(names), spool, told.notes, progress)
+    spool.close()
+    if not spool.counts("interactions"):
+        raise _nothing_happened(config, spool)
+    rows = spool.settle(partial)
+    told.notes += _joined(spool, told.names, config)
+    shutil.rmtree(aside)
+    facts = _facts(told, rows)
+    digest = write_facts(partial, facts)
+    _report(rows, told.notes)
+    return IngestSummary(rows, facts["format"], told.synthetic, digest, tuple(told.notes))
+
+
+def _take_source(
+    source: SourceConfig,
+    name: str,
+    rank: int,
+    spool: Spool,
+    told: _Told,
+    workspace: Path | None,
+    progress: Stage,
+    prefix: bool,
+) -> None:
+    found = format_of(source)
+    landed = found.read_landed if workspace else None
+    parts = landed(source, workspace) if landed and workspace else found.read(source)
+    notes: list[str] = []
+    _take(parts, name, source.timezone, rank, spool, notes, progress)
+    known = carried(source) if found.name == GENERAL else {}
+    told.names.append(str(known.get("source") or name))
+    told.formats.append(found.name)
+    told.notes += [f"{name}: {text}" for text in notes] if prefix else notes
+    told.synthetic |= bool(known.get("synthetic"))
+    told.generator = told.generator or dict(known.get("generator", {}))
+
+
+def _take(parts: Parts, name: str, timezone: str, rank: int, spool: Spool, notes: list[str], progress: Stage) -> None:
+    """Puts a source's parts into the spool."""
+    for part in accept(parts, name, timezone):
+        if isinstance(part, Accepted):
+            spool.add(rank, part.table, part.rows)
+            progress.advance(part.rows.num_rows, source=name)
+        elif isinstance(part, Note):
+            notes.append(part.text)
+        else:
+            spool.refuse(part.rows)
+
+
+def _name_missing_items(spool: Spool, told: _Told) -> None:
+    """Sources without any catalogue get one of bare ids, so that a plain file of clicks is enough to start."""
+    if spool.runs["items"] or spool.rejected_tables["items"]:
+        return
+    spool.close()
+    if count := spool.add_bare_items():
+        told.notes.append(no_items_note(count))
+
+
+def _joined(spool: Spool, names: list[str], config: DataConfig) -> Iterator[str]:
+    """What each source after the first added, and what of it was known already."""
+    sources = len(config.every_source())
+    for rank, name in enumerate(names[:sources]):
+        again = {table: spool.repeats[table, rank] for table in ARROW_SCHEMAS if spool.repeats[table, rank]}
+        if again:
+            told = ", ".join(f"{count:,} {table}" for table, count in again.items())
+            yield f"{name}: {told} are in another source too, and were taken from there."
+    if config.live_store:
+        gained = {
+            table: spool.counts(table).get(sources, 0) - spool.repeats[table, sources]
+            for table in ("interactions", "impressions")
+        }
+        yield (
+            f"The live store added {gained['interactions']:,} interactions and {gained['impressions']:,} impressions."
+        )
+
+
+def _facts(told: _Told, rows: dict[str, int]) -> dict[str, Any]:
+    return {
+        "source": " + ".join(told.names),
+        "format": " + ".join(dict.fromkeys(told.formats)) or GENERAL,
+        "synthetic": told.synthetic,
+        "rows": rows,
+        "notes": told.notes,
+        **({"generator": told.generator} if told.generator else {}),
+    }
+
+
+def _nothing_happened(config: DataConfig, spool: Spool) -> DataError:
+    refused = sum(spool.reasons.values())
+    why = f" {refused:,} rows do not fit, most because: {spool.reasons.most_common(1)[0][0]}." if refused else ""
+    names = [without_secrets(source.source) for source in config.every_source()] or [config.live_store]
+    holds = "holds" if len(names) == 1 else "hold"
+    return DataError(
+        f"{', '.join(names)} {holds} no interaction.{why}",
+        "Training needs events: user_id, item_id, timestamp[, type].",
+    )
+
+
+def _unwritable(out: Path, problem: Exception) -> DataError:
+    reason = " ".join(str(problem).split()).rstrip(".")
+    free = next((shutil.disk_usage(folder).free for folder in (out, *out.parents) if folder.exists()), 0)
+    return DataError(
+        f"{out} cannot be written: {reason}.",
+        f"Its disk has {free / 2**30:,.1f} GiB free; ingest needs room for about three times the rows. Nothing of this "
+        "run was left.",
+    )
+
+
+def _report(rows: dict[str, int], notes: list[str]) -> None:
+    note(
+        f"{rows['interactions']:,} interactions, {rows['impressions']:,} impressions, {rows['items']:,} items; "
+        f"{rows['rejected']:,} rows do not fit the contract",
+        rows=rows,
+    )
+    for text in notes:
+        note(text)
 
 
 def read_source_data(config: SourceConfig) -> Dataset:
@@ -58,7 +211,8 @@ def read_source_data(config: SourceConfig) -> Dataset:
         DataError: it is missing, unreadable or follows no known format.
     """
     found = format_of(config)
-    dataset = collect(found.read(config), source_name(config), config.timezone)
+    (name,) = source_names((config,))
+    dataset = collect(found.read(config), name, config.timezone)
     dataset.format = found.name
     known = carried(config) if found.name == GENERAL else {}
     dataset.synthetic, dataset.generator = bool(known.get("synthetic")), dict(known.get("generator", {}))
@@ -66,37 +220,14 @@ def read_source_data(config: SourceConfig) -> Dataset:
     return dataset
 
 
-def source_name(config: SourceConfig) -> str:
-    """What reports call the source: its name, else the last part of its path."""
-    return config.name or without_secrets(config.source).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-
-
-def _join(dataset: Dataset, store: Path) -> None:
-    gained = join_live(dataset, read_live(store))
-    dataset.source = f"{dataset.source} + live store" if dataset.source else "live store"
-    dataset.notes.append(
-        f"The live store added {gained['interactions']:,} interactions and {gained['impressions']:,} impressions."
-    )
-
-
-def _nothing_happened(config: DataConfig, dataset: Dataset) -> DataError:
-    reasons = Counter(dataset.rejected.column("reason").to_pylist()).most_common(1)
-    why = f" {dataset.rejected.num_rows:,} rows do not fit, most because: {reasons[0][0]}." if reasons else ""
-    return DataError(
-        f"{config.source or config.live_store} holds no interaction.{why}",
-        "Training needs events: user_id, item_id, timestamp[, type].",
-    )
-
-
-def _report(dataset: Dataset) -> None:
-    rows = dataset.rows()
-    note(
-        f"{rows['interactions']:,} interactions, {rows['impressions']:,} impressions, {rows['items']:,} items; "
-        f"{rows['rejected']:,} rows do not fit the contract",
-        rows=rows,
-    )
-    for text in dataset.notes:
-        note(text)
+def source_names(sources: tuple[SourceConfig, ...]) -> list[str]:
+    """What reports call the sources: their names, else the last part of their paths; no two are the same."""
+    names: list[str] = []
+    for source in sources:
+        name = source.name or without_secrets(source.source).split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+        taken = sum(name == known or known.startswith(f"{name} (") for known in names)
+        names.append(f"{name} ({taken + 1})" if taken else name)
+    return names
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -105,12 +236,14 @@ def fingerprint(config: DataConfig) -> str:
     Raises:
         DataError: the source is missing.
     """
-    digest = hashlib.sha256(f"{config.format}|{config.timezone}".encode())
-    for file in locate(config.source) if config.source else []:
-        digest.update(file.name.encode())
-        with file.open() as content:
-            while block := content.read(1 << 20):
-                digest.update(block)
+    digest = hashlib.sha256()
+    for source in config.every_source():
+        digest.update(source.model_dump_json().encode())
+        for file in locate(source.source):
+            digest.update(file.name.encode())
+            with file.open() as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
     if config.live_store:
         from liverank.store import open_store
 
