@@ -43,13 +43,35 @@ GAP_SECONDS: Final = "gap_seconds"
 HOUR: Final = "hour"
 WEEKDAY: Final = "weekday"
 REPEATS: Final = "repeats"
-HISTORY: Final = "history"
+SINCE_ITEM_SECONDS: Final = "since_item_seconds"
+SEEN: Final = "seen"
+KNOWN_AT: Final = "known_at"
 SPLIT: Final = "split"
+
+
+def seen(kind: str) -> str:
+    """Name of the column with how many events of a type were known of the user."""
+    return f"seen_{kind}"
 
 
 def popularity(days: int) -> str:
     """Name of the column with an item's events in the `days` whole days before the event's day."""
     return f"popularity_{days}d"
+
+
+def shown_times(days: int) -> str:
+    """Name of the column with how often an item was shown in those days."""
+    return f"shown_{days}d"
+
+
+def click_rate(days: int) -> str:
+    """Name of the column with an item's smoothed clicks a time shown in those days."""
+    return f"click_rate_{days}d"
+
+
+def purchase_rate(days: int) -> str:
+    """Name of the column with an item's smoothed purchases a time shown in those days."""
+    return f"purchase_rate_{days}d"
 
 
 # A ranking request as features write it and evaluation reads it.

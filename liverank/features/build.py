@@ -7,22 +7,24 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.config import DataConfig, FeatureConfig, TrainingConfig
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
-from liverank.features import assembly, definitions, requests
-from liverank.features.engine import SPILL_FOLDER, Frame, open_engine, scan, write
+from liverank.features import assembly, definitions, parts, requests
+from liverank.features.candidate_table import write_candidates
+from liverank.features.engine import SPILL_FOLDER, Engine, F, Frame, open_engine
+from liverank.features.log import FeatureLog, cache_key, with_instants
+from liverank.features.parts import Part, PartStore, write_aside
 from liverank.features.retrieval import retrieved
 from liverank.progress import note, stage
 
-FILES = ("items.parquet", "events.parquet", "requests.parquet")
+TABLES = ("items.parquet", "requests.parquet")
+FOLDERS = (parts.EVENTS, parts.ITEM_DAYS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class FeatureSummary:
     sources: dict[str, int]
     """Requests of each source."""
     hash: str
-    """SHA-256 over the three tables."""
+    """SHA-256 over the tables."""
 
 
 def build_features(
@@ -54,7 +56,7 @@ def build_features(
     training: TrainingConfig,
     cache: Path | None = None,
 ) -> FeatureSummary:
-    """Writes items, events, requests and `split.json` (last, so that it marks a finished folder) into `out`.
+    """Writes items, events, item days, requests and `split.json` (last: it marks a finished folder) into `out`.
 
     Args:
         dataset: an accepted dataset folder.
@@ -62,6 +64,7 @@ def build_features(
         config: windows, limits and shares.
         data: weights of event types, and which of them are positive answers.
         training: settings of the count ranker that proposes candidates where no list was shown.
+        cache: folder where the features of past days are kept, so that a new day costs a day; None: kept nowhere.
 
     Raises:
         DataError: a table is missing or unreadable, or there are too few requests to split.
@@ -69,15 +72,12 @@ def build_features(
     _check(dataset)
     out.mkdir(parents=True, exist_ok=True)
     (out / "split.json").unlink(missing_ok=True)
-    with open_engine(config.memory_limit, out) as session:
-        work = _Work(session, dataset, out, config, data)
-        with stage("features: split"):
-            cuts = work.cut()
-        with stage("features: events"):
-            work.write_events(cuts)
-        with stage("features: requests"):
-            work.write_requests(cuts, training)
-    summary = _summary(out, cuts)
+    with open_engine(config, out) as engine:
+        store = PartStore(cache or out / SPILL_FOLDER / "parts", cache_key(engine, config, data))
+        with store.locked():
+            work = _Work(engine, dataset, out, config, data)
+            work.write_events(store)
+            summary = work.write_requests(store, training)
     (out / "split.json").write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
     _tell(summary)
     return summary
@@ -86,61 +86,54 @@ def build_features(
 class _Work:
     """The frames of one run and the files they become."""
 
-    def __init__(self, session: Any, dataset: Path, out: Path, config: FeatureConfig, data: DataConfig) -> None:
-        self.session, self.out, self.config, self.data = session, out, config, data
-        self.items, self.impressions, interactions = (
-            scan(session, dataset / f"{name}.parquet") for name in ("items", "impressions", "interactions")
+    def __init__(self, engine: Engine, dataset: Path, out: Path, config: FeatureConfig, data: DataConfig) -> None:
+        self.engine, self.out, self.config, self.data = engine, out, config, data
+        self.items, self.impressions, self.interactions = (
+            engine.scan(dataset / f"{name}.parquet") for name in ("items", "impressions", "interactions")
         )
-        self.interactions = self._kept(definitions.prepared(interactions), "interactions")
+        self.parts: list[Part] = []
 
-    def cut(self) -> definitions.Cuts:
-        keys = self._kept(requests.keys(self.impressions, self.interactions, self.data.label_types), "keys")
-        self.keys = keys
-        return requests.cut(keys, self.config)
+    def write_events(self, store: PartStore) -> None:
+        log = FeatureLog(self.engine, self.interactions, self.impressions, self.config, self.data)
+        with stage("features: what is new"):
+            self.parts = log.plan()
+            valid = store.keep(self.parts)
+        with stage(f"features: events, {len(self.parts) - valid} of {len(self.parts)} parts"):
+            log.write(store, self.parts, valid)
+            (self.out / "events.parquet").unlink(missing_ok=True)
+            for name in FOLDERS:
+                store.hand_out(name, self.parts, self.out / name)
 
-    def write_events(self, cuts: definitions.Cuts) -> None:
-        config = self.config
-        catalogue = self._kept(definitions.catalogue(self.items, self.interactions), "catalogue")
-        daily = self._kept(definitions.daily_popularity(self.interactions, config.popularity_days), "daily")
-        events = definitions.indexed(self.interactions, catalogue)
-        events = definitions.sessions(events, config.session_gap_minutes)
-        events = definitions.repeats(definitions.history(events, config.history_length))
-        events = definitions.popularity(events, daily)
-        events = definitions.weights(definitions.context(events), self.data.event_weights)
-        events = definitions.split(events, cuts).orderBy(c.USER_ID, c.TIMESTAMP, c.EVENT_ID)
-        write(events.select(*event_columns(config)), self.out / "events.parquet")
-        counted = definitions.train_counts(catalogue, scan(self.session, self.out / "events.parquet"))
-        write(counted, self.out / "items.parquet")
+    def write_requests(self, store: PartStore, training: TrainingConfig) -> FeatureSummary:
+        if not self.parts:
+            raise requests.too_few()
+        with stage("features: split"):
+            keys = self.engine.scan([store.path(parts.REQUEST_KEYS, part) for part in self.parts])
+            cuts = requests.cut(keys, self.config)
+            stored = self.engine.scan([store.path(parts.EVENTS, part) for part in self.parts])
+            events = self.engine.staged(with_instants(stored))
+            self._write_items(definitions.split_events(events, cuts))
+        with stage("features: requests"):
+            chosen = self.engine.kept(requests.chosen(keys, cuts, self.config), "chosen")
+            write_aside(self._assembled(chosen, events, cuts, training), self.out / "requests.parquet")
+        split = definitions.split_events(events, cuts)
+        ranker = training.feature_ranker
+        write_candidates(self.engine, split, self.impressions, self.out, self.config, self.data, cuts, ranker)
+        return _summary(self.engine, self.out, definitions.split_events(events, cuts), cuts)
 
-    def write_requests(self, cuts: definitions.Cuts, training: TrainingConfig) -> None:
-        chosen = self._kept(requests.chosen(self.keys, cuts, self.config), "chosen")
-        table = self._assembled(chosen, training)
-        pq.write_table(table, self.out / "requests.parquet", compression="zstd")
+    def _write_items(self, events: Frame) -> None:
+        catalogue = self.engine.kept(definitions.catalogue(self.items, events), "catalogue")
+        write_aside(self.engine.arrow(definitions.train_counts(catalogue, events)), self.out / "items.parquet")
 
-    def _assembled(self, chosen: Frame, training: TrainingConfig) -> pa.Table:
-        types = self.data.label_types
-        base = chosen.orderBy(requests.ROW).toArrow()
-        events = definitions.ordered(definitions.with_micros(scan(self.session, self.out / "events.parquet")))
-        history = requests.histories(chosen, events, self.config.history_length).toArrow()
-        truth = requests.truths(chosen, self.interactions, types).toArrow()
-        shown = requests.shown_lists(chosen, self.impressions).toArrow()
-        contexts = requests.basket_contexts(chosen, self.interactions, types).toArrow()
+    def _assembled(self, chosen: Frame, events: Frame, cuts: definitions.Cuts, training: TrainingConfig) -> pa.Table:
+        arrow, types = self.engine.arrow, self.data.label_types
+        base = arrow(chosen.orderBy(requests.ROW))
+        history = arrow(requests.histories(chosen, events, self.config.history_length))
+        truth = arrow(requests.truths(chosen, events, types))
+        shown = arrow(requests.shown_lists(chosen, self.impressions))
+        contexts = arrow(requests.basket_contexts(chosen, definitions.with_micros(self.interactions), types))
         table = assembly.request_table(base, history, truth, shown, contexts)
-        return retrieved(table, self.out, self.config.candidates, training.count)
-
-    def _kept(self, frame: Frame, name: str) -> Frame:
-        """Computes a frame that is used several times, once."""
-        path = self.out / SPILL_FOLDER / f"{name}.parquet"
-        write(frame, path)
-        return scan(self.session, path)
-
-
-def event_columns(config: FeatureConfig) -> list[str]:
-    """The columns of `events.parquet`, in order."""
-    known = [c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.VALUE, c.WEIGHT, c.TIMESTAMP]
-    made = [c.SESSION, c.SESSION_START, c.GAP_SECONDS, c.HOUR, c.WEEKDAY]
-    popularity = [c.popularity(days) for days in config.popularity_days]
-    return [*known, *made, *popularity, c.REPEATS, c.HISTORY, c.IMPRESSION_ID, c.SPLIT]
+        return retrieved(table, self.out, cuts.train_until / 1e6, self.config.candidates, training.count)
 
 
 def _check(dataset: Path) -> None:
@@ -155,18 +148,21 @@ def _check(dataset: Path) -> None:
             raise DataError(f"{path} lacks the column {missing[0]}.", "docs/contract.md lists the columns.")
 
 
-def _summary(out: Path, cuts: definitions.Cuts) -> FeatureSummary:
-    events = pq.read_table(out / "events.parquet", columns=[c.SPLIT, c.TIMESTAMP])
+def _summary(engine: Engine, out: Path, events: Frame, cuts: definitions.Cuts) -> FeatureSummary:
+    counted = events.groupBy(c.SPLIT).agg(
+        F.count("*").cast("long").alias("rows"), F.max(definitions.MICROS).alias("latest")
+    )
+    splits = engine.arrow(counted.orderBy(c.SPLIT)).to_pylist()
     chosen = pq.read_table(out / "requests.parquet", columns=[c.SPLIT, c.SOURCE, c.TIMESTAMP])
-    latest = max(at for at in (pc.max(table[c.TIMESTAMP]).as_py() for table in (events, chosen)) if at)
+    asked = chosen[c.TIMESTAMP].cast(pa.int64()).to_pylist()
     return FeatureSummary(
         train_until=_instant(cuts.train_until),
         validation_from=_instant(cuts.validation_from),
         validation_until=_instant(cuts.validation_until),
         test_from=_instant(cuts.test_from),
-        test_until=latest.isoformat(),
+        test_until=_instant(max([*asked, *(row["latest"] for row in splits)])),
         items=pq.read_metadata(out / "items.parquet").num_rows,
-        events=_counts(events[c.SPLIT]),
+        events={row[c.SPLIT]: row["rows"] for row in splits},
         requests=_counts(chosen[c.SPLIT]),
         sources=_counts(chosen[c.SOURCE]),
         hash=_hash(out),
@@ -183,9 +179,9 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 def _hash(out: Path) -> str:
     digest = hashlib.sha256()
-    for name in FILES:
-        with open(out / name, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path in [*(out / name for name in TABLES), *(p for name in FOLDERS for p in sorted((out / name).iterdir()))]:
+        with open(path, "rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

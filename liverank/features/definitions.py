@@ -1,33 +1,29 @@
-"""Features of the event stream: functions from frames to frames, none of which looks at or after its own event's time.
+"""Features of the event stream: functions from frames to frames that know of an event only once it has arrived.
 
-Events of one user at one instant (a basket, a slate) do not see each other: every backward look goes to strictly
-earlier timestamps. Working columns stay in the frames; the caller selects what it wants. The functions use the part of
-the PySpark API that Spark and SQLFrame share; on Spark only the import of `Window` and `functions` changes. Times are
-whole microseconds, so that arithmetic is exact and knows no zone.
+An event at time t sees what was *known* strictly before t: an event is known from its arrival on, and never before it
+happened. Events of one user at one instant (a basket, a slate) do not see each other, and a late event is seen by
+nothing that came before it arrived. Times are whole microseconds, so that arithmetic is exact and knows no zone.
+
+The functions use the part of the PySpark API that Spark and SQLFrame share; `F` and `Window` are the open engine's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlframe.duckdb import Window
-from sqlframe.duckdb import functions as F
-
 from liverank import columns as c
-from liverank.features.engine import Frame
+from liverank.features.engine import F, Frame, Window
 
 MICROS = "micros"
 """Working column: the timestamp as microseconds since 1970-01-01 UTC."""
-ITEM_INDEX = "item_index"
-"""Working column: row number of the item in the catalogue sorted by id."""
-ORDINAL = "ordinal"
-"""Working column: place of the event among its user's, from 1, by time and then event id."""
+KNOWN = "known"
+"""Working column: microseconds from which the event is known."""
+DAY = "day"
+"""Whole UTC days since 1970-01-01."""
 TRAIN_EVENTS = "train_events"
 """Column of `items.parquet`: the item's events in the training time."""
-DAY = "day"
-"""Working column: whole UTC days since 1970-01-01."""
 DAY_MICROS = 86_400_000_000
 SECOND = 1_000_000
 
@@ -47,15 +43,28 @@ class Cuts:
 
 
 def prepared(interactions: Frame) -> Frame:
-    """One row an event id (its earliest), with `micros`."""
-    first = Window.partitionBy(c.EVENT_ID).orderBy(c.TIMESTAMP, c.USER_ID, c.ITEM_ID, c.TYPE)
-    ranked = interactions.withColumn("occurrence", F.row_number().over(first))
-    return with_micros(ranked.where(F.col("occurrence") == 1).drop("occurrence"))
+    """The columns that features need, with `micros` and `known`."""
+    names = (c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.VALUE, c.IMPRESSION_ID, c.SESSION_ID)
+    arrived = F.coalesce(F.col(c.RECEIVED_AT), F.col(c.TIMESTAMP))
+    # A clock that is wrong may say that an event arrived before it happened.
+    known = F.greatest(F.unix_micros(arrived), F.unix_micros(F.col(c.TIMESTAMP)))
+    return interactions.select(*names, F.unix_micros(F.col(c.TIMESTAMP)).alias(MICROS), known.alias(KNOWN))
 
 
 def with_micros(frame: Frame) -> Frame:
     """Adds `micros` from the timestamp."""
-    return frame.withColumn(MICROS, F.unix_micros(c.TIMESTAMP))
+    return frame.withColumn(MICROS, F.unix_micros(F.col(c.TIMESTAMP)))
+
+
+def repeated_ids(frame: Frame, column: str) -> Frame:
+    """Ids that more than one row has."""
+    return frame.groupBy(column).agg(F.count("*").alias("copies")).where(F.col("copies") > 1).select(column)
+
+
+def first_of_id(frame: Frame, column: str, *order: str) -> Frame:
+    """One row an id: the first in this order."""
+    first = Window.partitionBy(column).orderBy(*order)
+    return frame.withColumn("copy", F.row_number().over(first)).where(F.col("copy") == 1).drop("copy")
 
 
 def catalogue(items: Frame, events: Frame) -> Frame:
@@ -78,78 +87,11 @@ def train_counts(items: Frame, events: Frame) -> Frame:
     return counted.select(*items.columns, total).orderBy(c.ITEM_ID)
 
 
-def indexed(events: Frame, items: Frame) -> Frame:
-    """Adds `item_index`, the item's row in the sorted catalogue."""
-    index = (F.row_number().over(Window.orderBy(c.ITEM_ID)) - 1).cast("int").alias(ITEM_INDEX)
-    return events.join(items.select(c.ITEM_ID, index), on=c.ITEM_ID, how="left")
-
-
-def ordered(events: Frame) -> Frame:
-    """Adds `ordinal`."""
-    return events.withColumn(ORDINAL, F.row_number().over(_by_user()))
-
-
-def sessions(events: Frame, gap_minutes: float) -> Frame:
-    """Adds `session`, `session_start` and `gap_seconds` (to the user's latest strictly earlier event, null without).
-
-    A session ends after more than `gap_minutes` without an event, or where the source names another session.
-    """
-    user, slate = _by_user(), _slate()
-    gap = F.col(MICROS) - F.lag(MICROS).over(user)
-    renamed = F.coalesce(F.col(c.SESSION_ID) != F.lag(c.SESSION_ID).over(user), F.lit(False))
-    # Only the first event of a slate can start a session: inside a slate the gap is 0.
-    late = (F.col("gap") > int(gap_minutes * 60 * SECOND)) | (F.col("renamed") & (F.col("gap") > 0))
-    starts = events.withColumns({"gap": gap, "renamed": renamed}).withColumn("starts", F.col("gap").isNull() | late)
-    count = F.sum(F.col("starts").cast("int")).over(user.rowsBetween(Window.unboundedPreceding, 0))
-    told = {
-        c.SESSION: (count - 1).cast("long"),
-        c.SESSION_START: F.first("starts").over(slate),
-        c.GAP_SECONDS: F.first("gap").over(slate).cast("double") / F.lit(float(SECOND)),
-    }
-    return starts.withColumns(told)
-
-
-def history(events: Frame, length: int) -> Frame:
-    """Adds `history`: the item indices of the user's last `length` strictly earlier events, oldest first.
-
-    What precedes the first event of a slate is what precedes the whole slate, so all its events share that list.
-    """
-    before = F.collect_list(ITEM_INDEX).over(_by_user().rowsBetween(-length, -1))
-    shared = F.first("before").over(_slate())
-    # The aggregate of no rows is null on DuckDB and an empty list on Spark.
-    listed = F.coalesce(shared, F.expr("cast(array() as array<int>)"))
-    return events.withColumn("before", before).withColumn(c.HISTORY, listed)
-
-
-def repeats(events: Frame) -> Frame:
-    """Adds `repeats`: the user's strictly earlier events with the same item."""
-    same = Window.partitionBy(c.USER_ID, c.ITEM_ID).orderBy(MICROS)
-    return events.withColumn(c.REPEATS, (F.rank().over(same) - 1).cast("long"))
-
-
-def daily_popularity(events: Frame, days: Sequence[int]) -> Frame:
-    """For each item and UTC day with events: the item's events on each of `days` whole days before that day.
-
-    Counted on one row an item and day: a window over single events is far slower on a hot item.
-    """
-    counts = events.groupBy(c.ITEM_ID, _day().alias(DAY)).agg(F.count("*").alias("events"))
-    by_day = Window.partitionBy(c.ITEM_ID).orderBy(DAY)
-    sums = {c.popularity(width): F.sum("events").over(by_day.rangeBetween(-width, -1)) for width in days}
-    totals = [F.coalesce(total, F.lit(0)).cast("long").alias(name) for name, total in sums.items()]
-    return counts.select(c.ITEM_ID, DAY, *totals)
-
-
-def popularity(events: Frame, daily: Frame) -> Frame:
-    """Adds what `daily_popularity` says of the event's item and day."""
-    return events.withColumn(DAY, _day()).join(daily, on=[c.ITEM_ID, DAY], how="left")
-
-
 def context(events: Frame) -> Frame:
     """Adds the UTC `hour` (0-23) and `weekday` (0 is Monday)."""
-    day = _day()
-    hour = F.floor((F.col(MICROS) - day.cast("long") * F.lit(DAY_MICROS)) / F.lit(3600 * SECOND))
-    # Day 0, 1970-01-01, was a Thursday; days before it are negative.
-    weekday = ((day + F.lit(3)) % F.lit(7) + F.lit(7)) % F.lit(7)
+    hour = (remainder(F.col(MICROS), DAY_MICROS) - remainder(F.col(MICROS), 3600 * SECOND)) / F.lit(3600 * SECOND)
+    # Day 0, 1970-01-01, was a Thursday.
+    weekday = remainder(day_of(MICROS) + F.lit(3), 7)
     return events.withColumns({c.HOUR: hour.cast("tinyint"), c.WEEKDAY: weekday.cast("tinyint")})
 
 
@@ -164,23 +106,30 @@ def weights(events: Frame, of_type: Mapping[str, float]) -> Frame:
 def split(frame: Frame, cuts: Cuts) -> Frame:
     """Adds `split`: train, validation, test or gap, by time alone."""
     at = F.col(MICROS)
-    validation = (at >= cuts.validation_from) & (at < cuts.validation_until)
-    named = (
-        F.when(at < cuts.train_until, F.lit(c.TRAIN))
-        .when(validation, F.lit(c.VALIDATION))
-        .when(at >= cuts.test_from, F.lit(c.TEST))
-        .otherwise(F.lit(c.GAP))
-    )
+    named = F.when(at < cuts.train_until, F.lit(c.TRAIN)).otherwise(_later(cuts))
     return frame.withColumn(c.SPLIT, named)
 
 
-def _day() -> Any:
-    return F.floor(F.col(MICROS) / F.lit(DAY_MICROS)).cast("int")
+def split_events(events: Frame, cuts: Cuts) -> Frame:
+    """Adds `split` to events; those of the training time that had not arrived when it ended belong to none."""
+    named = F.when(F.col(KNOWN) < cuts.train_until, F.lit(c.TRAIN)).otherwise(_later(cuts))
+    return events.withColumn(c.SPLIT, named)
 
 
-def _by_user() -> Window:
-    return Window.partitionBy(c.USER_ID).orderBy(MICROS, c.EVENT_ID)
+def _later(cuts: Cuts) -> Any:
+    at = F.col(MICROS)
+    validation = (at >= cuts.validation_from) & (at < cuts.validation_until)
+    named = F.when(validation, F.lit(c.VALIDATION)).when(at >= cuts.test_from, F.lit(c.TEST))
+    return named.otherwise(F.lit(c.GAP))
 
 
-def _slate() -> Window:
-    return Window.partitionBy(c.USER_ID, MICROS).orderBy(c.EVENT_ID)
+def remainder(value: Any, divisor: int) -> Any:
+    """What is left above the next lower multiple; never negative, also before 1970."""
+    return (value % F.lit(divisor) + F.lit(divisor)) % F.lit(divisor)
+
+
+def day_of(column: str) -> Any:
+    """The UTC day of a column of microseconds."""
+    at = F.col(column)
+    # The division is exact: what is divided is a multiple.
+    return ((at - remainder(at, DAY_MICROS)) / F.lit(DAY_MICROS)).cast("int")

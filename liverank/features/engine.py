@@ -1,22 +1,20 @@
-"""The engine of the features: the PySpark DataFrame API on DuckDB, which spills to disk when memory runs out.
+"""The engine of the features: one small protocol, DuckDB on one machine and Spark on many behind it.
 
-Only this module and the import line of `definitions` and `requests` know that the frames are SQLFrame's; on a cluster
-the same functions take a Spark session's frames.
+The definitions are written once, in the PySpark DataFrame API. `F` and `Window` here are those of the open engine:
+Spark's own on Spark, SQLFrame's (the same API as SQL for DuckDB) otherwise.
 """
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import duckdb
-from sqlframe.duckdb import DuckDBSession
+import pyarrow as pa
 
-from liverank.errors import ConfigError
+from liverank.config.features import FeatureConfig
 
 Frame = Any
 """A PySpark or SQLFrame DataFrame; neither package has types that mypy can follow."""
@@ -24,52 +22,77 @@ Frame = Any
 SPILL_FOLDER = ".spill"
 
 
+class Engine(Protocol):
+    """What the definitions leave to the engine: reading, computing, and the few words that differ."""
+
+    name: str
+    """`duckdb` or `spark`, with the version: what one computed is not mixed with what the other did."""
+    functions: Any
+    window: Any
+
+    def scan(self, paths: Path | str | Sequence[Path]) -> Frame:
+        """Parquet files (of one schema; a path or URL that the engine can reach) as a frame; nothing is read yet."""
+
+    def rows(self, table: pa.Table) -> Frame:
+        """A small Arrow table as a frame."""
+
+    def kept(self, frame: Frame, name: str) -> Frame:
+        """Computes a frame that is used several times, once, into a working file of this name."""
+
+    def staged(self, frame: Frame) -> Frame:
+        """The same frame to go on from; nothing is computed, but a long chain of steps is cheaper in stages."""
+
+    def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
+        """Computes a frame into working files; yields each value of the whole-numbered `column` with its sorted rows.
+
+        The column itself is left out. Only one value's rows are in memory at a time.
+        """
+
+    def arrow(self, frame: Frame) -> pa.Table:
+        """Computes a frame into memory, in its order."""
+
+    def row_hash(self, columns: Sequence[str]) -> Any:
+        """A column with a whole number a row that tells different rows apart; values of an engine's own."""
+
+    def instant(self, micros: str) -> Any:
+        """A column of whole microseconds since 1970 as a timestamp in UTC."""
+
+
+_ACTIVE: ContextVar[Engine] = ContextVar("engine")
+
+
+class _OfTheOpenEngine:
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(_ACTIVE.get(), self._part), name)
+
+
+F: Any = _OfTheOpenEngine("functions")
+"""`pyspark.sql.functions` of the open engine."""
+Window: Any = _OfTheOpenEngine("window")
+"""`pyspark.sql.Window` of the open engine."""
+
+
 @contextmanager
-def open_engine(memory_limit: str, folder: Path) -> Iterator[DuckDBSession]:
-    """A session whose spill files live in `folder/.spill` and go away with it.
+def open_engine(config: FeatureConfig, folder: Path) -> Iterator[Engine]:
+    """The configured engine; its working files live in `folder/.spill` and go away with it.
 
     Args:
-        memory_limit: memory before spilling, in DuckDB's syntax ("4GB").
-        folder: an existing folder on a disk with room.
+        config: engine, Spark master and memory limit.
+        folder: an existing folder on a disk with room (on a cluster: one that the workers share).
 
     Raises:
-        ConfigError: `memory_limit` is not an amount of memory.
+        ConfigError: the engine cannot be had with these settings.
     """
-    spill = folder / SPILL_FOLDER
-    shutil.rmtree(spill, ignore_errors=True)
-    spill.mkdir()
-    connection = _connect(memory_limit, spill)
-    session = DuckDBSession(conn=connection)
-    try:
-        yield session
-    finally:
-        session.stop()
-        shutil.rmtree(spill, ignore_errors=True)
-
-
-def _connect(memory_limit: str, spill: Path) -> Any:
-    connection = duckdb.connect(config={"temp_directory": str(spill), "autoinstall_known_extensions": False})
-    connection.execute("SET TimeZone = 'UTC'")
-    try:
-        return connection.execute("SET memory_limit = ?", [memory_limit])
-    except duckdb.Error as problem:
-        raise ConfigError(
-            f"features.memory_limit: '{memory_limit}' is not an amount of memory.", "Write it like 4GB or 512MB."
-        ) from problem
-
-
-def scan(session: DuckDBSession, path: Path) -> Frame:
-    """A Parquet file as a frame; nothing is read yet."""
-    # Through a view, because SQLFrame's own reader cannot take a path with a quote in it.
-    name = f"file_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
-    session._conn.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet('{_escaped(path)}')")
-    return session.table(name)
-
-
-def write(frame: Frame, path: Path) -> None:
-    """Computes a frame into one Parquet file; rows keep the frame's order, equal frames give equal bytes."""
-    frame.write.mode("overwrite").parquet(_escaped(path), compression="zstd")
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")
+    if config.engine == "spark":
+        from liverank.features.spark_engine import open_spark as opened
+    else:
+        from liverank.features.duckdb_engine import open_duckdb as opened
+    with opened(config, folder / SPILL_FOLDER) as engine:
+        token = _ACTIVE.set(engine)
+        try:
+            yield engine
+        finally:
+            _ACTIVE.reset(token)

@@ -7,19 +7,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.config.training import CountConfig
 from liverank.features.assembly import labelled
 from liverank.features.requests import RETRIEVER
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, Events, events_of, load_catalogue
+from liverank.ranking.data import load_catalogue, training_events
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
 
-def retrieved(table: pa.Table, features: Path, candidates: int, config: CountConfig) -> pa.Table:
+def retrieved(table: pa.Table, features: Path, train_until: float, candidates: int, config: CountConfig) -> pa.Table:
     """Fills the missing candidate lists, then every label; the truth is not forced into a list.
 
     Validation and test get their candidates from a retriever fitted on all training events, training requests from one
@@ -28,6 +26,7 @@ def retrieved(table: pa.Table, features: Path, candidates: int, config: CountCon
     Args:
         table: `assembly.request_table`.
         features: the folder that already holds items and events.
+        train_until: end of the training time, seconds since 1970.
         candidates: length of a list.
         config: settings of the count ranker.
     """
@@ -36,7 +35,7 @@ def retrieved(table: pa.Table, features: Path, candidates: int, config: CountCon
     training = np.asarray([split == c.TRAIN for split in table[c.SPLIT].to_pylist()], bool)
     if asked.any():
         catalogue = load_catalogue(features)
-        events = _training_events(features, catalogue)
+        events = training_events(features, catalogue, train_until)
         for rows in map(np.flatnonzero, (asked & training, asked & ~training)):
             if not len(rows):
                 continue
@@ -46,13 +45,6 @@ def retrieved(table: pa.Table, features: Path, candidates: int, config: CountCon
             for row, proposed in zip(rows, ranker.retrieve(_requests(part), candidates), strict=True):
                 lists[row] = proposed
     return labelled(table, lists)
-
-
-def _training_events(features: Path, catalogue: Catalogue) -> Events:
-    # Without the histories, which are most of the file.
-    names = [c.USER_ID, c.ITEM_ID, c.TYPE, c.WEIGHT, c.TIMESTAMP]
-    training = pc.field(c.SPLIT) == c.TRAIN
-    return events_of(pq.read_table(features / "events.parquet", columns=names, filters=training), catalogue)
 
 
 def _seconds(table: pa.Table) -> npt.NDArray[np.float64]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from liverank.ranking.catalogue import Rows as Rows
 from liverank.ranking.catalogue import catalogue_of as catalogue_of
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
-_FEATURE_FILES = ("items.parquet", "events.parquet", "requests.parquet", "split.json")
+_FEATURE_FILES = ("items.parquet", "events", "requests.parquet", "split.json")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def load_training_data(features: Path) -> TrainingData:
 
 def check_features(features: Path) -> None:
     """Raises a DataError where `features` is no features folder."""
-    missing = [name for name in _FEATURE_FILES if not (features / name).is_file()]
+    missing = [name for name in _FEATURE_FILES if not (features / name).exists()]
     if missing:
         raise DataError(f"{features} is no features folder: {missing[0]} is missing.", "Run the features step first.")
 
@@ -123,22 +124,57 @@ def load_catalogue(features: Path) -> Catalogue:
 
 
 def load_events(features: Path, catalogue: Catalogue, split: str = c.TRAIN) -> Events:
-    """The events of one split; those of items outside the catalogue are left out."""
-    table = _read(features / "events.parquet", filters=pc.field(c.SPLIT) == split)
-    return events_of(table, catalogue)
+    """The events of one split of a features folder; those of items outside the catalogue are left out.
+
+    Training events are those that had arrived when the training time ended.
+
+    Raises:
+        DataError: the folder is unfinished or unreadable.
+    """
+    bounds = _split(features)
+    at, known = pc.field(c.TIMESTAMP), pc.field(c.KNOWN_AT)
+    chosen = {
+        c.TRAIN: known < bounds["train_until"],
+        c.VALIDATION: (at >= bounds["validation_from"]) & (at < bounds["validation_until"]),
+        c.TEST: at >= bounds["test_from"],
+    }[split]
+    return _events_where(features, catalogue, chosen)
+
+
+def training_events(features: Path, catalogue: Catalogue, until: float) -> Events:
+    """The events that had arrived before `until` (seconds since 1970), also of a folder that is not finished yet."""
+    instant = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=round(until * 1e6))
+    return _events_where(features, catalogue, pc.field(c.KNOWN_AT) < instant)
+
+
+def _split(features: Path) -> dict[str, datetime]:
+    try:
+        told = json.loads((features / "split.json").read_text(encoding="utf-8"))
+        names = ("train_until", "validation_from", "validation_until", "test_from")
+        return {name: datetime.fromisoformat(told[name]) for name in names}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataError(f"{features} is no features folder ({problem}).", "Run the features step first.") from problem
+
+
+def _events_where(features: Path, catalogue: Catalogue, chosen: Any) -> Events:
+    names = [c.USER_ID, c.ITEM_ID, c.TYPE, c.WEIGHT, c.TIMESTAMP]
+    return events_of(_read(features / "events", names, chosen, names[:3]), catalogue)
 
 
 def events_of(table: pa.Table, catalogue: Catalogue) -> Events:
-    """Columns of an events table that is sorted by user and time, with a `weight` column."""
+    """Columns of events in any order of users and times, with a `weight` column; equal times keep their order."""
     rows = _mapped(table[c.ITEM_ID], catalogue.index)
-    table, rows = table.filter(pa.array(rows >= 0)), rows[rows >= 0]
+    if not (rows >= 0).all():
+        table, rows = table.filter(pa.array(rows >= 0)), rows[rows >= 0]
     users, types = _encoded(table[c.USER_ID]), _encoded(table[c.TYPE])
+    micros = table[c.TIMESTAMP].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    order = np.lexsort((micros, users[0]))
     return Events(
-        user=users[0].astype(np.int32),
-        item=rows.astype(np.int32),
-        type=types[0].astype(np.int16),
-        weight=table[c.WEIGHT].fill_null(1.0).to_numpy().astype(np.float32),
-        timestamp=table[c.TIMESTAMP].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy() / 1e6,
+        user=users[0][order].astype(np.int32),
+        item=rows[order].astype(np.int32),
+        type=types[0][order].astype(np.int16),
+        weight=table[c.WEIGHT].fill_null(1.0).to_numpy()[order].astype(np.float32),
+        timestamp=micros[order] / 1e6,
         users=users[1],
         types=types[1],
     )
@@ -151,10 +187,18 @@ def _mapped(column: pa.ChunkedArray, index: Mapping[str, int]) -> Rows:
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[Rows, tuple[str, ...]]:
-    encoded = column.combine_chunks().dictionary_encode()
+    """Each value's place among the sorted distinct ones, and those."""
+    encoded = column.combine_chunks()
+    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), tuple(encoded.dictionary.to_pylist())
+    names = encoded.dictionary.to_pylist()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    used = np.bincount(codes, minlength=len(names)) > 0
+    place = np.zeros(len(names), np.int64)
+    order = sorted(np.flatnonzero(used).tolist(), key=names.__getitem__)
+    place[order] = np.arange(len(order))
+    return place[codes], tuple(names[at] for at in order)
 
 
 def load_requests(features: Path, split: str) -> list[LabelledRequest]:
@@ -179,9 +223,13 @@ def _labelled(row: dict[str, Any]) -> LabelledRequest:
     return LabelledRequest(request, row[c.REQUEST_ID], labels, tuple(row[c.TRUTH]), row[c.SOURCE])
 
 
-def _read(path: Path, filters: Any = None) -> pa.Table:
+def _read(
+    path: Path, columns: list[str] | None = None, filters: Any = None, encoded: Sequence[str] | None = None
+) -> pa.Table:
     try:
-        return pq.read_table(path, filters=filters)
+        # A sorted list: the files of a folder are read in the order of their days.
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else path
+        return pq.read_table(files, columns=columns, filters=filters, read_dictionary=encoded)
     except (OSError, pa.ArrowException) as problem:
         raise DataError(f"{path} cannot be read: {problem}.", "Run the features step again.") from problem
 

@@ -24,6 +24,8 @@ from liverank.text import LanguageModel
 
 ITEMS, USERS, TASTES, LISTED = 60, 60, 3, 12
 START = datetime(2026, 1, 1, tzinfo=UTC)
+END = "2027-01-01T00:00:00+00:00"
+_BOUNDS = ("train_until", "validation_from", "validation_until", "test_from")
 NOW = START.timestamp() + 60 * 86400
 
 
@@ -36,7 +38,7 @@ def write_features(folder: Path, source: str = "impressions", requests: int = 12
     _write_events(folder, clicks)
     rows = [_request(rng, number, source, clicks) for number in range(requests)]
     pq.write_table(pa.Table.from_pylist(rows, schema=_REQUESTS), folder / "requests.parquet")
-    (folder / "split.json").write_text(json.dumps({"hash": "d" * 64}), encoding="utf-8")
+    (folder / "split.json").write_text(json.dumps({"hash": "d" * 64, **dict.fromkeys(_BOUNDS, END)}), encoding="utf-8")
     return folder
 
 
@@ -89,10 +91,11 @@ def _write_events(folder: Path, clicks: list[tuple[int, int]]) -> None:
             c.TYPE: ["click"] * len(clicks),
             c.WEIGHT: np.ones(len(clicks)),
             c.TIMESTAMP: pa.array(times, pa.timestamp("us", tz="UTC")),
-            c.SPLIT: [c.TRAIN] * len(clicks),
+            c.KNOWN_AT: pa.array(times, pa.timestamp("us", tz="UTC")),
         }
     )
-    pq.write_table(table, folder / "events.parquet")
+    (folder / "events").mkdir()
+    pq.write_table(table, folder / "events" / "2026-01-01.parquet")
 
 
 def _request(rng: np.random.Generator, number: int, source: str, clicks: list[tuple[int, int]]) -> dict[str, object]:

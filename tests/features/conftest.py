@@ -17,6 +17,7 @@ from liverank.features.build import FeatureSummary, build_features
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
 """A Monday."""
+BEFORE_EPOCH = datetime(1969, 12, 30, 23, 30, tzinfo=UTC)
 
 
 def at(hours: float) -> datetime:
@@ -65,8 +66,12 @@ class Built:
     summary: FeatureSummary
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a table."""
-        return pq.read_table(self.folder / f"{name}.parquet").to_pylist()  # type: ignore[no-any-return]
+        """The rows of a table; events by user, time and id, as those of one part are."""
+        path = self.folder / f"{name}.parquet"
+        rows = pq.read_table(path if path.exists() else self.folder / name).to_pylist()
+        if name == "events":
+            rows.sort(key=lambda row: (row["user_id"], row["timestamp"], row["event_id"]))
+        return rows  # type: ignore[no-any-return]
 
     def events(self) -> dict[str, dict[str, Any]]:
         """Event id -> row."""
@@ -77,9 +82,17 @@ class Built:
         return {row["request_id"]: row for row in self.rows("requests")}
 
 
-def build(dataset: Path, out: Path, data: DataConfig | None = None, **config: Any) -> Built:
+def build(dataset: Path, out: Path, data: DataConfig | None = None, cache: Path | None = None, **config: Any) -> Built:
     """Builds features; keyword arguments are of `FeatureConfig`."""
-    return Built(out, build_features(dataset, out, FeatureConfig(**config), data or DataConfig(), TrainingConfig()))
+    settings = FeatureConfig(**config)
+    return Built(out, build_features(dataset, out, settings, data or DataConfig(), TrainingConfig(), cache))
+
+
+def split_of(row: dict[str, Any], summary: FeatureSummary) -> str:
+    """The split of an event that was not late."""
+    names = ("train_until", "validation_from", "validation_until", "test_from")
+    bounds = [datetime.fromisoformat(getattr(summary, name)) for name in names]
+    return ["train", "gap", "validation", "gap", "test"][sum(row["timestamp"] >= bound for bound in bounds)]
 
 
 def random_events(count: int, seed: int, users: int = 12, items: int = 30, hours: int = 24 * 40) -> list[Interaction]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from liverank.config import FeatureConfig
+from liverank.config import DataConfig, FeatureConfig
 from liverank.events import Interaction, Item
-from liverank.features.build import event_columns
-from liverank.features.definitions import ITEM_INDEX
-from tests.features.conftest import START, Built, at, build, event, random_events, write
+from liverank.features.log import event_columns
+from tests.features.conftest import BEFORE_EPOCH, START, Built, at, build, event, random_events, write
 
 # Enough later requests that the split has something to cut; they are of another user and other items.
 TAIL = [event(f"z{n}", "z", f"i{20 + n}", 24 * 50 + n) for n in range(6)]
 
 
 POPULARITY_HOURS = [0, 23.9, 24, 24 * 3 - 0.1, 24 * 3, 24 * 7, 24 * 8 + 1]
-BEFORE_1970 = datetime(1969, 12, 30, 23, 30, tzinfo=UTC)
 ITEMS = [
     Item(item_id="i02", title="two"),
     Item(item_id="i01", title="one", attributes={"k": "v"}),
@@ -49,22 +47,25 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Built:
         event("s-f", "s", "i06", 1.2, session_id="s3"),
     ]
     twice = [event("t-a", "t", "i07", 2), event("t-a", "t", "i08", 1), event("t-b", "t", "i09", 3)]
-    old = Interaction(event_id="old", user_id="w", item_id="i10", type="click", timestamp=BEFORE_1970)
+    old = Interaction(event_id="old", user_id="w", item_id="i10", type="click", timestamp=BEFORE_EPOCH)
     strange = [event("x-a", "x", "i00", 1), event("x-b", "x", "i11", 2, "hover")]
     folder = tmp_path_factory.mktemp("table")
     events = [*two_baskets, *popularity, *sessions, *twice, old, *strange, *TAIL]
     dataset = write(folder / "data", events, items=ITEMS)
-    return build(dataset, folder / "out", popularity_days=(1, 2, 7), history_length=3)
+    return build(dataset, folder / "out", popularity_days=(1, 2, 7))
 
 
 @pytest.mark.parametrize(
     ("column", "expected"),
     [
-        ("history", {"a": [], "b": [1], "c": [1], "d": [1, 2, 1], "e": [2, 1, 1], "f": []}),
+        ("seen", {"a": 0, "b": 1, "c": 1, "d": 3, "e": 4, "f": 0}),
+        ("seen_click", {"a": 0, "b": 0, "c": 0, "d": 1, "e": 2, "f": 0}),
+        ("seen_purchase", {"a": 0, "b": 0, "c": 0, "d": 1, "e": 1, "f": 0}),
         ("session", {"a": 0, "b": 0, "c": 0, "d": 1, "e": 1, "f": 0}),
         ("session_start", {"a": True, "b": False, "c": False, "d": True, "e": False, "f": True}),
         ("gap_seconds", {"a": None, "b": 900.0, "c": 900.0, "d": 29.75 * 3600, "e": 1800.0, "f": None}),
         ("repeats", {"a": 0, "b": 0, "c": 1, "d": 2, "e": 0, "f": 0}),
+        ("since_item_seconds", {"a": None, "b": None, "c": 900.0, "d": 29.75 * 3600, "e": None, "f": None}),
         # Day 0 has two events of i01 and one of i02; the others are on day 1.
         ("popularity_1d", {"a": 0, "b": 0, "c": 0, "d": 2, "e": 0, "f": 2}),
         ("popularity_2d", {"a": 0, "b": 0, "c": 0, "d": 2, "e": 0, "f": 2}),
@@ -72,7 +73,6 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Built:
         ("weekday", {"a": 0, "b": 0, "c": 0, "d": 1, "e": 1, "f": 1}),
         ("weight", {"a": 0.2, "b": 1.0, "c": 3.0, "d": 1.0, "e": -1.0, "f": 1.0}),
         ("value", {"a": 1.0, "b": 1.0, "c": 2.0, "d": 1.0, "e": 1.0, "f": 1.0}),
-        ("split", dict.fromkeys("abcdef", "train")),
     ],
 )
 def test_every_feature_by_hand(table: Built, column: str, expected: dict[str, object]) -> None:
@@ -81,22 +81,21 @@ def test_every_feature_by_hand(table: Built, column: str, expected: dict[str, ob
 
 
 def test_columns_types_and_order(table: Built) -> None:
-    stored = pq.read_schema(table.folder / "events.parquet")
-    assert stored.names[8:10] == ["session_start", "gap_seconds"]
+    stored = pq.read_table(table.folder / "events").schema
+    assert stored.names == event_columns(FeatureConfig(popularity_days=(1, 2, 7)), DataConfig())
     kinds = {
         "weight": "double", "timestamp": "timestamp[us, tz=UTC]", "session": "int64", "session_start": "bool",
         "gap_seconds": "double", "hour": "int8", "weekday": "int8", "popularity_1d": "int64", "repeats": "int64",
-        "split": "string",
+        "known_at": "timestamp[us, tz=UTC]", "seen": "int64", "seen_view": "int64", "click_rate_7d": "double",
+        "since_item_seconds": "double", "value": "double",
     }  # fmt: skip
     assert {name: str(stored.field(name).type) for name in kinds} == kinds
-    assert str(stored.field("history").type.value_type) == "int32"
     keys = [(row["user_id"], row["timestamp"], row["event_id"]) for row in table.rows("events")]
     assert keys == sorted(keys)
-    assert ITEM_INDEX not in stored.names
 
 
 def test_config_names_the_columns() -> None:
-    assert "popularity_3d" in event_columns(FeatureConfig(popularity_days=(3,)))
+    assert "popularity_3d" in event_columns(FeatureConfig(popularity_days=(3,)), DataConfig())
 
 
 def test_popularity_counts_whole_days_before_the_day(table: Built) -> None:
@@ -113,13 +112,13 @@ def test_a_session_ends_after_more_than_the_gap_or_where_the_source_says_so(tabl
 
 def test_days_before_1970_have_hours_and_weekdays(table: Built) -> None:
     row = table.events()["old"]
-    assert (row["hour"], row["weekday"]) == (23, BEFORE_1970.weekday())
+    assert (row["hour"], row["weekday"]) == (23, BEFORE_EPOCH.weekday())
 
 
 def test_duplicate_event_ids_count_once_and_the_earliest_stays(table: Built) -> None:
     rows = table.events()
     assert rows["t-a"]["item_id"] == "i08"
-    assert rows["t-b"]["history"] == [8]
+    assert rows["t-b"]["seen"] == 1
 
 
 def test_items_have_train_events_and_unknown_ones_get_a_row(table: Built) -> None:
@@ -135,14 +134,15 @@ def test_a_type_without_a_weight_weighs_nothing(table: Built) -> None:
     assert table.events()["x-b"]["weight"] == 0.0
 
 
-def test_histories_sessions_and_repeats_agree_with_brute_force(tmp_path: Path) -> None:
+def test_counts_sessions_and_repeats_agree_with_brute_force(tmp_path: Path) -> None:
     events = random_events(1000, seed=5)
-    rows = build(write(tmp_path / "data", events), tmp_path / "out", history_length=7).events()
+    rows = build(write(tmp_path / "data", events), tmp_path / "out", part_events=200).events()
     ordered = sorted(events, key=lambda one: (one.timestamp, one.event_id))
     for one in ordered:
         earlier = [other for other in ordered if other.user_id == one.user_id and other.timestamp < one.timestamp]
         row = rows[one.event_id]
-        assert row["history"] == [int(other.item_id[1:]) for other in earlier][-7:]
+        assert row["seen"] == len(earlier)
+        assert row["seen_purchase"] == sum(other.type == "purchase" for other in earlier)
         assert row["repeats"] == sum(other.item_id == one.item_id for other in earlier)
         gap = (one.timestamp - earlier[-1].timestamp).total_seconds() if earlier else None
         assert row["gap_seconds"] == gap
@@ -164,7 +164,5 @@ def test_the_future_changes_nothing_before_it(tmp_path: Path) -> None:
     before = build(write(tmp_path / "a", events), tmp_path / "fa").events()
     after = build(write(tmp_path / "b", [*past, *future]), tmp_path / "fb").events()
     kept = [one.event_id for one in past]
-    # The split itself is drawn by the number of requests; everything else must be the same.
-    strip = lambda row: {key: value for key, value in row.items() if key != "split"}  # noqa: E731
-    assert [strip(before[key]) for key in kept] == [strip(after[key]) for key in kept]
+    assert [before[key] for key in kept] == [after[key] for key in kept]
     assert len(kept) > 200

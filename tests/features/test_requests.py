@@ -16,16 +16,16 @@ from liverank.errors import ConfigError, DataError
 from liverank.events import ShownItem
 from liverank.features.assembly import REQUEST_SCHEMA, candidate_list
 from tests.conftest import real_data
-from tests.features.conftest import START, Built, build, event, random_events, shown, write
+from tests.features.conftest import START, Built, build, event, random_events, shown, split_of, write
 
-MICROS = 1_000_000
+BASKETS = {"candidates": 10, "history_length": 5, "train_lists": True}
 
 
 @pytest.fixture(scope="module")
 def baskets(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Random events of 12 users, no list shown."""
     folder = tmp_path_factory.mktemp("baskets")
-    return build(write(folder / "data", random_events(600, seed=3)), folder / "out", candidates=10, history_length=5)
+    return build(write(folder / "data", random_events(600, seed=3)), folder / "out", **BASKETS)
 
 
 def test_the_table_has_its_schema(baskets: Built) -> None:
@@ -77,7 +77,7 @@ def test_the_split_is_by_time_and_of_the_right_size(baskets: Built) -> None:
     bounds = [datetime.fromisoformat(text) for text in (summary.train_until, summary.validation_until)]
     for row in [*baskets.rows("requests"), *baskets.rows("events")]:
         place = sum(row["timestamp"] >= bound for bound in bounds)
-        assert row["split"] == ("train", "validation", "test")[place]
+        assert row.get("split", split_of(row, summary)) == ("train", "validation", "test")[place]
     positive = {(one.user_id, one.timestamp) for one in random_events(600, seed=3) if one.type != "view"}
     wanted = round(len(positive) * 0.1)
     assert wanted <= summary.requests["test"] <= wanted + 3
@@ -89,7 +89,7 @@ def test_the_split_is_by_time_and_of_the_right_size(baskets: Built) -> None:
 
 def test_limits_keep_the_latest_requests(tmp_path: Path) -> None:
     dataset = write(tmp_path / "data", [event(f"e{n:03d}", f"u{n % 7}", f"i{n % 30:02d}", n) for n in range(300)])
-    built = build(dataset, tmp_path / "out", max_requests=10, max_train_requests=15)
+    built = build(dataset, tmp_path / "out", max_requests=10, max_train_requests=15, train_lists=True)
     assert built.summary.requests == {"test": 10, "train": 15, "validation": 10}
     hours = [(row["timestamp"] - START) / timedelta(hours=1) for row in built.rows("requests")]
     assert hours == list(range(265, 300))
@@ -102,8 +102,8 @@ def test_the_gap_belongs_to_no_split(tmp_path: Path) -> None:
     rows = sorted(built.rows("events"), key=lambda row: row["timestamp"])
     # Test is the last 10 hours, two hours before it belong to none, then 10 hours of validation, then two again.
     expected = ["train"] * 176 + ["gap"] * 2 + ["validation"] * 10 + ["gap"] * 2 + ["test"] * 10
-    assert [row["split"] for row in rows] == expected
-    assert {row["split"] for row in built.rows("requests")} == {"train", "validation", "test"}
+    assert [split_of(row, built.summary) for row in rows] == expected
+    assert {row["split"] for row in built.rows("requests")} == {"validation", "test"}
     gap = datetime.fromisoformat(built.summary.test_from) - datetime.fromisoformat(built.summary.validation_until)
     assert gap == timedelta(hours=2)
 
@@ -113,7 +113,7 @@ def test_requests_of_one_instant_stay_together(tmp_path: Path) -> None:
     built = build(write(tmp_path / "data", events), tmp_path / "out", max_requests=10)
     splits: dict[datetime, set[str]] = {}
     for row in built.rows("events"):
-        splits.setdefault(row["timestamp"], set()).add(row["split"])
+        splits.setdefault(row["timestamp"], set()).add(split_of(row, built.summary))
     assert [len(names) for names in splits.values()] == [1] * 5
     assert built.summary.events == {"test": 40, "train": 120, "validation": 40}
     assert built.summary.requests["test"] == 10
@@ -145,7 +145,8 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Built:
         event("lone", "u0", "i04", 5.5, context={"shop": "north"}),
         event("lost", "u0", "i04", 5.6, impression_id="never recorded"),
     ]
-    return build(write(folder / "data", events, impressions), folder / "out", test_share=0.2, validation_share=0.2)
+    shares = {"test_share": 0.2, "validation_share": 0.2}
+    return build(write(folder / "data", events, impressions), folder / "out", train_lists=True, **shares)
 
 
 def test_a_shown_list_is_a_request_with_its_answers(lists: Built) -> None:
@@ -252,13 +253,15 @@ def test_too_few_requests_are_said_as_such(tmp_path: Path, events: list) -> None
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, baskets: Built) -> None:
     events = random_events(600, seed=3)
-    again = build(write(tmp_path / "a", events), tmp_path / "fa", candidates=10, history_length=5)
+    again = build(write(tmp_path / "a", events), tmp_path / "fa", **BASKETS)
     shuffled = [events[place] for place in np.random.default_rng(1).permutation(len(events))]
-    mixed = build(write(tmp_path / "b", shuffled), tmp_path / "fb", candidates=10, history_length=5)
-    for name in ("items", "events", "requests"):
-        expected = (baskets.folder / f"{name}.parquet").read_bytes()
-        assert (again.folder / f"{name}.parquet").read_bytes() == expected
-        assert (mixed.folder / f"{name}.parquet").read_bytes() == expected
+    mixed = build(write(tmp_path / "b", shuffled), tmp_path / "fb", **BASKETS)
+    files = [path.relative_to(baskets.folder) for path in baskets.folder.rglob("*.parquet")]
+    assert {file.parts[0] for file in files} == {"items.parquet", "requests.parquet", "events", "item_days"}
+    for file in files:
+        expected = (baskets.folder / file).read_bytes()
+        assert (again.folder / file).read_bytes() == expected
+        assert (mixed.folder / file).read_bytes() == expected
     assert again.summary == mixed.summary == baskets.summary
 
 
@@ -279,7 +282,7 @@ def test_another_future_changes_no_request_before_it(tmp_path: Path, baskets: Bu
         )
         for one in events
     ]
-    other = build(write(tmp_path / "data", rotated), tmp_path / "out", candidates=10, history_length=5)
+    other = build(write(tmp_path / "data", rotated), tmp_path / "out", **BASKETS)
     assert other.summary.hash != baskets.summary.hash
 
     def past(built: Built, name: str) -> list[dict[str, object]]:
@@ -305,7 +308,7 @@ def test_training_requests_do_not_see_later_training_events(tmp_path: Path, bask
         )
         for one in events
     ]  # fmt: skip
-    other = build(write(tmp_path / "data", rotated), tmp_path / "out", candidates=10, history_length=5)
+    other = build(write(tmp_path / "data", rotated), tmp_path / "out", **BASKETS)
     seen = {row["request_id"]: row for row in other.rows("requests")}
     same = [
         row for row in baskets.rows("requests")
@@ -353,7 +356,7 @@ def test_uci_online_retail(tmp_path: Path) -> None:
     source = real_data("uci-online-retail/online_retail.parquet")
     ingest(DataConfig(source=str(source)), tmp_path / "data")
     built = build(tmp_path / "data", tmp_path / "out")
-    assert built.summary.requests == {"test": 1000, "train": 5000, "validation": 1000}
+    assert built.summary.requests == {"test": 1000, "validation": 1000}
     assert sum(built.summary.events.values()) == pq.read_metadata(tmp_path / "data" / "interactions.parquet").num_rows
     hits = [bool(np.sum(row["labels"])) for row in built.rows("requests") if row["split"] == "test"]
     assert np.mean(hits) > 0.8

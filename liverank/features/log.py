@@ -1,0 +1,187 @@
+"""The parts of the event stream: which are missing, and how they are computed from their own days and what was kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from liverank import __version__
+from liverank import columns as c
+from liverank.config import DataConfig, FeatureConfig
+from liverank.features import definitions, parts, popularity, requests, stream
+from liverank.features.definitions import DAY, DAY_MICROS, KNOWN, MICROS, day_of
+from liverank.features.engine import Engine, F, Frame
+from liverank.features.parts import Day, Part, PartStore
+
+_PART = "part"
+_SETTINGS = ("session_gap_minutes", "popularity_days", "view_types", "click_types", "purchase_types", "rate_strength",
+             "cooccurrence_window", "part_events")  # fmt: skip
+
+
+def cache_key(engine: Engine, config: FeatureConfig, data: DataConfig) -> str:
+    """Changes with everything but the input that a part depends on: settings, engine, and this code."""
+    folder = Path(__file__).parent
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py"))))
+    told = [__version__, code.hexdigest(), engine.name, data.event_weights, data.label_types]
+    settings = {name: getattr(config, name) for name in _SETTINGS}
+    return hashlib.sha256(json.dumps([*told, settings], sort_keys=True).encode()).hexdigest()
+
+
+def event_columns(config: FeatureConfig, data: DataConfig) -> list[str]:
+    """The columns of the events files, in order."""
+    known = [c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.VALUE, c.WEIGHT, c.TIMESTAMP, c.KNOWN_AT]
+    made = [c.SESSION, c.SESSION_START, c.GAP_SECONDS, c.HOUR, c.WEEKDAY, c.REPEATS, c.SINCE_ITEM_SECONDS]
+    counts = [c.SEEN, *map(c.seen, data.event_weights)]
+    windows = (c.popularity, c.shown_times, c.click_rate, c.purchase_rate)
+    trailing = [name(days) for days in config.popularity_days for name in windows]
+    return [*known, *made, *counts, *trailing, c.IMPRESSION_ID, c.SESSION_ID]
+
+
+class FeatureLog:
+    """The event stream and the lists of a dataset, as parts in a store."""
+
+    def __init__(
+        self, engine: Engine, interactions: Frame, impressions: Frame, config: FeatureConfig, data: DataConfig
+    ) -> None:
+        self.engine, self.config, self.data = engine, config, data
+        self.events = engine.staged(definitions.prepared(interactions))
+        self.impressions = engine.staged(definitions.with_micros(impressions))
+        self.types = list(data.event_weights)
+        self.days: list[int] = []
+
+    def plan(self) -> list[Part]:
+        """The parts that this input has."""
+        lists = (c.IMPRESSION_ID, c.USER_ID, MICROS, c.SURFACE, c.SHOWN)
+        events = (c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.VALUE, c.IMPRESSION_ID, c.SESSION_ID, MICROS, KNOWN)
+        told: dict[int, list[Any]] = {}
+        for frame, at, names in ((self.events, KNOWN, events), (self.impressions, MICROS, lists)):
+            for row in self._contents(frame, at, names).to_pylist():
+                told.setdefault(row[DAY], []).append([at, row["rows"], row["content"]])
+        days = [Day(day, sum(rows for _, rows, _ in one), json.dumps(one)) for day, one in told.items()]
+        self.days = sorted(told)
+        return parts.planned(days, self.config.part_events)
+
+    def _contents(self, frame: Frame, at: str, names: Sequence[str]) -> pa.Table:
+        hashed = frame.select(day_of(at).alias(DAY), self.engine.row_hash(names).alias("hash"))
+        sums = hashed.groupBy(DAY).agg(
+            F.count("*").cast("long").alias("rows"), F.sum("hash").cast("string").alias("content")
+        )
+        return self.engine.arrow(sums.orderBy(DAY))
+
+    def write(self, store: PartStore, wanted: Sequence[Part], valid: int) -> None:
+        """Computes the parts after the first `valid` ones and adds them to the store."""
+        missing = wanted[valid:]
+        if not missing:
+            return
+        start = missing[0].first
+        kept = {kind: self._stored(store, kind, wanted[:valid]) for kind in parts.KINDS}
+        fresh = self._fresh(self.events, c.EVENT_ID, kept[parts.EVENTS], KNOWN, start)
+        lists = self._fresh(self.impressions, c.IMPRESSION_ID, kept[parts.REQUEST_KEYS], MICROS, start)
+        counts = self.engine.kept(popularity.item_days(fresh, lists, self.config), "item days")
+        made = {
+            parts.ITEM_DAYS: (counts, DAY, (c.ITEM_ID, DAY)),
+            parts.REQUEST_KEYS: (self._keys(lists, fresh, kept[parts.REQUEST_KEYS]), DAY, (MICROS, c.REQUEST_ID)),
+            parts.EVENTS: (self._features(fresh, counts, kept, start), DAY, (c.USER_ID, c.TIMESTAMP, c.EVENT_ID)),
+        }
+        for kind, (frame, day, order) in made.items():
+            self._write_kind(store, kind, frame, day, order, missing)
+        store.complete(wanted)
+
+    def _stored(self, store: PartStore, kind: str, valid: Sequence[Part]) -> Frame | None:
+        return self.engine.scan([store.path(kind, part) for part in valid]) if valid else None
+
+    def _fresh(self, rows: Frame, identity: str, kept: Frame | None, at: str, start: int) -> Frame:
+        """The rows known from the day `start` on, each id once, the first to arrive; without ids that are kept."""
+        frame = rows.where(F.col(at) >= start * DAY_MICROS) if kept is not None else rows
+        frame = self.engine.staged(frame)
+        again = definitions.repeated_ids(frame, identity)
+        if kept is not None:
+            name = identity if identity in kept.columns else c.REQUEST_ID
+            old = kept.select(F.col(name).alias(identity)).join(frame.select(identity), identity, "leftsemi")
+            old = self.engine.kept(old.distinct(), f"{identity} kept")
+            frame = frame.join(old, identity, "leftanti") if old.limit(1).count() else frame
+        again = self.engine.kept(again, f"{identity} again")
+        if again.limit(1).count():
+            order = [name for name in (at, MICROS, c.USER_ID, c.ITEM_ID, c.TYPE) if name in frame.columns]
+            once = definitions.first_of_id(frame.join(again, identity, "leftsemi"), identity, *dict.fromkeys(order))
+            frame = self.engine.staged(frame.join(again, identity, "leftanti").unionByName(once))
+        return frame if kept is None and not again.limit(1).count() else self.engine.kept(frame, f"{identity} fresh")
+
+    def _keys(self, lists: Frame, fresh: Frame, kept: Frame | None) -> Frame:
+        found = requests.keys(lists, fresh, self.data.label_types)
+        return found if kept is None else found.join(kept.select(c.REQUEST_ID), c.REQUEST_ID, "leftanti")
+
+    def _features(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None], start: int) -> Frame:
+        staged = self.engine.staged
+        told = staged(self._stream(fresh, kept[parts.EVENTS], start))
+        told = staged(stream.with_past(told, self.types, self.config.session_gap_minutes))
+        told = staged(stream.with_item_past(told).where(F.col(stream.FRESH)))
+        told = told.withColumn(DAY, day_of(MICROS)).join(self._trailing(fresh, counts, kept), on=[c.ITEM_ID, DAY])
+        told = definitions.weights(definitions.context(told), self.data.event_weights)
+        told = told.withColumn(DAY, day_of(KNOWN)).withColumn(c.KNOWN_AT, self.engine.instant(KNOWN))
+        return told.select(*event_columns(self.config, self.data), DAY)
+
+    def _stream(self, fresh: Frame, log: Frame | None, start: int) -> Frame:
+        rows = fresh.withColumn(stream.FRESH, F.lit(True))
+        if log is None:
+            return stream.of_events(rows, self.types)
+        before = start * DAY_MICROS
+        log = with_instants(log)
+        late = self.engine.kept(fresh.where(F.col(MICROS) < before).select(c.USER_ID).distinct(), "late users")
+        # Whoever has an event from before these days is replayed from the first event on; all others stand on a sum.
+        replayed = log.join(late, c.USER_ID, "leftsemi").withColumn(stream.FRESH, F.lit(False))
+        replayed = replayed.select(*stream.PAYLOAD)
+        settled = log.join(late, c.USER_ID, "leftanti")
+        users = settled.join(fresh.select(c.USER_ID), c.USER_ID, "leftsemi")
+        pairs = settled.join(fresh.select(c.USER_ID, c.ITEM_ID), [c.USER_ID, c.ITEM_ID], "leftsemi")
+        whole = stream.of_events(rows.select(*stream.PAYLOAD).unionByName(replayed), self.types)
+        for standing in (stream.of_users(users, self.types, before), stream.of_pairs(pairs, self.types, before)):
+            whole = whole.unionByName(standing.select(*whole.columns))
+        return whole
+
+    def _trailing(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None]) -> Frame:
+        asked = self.engine.kept(fresh.select(c.ITEM_ID, day_of(MICROS).alias(DAY)).distinct(), "asked")
+        old = kept[parts.ITEM_DAYS]
+        if old is not None:
+            first = asked.agg(F.min(DAY)).collect()[0][0]
+            since = (0 if first is None else first) - max(self.config.popularity_days, default=0)
+            counts = counts.unionByName(old.where(F.col(DAY) >= since).select(*counts.columns))
+        days, strength = self.config.popularity_days, self.config.rate_strength
+        told = popularity.trailing(self.engine.staged(counts), asked, days, strength)
+        return self.engine.kept(told, "trailing")
+
+    def _write_kind(
+        self, store: PartStore, kind: str, frame: Frame, day: str, order: Sequence[str], missing: Sequence[Part]
+    ) -> None:
+        """Sorts the rows of each part into its file; parts without a row get an empty one."""
+        names = [name for name in frame.columns if name != DAY or DAY in order]
+        of_days = pa.table(_parts_of(self.days, missing))
+        placed = frame.join(self.engine.rows(of_days), F.col("of_day") == F.col(day)).select(*names, _PART)
+        nothing = self.engine.arrow(frame.select(*names).limit(0))
+        found = dict.fromkeys(range(len(missing)))
+        # One part is written while the next one is sorted.
+        with ThreadPoolExecutor(1) as writer:
+            last: Future[None] | None = None
+            for at, rows in self.engine.groups(self.engine.staged(placed), _PART, order, kind):
+                _ = last and last.result()
+                last = writer.submit(store.write, kind, missing[at], rows)
+                del found[at]
+            _ = last and last.result()
+        for at in found:
+            store.write(kind, missing[at], nothing)
+
+
+def with_instants(events: Frame) -> Frame:
+    """Adds `micros` and `known` to rows of the events files."""
+    return events.withColumns({MICROS: F.unix_micros(F.col(c.TIMESTAMP)), KNOWN: F.unix_micros(F.col(c.KNOWN_AT))})
+
+
+def _parts_of(days: Sequence[int], wanted: Sequence[Part]) -> dict[str, list[int]]:
+    inside = [(day, at) for at, part in enumerate(wanted) for day in days if part.first <= day <= part.last]
+    return {"of_day": [day for day, _ in inside], _PART: [at for _, at in inside]}

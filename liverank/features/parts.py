@@ -1,0 +1,152 @@
+"""Features of past days kept as parts: a part is some whole UTC days of arrival, and depends on no later day.
+
+Days are taken together until a part is large enough, from the first day on; so a new day changes the last part at most,
+and days of few events do not make a file each. A part is valid while the input rows of its days, all parts before it
+and the settings are what they were; the first that is not is computed anew, with all that follow.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from liverank.errors import DataError
+
+EVENTS, ITEM_DAYS, REQUEST_KEYS = KINDS = ("events", "item_days", "request_keys")
+_LIST: Final = "parts.json"
+_EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Day:
+    """The input rows of one day of arrival."""
+
+    day: int
+    """Days since 1970-01-01."""
+    rows: int
+    content: str
+    """Tells other rows apart, in any order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some days whose features are in one file of each kind."""
+
+    first: int
+    last: int
+    fingerprint: str
+
+    @property
+    def file(self) -> str:
+        """Name of its files: the first day's date."""
+        return f"{(_EPOCH + timedelta(days=self.first)).isoformat()}.parquet"
+
+
+def planned(days: Sequence[Day], size: int) -> list[Part]:
+    """The parts of these days, oldest first: each ends with the day that brings it to `size` rows."""
+    parts: list[Part] = []
+    group: list[Day] = []
+    for at, day in enumerate(sorted(days, key=lambda one: one.day)):
+        group.append(day)
+        if sum(one.rows for one in group) >= size or at == len(days) - 1:
+            # A part that the size closed and one that only the end of the data did are told apart by their rows.
+            told = json.dumps([[one.day, one.rows, one.content] for one in group])
+            fingerprint = hashlib.sha256(told.encode()).hexdigest()
+            parts.append(Part(group[0].day, group[-1].day, fingerprint))
+            group = []
+    return parts
+
+
+class PartStore:
+    """A folder of parts: `<kind>/<first day>.parquet` and the list of those that are complete."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes here meanwhile; waits for who does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def keep(self, wanted: Sequence[Part]) -> int:
+        """How many of the first `wanted` parts are there and valid; everything else in the folder is deleted."""
+        there = self._listed()
+        valid = 0
+        for part, known in zip(wanted, there, strict=False):
+            if part != known or not all(self.path(kind, part).is_file() for kind in KINDS):
+                break
+            valid += 1
+        self._list(wanted[:valid])
+        files = {part.file for part in wanted[:valid]}
+        for kind in KINDS:
+            (self.folder / kind).mkdir(exist_ok=True)
+            for path in (self.folder / kind).iterdir():
+                if path.name not in files:
+                    path.unlink()
+        return valid
+
+    def path(self, kind: str, part: Part) -> Path:
+        """The file of one kind of a part."""
+        return self.folder / kind / part.file
+
+    def write(self, kind: str, part: Part, table: pa.Table) -> None:
+        """Writes one file, aside and then in its place."""
+        write_aside(table, self.path(kind, part))
+
+    def complete(self, parts: Sequence[Part]) -> None:
+        """Says that all files of these parts, the first ones, are there."""
+        self._list(parts)
+
+    def _listed(self) -> list[Part]:
+        try:
+            told = json.loads((self.folder / _LIST).read_text(encoding="utf-8"))
+            return [Part(**one) for one in told["parts"]] if told["key"] == self.key else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # nothing was kept, or not by this version
+
+    def _list(self, parts: Sequence[Part]) -> None:
+        told = {"key": self.key, "parts": [vars(part) for part in parts]}
+        aside = self.folder / f"{_LIST}.part"
+        aside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        aside.replace(self.folder / _LIST)
+
+    def hand_out(self, kind: str, parts: Sequence[Part], folder: Path) -> None:
+        """Makes `folder` hold exactly this kind of these parts; the files are shared with the store where they can."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for part in parts:
+            source, target = self.path(kind, part), folder / part.file
+            try:
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+
+
+def write_aside(table: pa.Table, path: Path) -> None:
+    """Writes a Parquet file that is either whole or not there.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        pq.write_table(table.combine_chunks(), aside, compression="zstd")
+        aside.replace(path)
+    except OSError as problem:
+        aside.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written: {problem}.", "Make room, then run the step again.") from problem

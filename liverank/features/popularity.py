@@ -1,0 +1,96 @@
+"""How often items were met, shown, clicked and bought: counts an item and day, and sums over trailing whole days.
+
+Counted on one row an item and day: a window over single events is far slower on a hot item. A count belongs to the day
+on which it became known, so that what arrives late changes no earlier day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from liverank import columns as c
+from liverank.config.features import FeatureConfig
+from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
+from liverank.features.engine import F, Frame, Window
+
+EVENTS, SHOWN, CLICKS, PURCHASES = COUNTS = ("events", "shown", "clicks", "purchases")
+
+
+def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame:
+    """One row an item and day with any: item_id, day, events, shown, clicks, purchases.
+
+    Shown are the lines of shown lists and the events of the view types that answer no list.
+    """
+    viewed = F.col(c.TYPE).isin(*config.view_types) & F.col(c.IMPRESSION_ID).isNull()
+    counted = events.groupBy(c.ITEM_ID, day_of(KNOWN).alias(DAY)).agg(
+        F.count("*").cast("long").alias(EVENTS),
+        _count(viewed).alias(SHOWN),
+        _count(F.col(c.TYPE).isin(*config.click_types)).alias(CLICKS),
+        _count(F.col(c.TYPE).isin(*config.purchase_types)).alias(PURCHASES),
+    )
+    lines = impressions.select(day_of(MICROS).alias(DAY), F.explode(c.SHOWN).alias("line"))
+    shown = lines.groupBy(F.col("line").getField(c.ITEM_ID).alias(c.ITEM_ID), DAY).agg(
+        F.count("*").cast("long").alias(SHOWN)
+    )
+    nothing = F.lit(0).cast("long")
+    shown = shown.where(F.col(c.ITEM_ID).isNotNull()).select(
+        c.ITEM_ID, DAY, nothing.alias(EVENTS), SHOWN, nothing.alias(CLICKS), nothing.alias(PURCHASES)
+    )
+    return _summed(counted.unionByName(shown), c.ITEM_ID, DAY)
+
+
+def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) -> Frame:
+    """What the whole days before a day say of an item, one row for each asked item and day.
+
+    A rate is (k + s r) / (n + s): k answers in n times shown, r the rate of all items in the same days, s `strength`.
+
+    Args:
+        counts: `item_days`, of all items.
+        asked: item_id, day; distinct.
+        days: widths of the windows.
+        strength: times shown that the common rate weighs.
+    """
+    nothing = [F.lit(0).cast("long").alias(name) for name in COUNTS]
+    both = counts.unionByName(asked.select(c.ITEM_ID, DAY, *nothing))
+    items = _windows(_summed(both, c.ITEM_ID, DAY), Window.partitionBy(c.ITEM_ID), days)
+    # One row a day: a window without a partition is small.
+    everything = _windows(_summed(both, DAY), Window.partitionBy(F.lit(0)), days, "all_")
+    totals = everything.select(DAY, *[f"all_{name}_{width}" for name in COUNTS for width in days])
+    told = asked.join(items, on=[c.ITEM_ID, DAY]).join(totals, on=DAY)
+    columns = [column for width in days for column in _told(width, float(strength))]
+    return told.select(c.ITEM_ID, DAY, *columns)
+
+
+def _told(width: int, strength: float) -> list[Any]:
+    def rate(answers: str) -> Any:
+        shown, everything = F.col(f"{SHOWN}_{width}"), F.col(f"all_{SHOWN}_{width}")
+        common = F.when(everything > 0, F.col(f"all_{answers}_{width}").cast("double") / everything.cast("double"))
+        weighed = F.coalesce(common, F.lit(0.0)) * F.lit(strength)
+        return (F.col(f"{answers}_{width}").cast("double") + weighed) / (shown.cast("double") + F.lit(strength))
+
+    return [
+        F.col(f"{EVENTS}_{width}").alias(c.popularity(width)),
+        F.col(f"{SHOWN}_{width}").alias(c.shown_times(width)),
+        rate(CLICKS).alias(c.click_rate(width)),
+        rate(PURCHASES).alias(c.purchase_rate(width)),
+    ]
+
+
+def _windows(counts: Frame, partition: Any, days: Sequence[int], prefix: str = "") -> Frame:
+    sums = {
+        f"{prefix}{name}_{width}": F.coalesce(
+            F.sum(name).over(partition.orderBy(DAY).rangeBetween(-width, -1)), F.lit(0)
+        ).cast("long")
+        for width in days
+        for name in COUNTS
+    }
+    return counts.withColumns(sums)
+
+
+def _summed(counts: Frame, *keys: str) -> Frame:
+    return counts.groupBy(*keys).agg(*[F.sum(name).cast("long").alias(name) for name in COUNTS])
+
+
+def _count(condition: Any) -> Any:
+    return F.sum(F.when(condition, 1).otherwise(0)).cast("long")
