@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from liverank.config.data import DataConfig, SourceConfig
 from liverank.data.accept import Accepted, accept
 from liverank.data.collect import collect, no_items_note
@@ -73,7 +71,7 @@ def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> Inge
     try:
         with growing(out, SOURCE_FILE) as partial, stage("ingest") as progress:
             return _ingest(config, partial, workspace, progress)
-    except (OSError, duckdb.Error, pa.ArrowException) as problem:
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as problem:
         raise _unwritable(out, problem) from problem
 
 

@@ -63,7 +63,9 @@ class Spool:
         """Rows of a source, in `DATASET_SCHEMAS[table]`; ranks are in the order of the sources."""
         if rank not in self.runs[table]:
             path = self.folder / f"{table}.{rank}.parquet"
-            self.runs[table][rank] = _Run(TableWriter(path, DATASET_SCHEMAS[table]), path)
+            # Rows in order need not be written again; others are, and wait in a form that is quicker to write.
+            final = _is_sorted(rows, ORDER[table])
+            self.runs[table][rank] = _Run(TableWriter(path, DATASET_SCHEMAS[table], final), path, final)
         self.runs[table][rank].add(rows, ORDER[table])
 
     def refuse(self, rows: pa.Table) -> None:
@@ -136,7 +138,7 @@ class Spool:
     def _count_repeats(self, connection: Any, table: str, rank: int, paths: list[list[str]]) -> None:
         key = KEYS[table]
         query = f"SELECT count(*) FROM read_parquet(?) SEMI JOIN (SELECT {key} FROM read_parquet(?)) USING ({key})"
-        self.repeats[table, rank] = connection.execute(query, paths).fetchone()[0]
+        self.repeats[table, rank] = connection.sql(query, params=paths).fetchall()[0][0]
 
     def _settle_rejected(self, path: Path) -> int:
         names = ", ".join(f'"{name}"' for name in REJECTED_SCHEMA.names)
