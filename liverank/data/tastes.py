@@ -38,6 +38,12 @@ class State:
         self.memory[users, (self._next[users] + place) % MEMORY] = items
         np.add.at(self._next, users, 1)
 
+    def part(self, users: slice) -> State:
+        """The state of some users."""
+        result = State(0)
+        result.last, result.memory, result._next = self.last[users], self.memory[users], self._next[users]
+        return result
+
 
 @dataclass
 class Intent:

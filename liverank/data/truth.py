@@ -43,6 +43,7 @@ from liverank.data.vocabulary import STYLES, TOPICS
 from liverank.errors import DataError
 
 _CELLS_AT_ONCE: Final = 1_000_000
+_STATES_AT_ONCE: Final = 100_000
 
 
 def chances(tastes: Tastes, users: Ints, items: Ints, day: float, state: State, regime: int) -> Floats:
@@ -68,7 +69,9 @@ def chances(tastes: Tastes, users: Ints, items: Ints, day: float, state: State, 
     result = _clicks(base, style, topic)
     settings = tastes.settings
     again = settings.again_share * (wide == last[:, None])
-    sought: Floats = settings.repeat_share * among(wide, state.memory).astype(np.float64)
+    sought = np.zeros(wide.shape)
+    if settings.repeat_share:
+        sought[among(wide, state.memory)] = settings.repeat_share
     rows, places = np.nonzero((again > 0) | (sought > 0))
     here = (rows, places)
     result[here] = _recalled(base[here], style[here], topic[here], again[here], sought[here])
@@ -150,19 +153,25 @@ class Truth:
 
     def preferences(self, users: Ints, items: Ints, at: datetime) -> Floats:
         """`[users, items]`: see `chances`; crawlers, who open everything, have 1."""
+        found = [chance for _, chance in self.blocks(users, items, at)]
+        return np.vstack([np.zeros((0, len(items))), *found])
+
+    def blocks(self, users: Ints, items: Ints, at: datetime) -> Iterator[tuple[Ints, Floats]]:
+        """Some users at a time and their `[users, items]`, in bounded memory."""
         moment = (at.timestamp() - START_MICROSECONDS / SECOND) * SECOND / DAY
+        step = max(1, _CELLS_AT_ONCE // max(len(items), 1))
+        for first in range(0, len(users), _STATES_AT_ONCE):
+            known = users[first : first + _STATES_AT_ONCE]
+            state = state_at(self.dataset, self.settings, known, at)
+            for begin in range(0, len(known), step):
+                some = slice(begin, begin + step)
+                yield known[some], self._block(known[some], items, moment, state.part(some))
+
+    def _block(self, users: Ints, items: Ints, moment: float, state: State) -> Floats:
         regime = int(self.tastes.catalogue.regime(np.array([moment]))[0])
-        state = state_at(self.dataset, self.settings, users, at)
         result = chances(self.tastes, users, items, moment, state, regime)
         here = self.tastes.catalogue.launch[items] <= moment
         return np.where(self.tastes.audience.bots[users][:, None], here * 1.0, result)
-
-    def blocks(self, users: Ints, at: datetime) -> Iterator[tuple[Ints, Floats]]:
-        """Some users at a time and their `[users, all items]`, in bounded memory."""
-        step = max(1, _CELLS_AT_ONCE // self.settings.items)
-        for begin in range(0, len(users), step):
-            some = users[begin : begin + step]
-            yield some, self.preferences(some, np.arange(self.settings.items), at)
 
 
 def true_preferences(dataset: Path, users: Ints, items: Ints, at: datetime) -> npt.NDArray[np.float32]:
@@ -170,10 +179,10 @@ def true_preferences(dataset: Path, users: Ints, items: Ints, at: datetime) -> n
 
     Beside the result, memory is bounded whatever the number of users.
     """
-    truth, result = Truth(dataset), np.zeros((len(users), len(items)), np.float32)
-    step = max(1, _CELLS_AT_ONCE // max(len(items), 1))
-    for begin in range(0, len(users), step):
-        result[begin : begin + step] = truth.preferences(users[begin : begin + step], items, at)
+    truth, result, done = Truth(dataset), np.zeros((len(users), len(items)), np.float32), 0
+    for some, chance in truth.blocks(users, items, at):
+        result[done : done + len(some)] = chance
+        done += len(some)
     return result
 
 

@@ -72,7 +72,7 @@ def _users(truth: Truth, at: datetime) -> pa.Table:
 
 def _chances(truth: Truth, users: Ints, at: datetime) -> Iterator[pa.Table]:
     with stage("true chances", total=len(users)) as progress:
-        for some, chance in truth.blocks(users, at):
+        for some, chance in truth.blocks(users, np.arange(len(truth.items)), at):
             yield pa.table(
                 {
                     c.USER_ID: pa.array(np.repeat(user_ids(some, truth.settings), len(truth.items))),

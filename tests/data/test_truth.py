@@ -138,15 +138,19 @@ def small(tmp_path_factory):
     return folder
 
 
-def test_preferences_in_blocks_are_those_of_each_user(small):
+def test_preferences_in_blocks_are_those_of_each_user(small, monkeypatch):
     truth, at = Truth(small), datetime(2026, 1, 3, tzinfo=UTC)
     users, items = np.arange(40), np.arange(50)
     whole = true_preferences(small, users, items, at)
     assert whole.shape == (40, 50)
     one = truth.preferences(np.array([7]), items, at)[0]
     assert whole[7] == pytest.approx(one, rel=1e-6)
-    pieces = np.vstack([chance for _, chance in truth.blocks(users, at)])
-    assert pieces == pytest.approx(whole, rel=1e-6)
+    monkeypatch.setattr("liverank.data.truth._CELLS_AT_ONCE", 150)
+    monkeypatch.setattr("liverank.data.truth._STATES_AT_ONCE", 7)
+    pieces = list(truth.blocks(users, items, at))
+    assert np.concatenate([some for some, _ in pieces]).tolist() == users.tolist()
+    assert max(len(some) for some, _ in pieces) == 3
+    assert np.vstack([chance for _, chance in pieces]) == pytest.approx(whole, rel=1e-6)
     bots = truth.tastes.audience.bots
     assert bots.sum() >= 1
     assert set(np.unique(whole[bots])) <= {0.0, 1.0}
