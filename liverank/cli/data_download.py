@@ -65,13 +65,23 @@ def _show_all(to: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from liverank.data.archives import ARCHIVES
+    from liverank.data.archives import AMAZON_PREFIX, ARCHIVES
 
-    table = Table("Name", "What", "Size", "Checksum", "Licence", title="Public data sets", title_justify="left")
-    for archive in ARCHIVES.values():
+    console = Console()
+    table = Table("Name", "What", "Size", "Checksum", title="Public data sets", title_justify="left")
+    table.columns[0].no_wrap = True
+    single = [archive for archive in ARCHIVES.values() if not archive.name.startswith(AMAZON_PREFIX)]
+    for archive in single:
         size = f"{archive.size / 1e6:,.1f} MB" if archive.size else "not stated"
         kinds = sorted({file.checksum.split(":")[0] for file in archive.files if file.checksum})
-        checksum = ", ".join(kinds) or ("by hand" if archive.by_hand else "not published")
-        table.add_row(archive.name, archive.about, size, checksum, f"{archive.licence}\n{archive.licence_url}")
-    Console().print(table)
-    typer.echo(f"`liverank data download NAME` puts one into {to}/NAME.")
+        table.add_row(archive.name, archive.about, size, ", ".join(kinds) or "not published")
+    categories = [name.removeprefix(AMAZON_PREFIX) for name in ARCHIVES if name.startswith(AMAZON_PREFIX)]
+    table.add_row(
+        f"{AMAZON_PREFIX}CATEGORY", "Amazon reviews of 2023 and their products", "not stated", "not published"
+    )
+    console.print(table)
+    console.print(f"{AMAZON_PREFIX}CATEGORY is one of: {', '.join(categories)}", highlight=False)
+    for licence in dict.fromkeys(archive.licence for archive in ARCHIVES.values()):
+        names = [archive.name for archive in single if archive.licence == licence] or [f"{AMAZON_PREFIX}*"]
+        console.print(f"Licence of {', '.join(names)}: {licence}", highlight=False)
+    console.print(f"`liverank data download NAME` states the terms and puts the set into {to}/NAME.", highlight=False)

@@ -13,6 +13,7 @@ AMAZON: Final = (
     "The authors state no licence; the texts are Amazon's and its customers': use for research, cite Hou et al. (2024)."
 )
 MICROSOFT: Final = "Microsoft Research licence terms, non-commercial research; accepted on the data set's page."
+AMAZON_PREFIX: Final = "amazon-2023-"
 MD5_OF_GROUPLENS: Final = "GroupLens publishes this MD5 beside the archive"
 
 
@@ -68,7 +69,7 @@ def _amazon(category: str) -> Archive:
     base = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
     files = (f"{base}/review_categories/{category}.jsonl.gz", f"{base}/meta_categories/meta_{category}.jsonl.gz")
     about = f"Amazon reviews of 2023, {category.replace('_', ' ')}: reviews and products"
-    name = f"amazon-2023-{category.lower().replace('_', '-')}"
+    name = f"{AMAZON_PREFIX}{category.lower().replace('_', '-')}"
     return Archive(
         name, about, tuple(RemoteFile(url) for url in files), AMAZON, "https://amazon-reviews-2023.github.io/"
     )

@@ -1,54 +1,188 @@
-"""What a source holds, in a few lines a person can read."""
+"""What a source holds: its format, what becomes what, how it fares against the contract; a sample of it if large."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from liverank import columns as c
-from liverank.config.data import DataConfig
-from liverank.data.dataset import Dataset
-from liverank.data.ingest import read_source_data
+from liverank.config.data import SourceConfig
+from liverank.data.accept import Accepted, accept
+from liverank.data.column_guess import LOOKED_AT, TableGuess, guess_table
+from liverank.data.conform import REQUIRED
+from liverank.data.files import data_files, read_raw
+from liverank.data.locations import locate
+from liverank.data.sources.contract import RECORD, carried
+from liverank.data.sources.parts import Note, Refused
+from liverank.data.sources.registry import format_of
+from liverank.errors import DataError
+
+LIMIT: Final = 200_000
+"""Events after which a source has been looked at enough."""
+MOST_FILES: Final = 20
+"""Files of a plain source whose columns are guessed."""
+ASSUMED_ZONE: Final = "UTC"
+EVENTS: Final = ("impressions", "interactions")
 
 
-def describe(config: DataConfig, samples: int = 3) -> Iterator[str]:
-    """Lines about the configured source: format, rows, time span, event types, samples, rows that do not fit.
+@dataclass
+class TableSeen:
+    """What was seen of one table."""
+
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Inspection:
+    """What a source seems to be, and what `liverank.yaml` would say of it."""
+
+    config: SourceConfig
+    about: str
+    files: int = 0
+    bytes: int = 0
+    whole: bool = True
+    """Whether all of it was looked at."""
+    synthetic: bool = False
+    tables: dict[str, TableSeen] = field(default_factory=dict)
+    types: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Reason -> the first row that was refused for it."""
+    guesses: list[tuple[str, TableGuess]] = field(default_factory=list)
+    """(file, what its columns seem to be), of plain tables."""
+    notes: list[str] = field(default_factory=list)
+
+
+def inspect_source(config: SourceConfig, limit: int = LIMIT, samples: int = 3) -> Inspection:
+    """Looks at a source.
+
+    Args:
+        config: the source; what it leaves open is guessed.
+        limit: events after which to stop; 0: look at all of it.
+        samples: rows of each table to keep.
 
     Raises:
-        DataError: the source cannot be read.
+        DataError: it cannot be read, or nothing tells what it is.
     """
-    dataset = read_source_data(config)
-    yield f"{dataset.source}: format {dataset.format}{', synthetic' if dataset.synthetic else ''}"
-    for name, rows in dataset.tables.items():
-        yield f"{name}: {rows.num_rows:,} rows{_span(rows)}"
-        yield from (f"  {json.dumps(row, ensure_ascii=False, default=str)}" for row in _samples(rows, samples))
-    yield from _types(dataset, config)
-    yield from _reasons(dataset.rejected)
-    yield from dataset.notes
+    found = format_of(config)
+    seen = Inspection(config.model_copy(update={"format": found.name}), found.about)
+    _measure(seen)
+    if found.name == "contract" and not config.mapping:
+        seen.synthetic = bool(carried(config).get("synthetic"))
+        _guess(seen)
+    parts = accept(found.read(seen.config), config.name, seen.config.timezone)
+    try:
+        _look(seen, parts, limit, samples)
+    except DataError as problem:
+        if not seen.refused and not any(table.rows for table in seen.tables.values()):
+            raise
+        seen.notes.append(str(problem))
+    return seen
 
 
-def _span(rows: pa.Table) -> str:
-    if c.TIMESTAMP not in rows.column_names or not rows.num_rows:
-        return ""
-    span = pc.min_max(rows.column(c.TIMESTAMP)).as_py()
-    return f", {span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"
+def _measure(seen: Inspection) -> None:
+    if "://" in seen.config.source and seen.config.format in ("sql", "kafka"):
+        return
+    files = locate(seen.config.source)
+    seen.files, seen.bytes = len(files), sum(file.size for file in files)
 
 
-def _samples(rows: pa.Table, count: int) -> list[dict[str, object]]:
-    return [{name: value for name, value in row.items() if value} for row in rows.slice(0, count).to_pylist()]
+def _guess(seen: Inspection) -> None:
+    """Adds to the source's configuration what its columns' names and values tell."""
+    mapping: dict[str, dict[str, str]] = {}
+    zoneless = False
+    for file in data_files(seen.config.source)[0][:MOST_FILES]:
+        rows = next((raw.rows.slice(0, LOOKED_AT) for raw in read_raw(file)), pa.table({}))
+        names = rows.column_names
+        if RECORD in names or c.SHOWN in names or any(set(need) < set(names) for need in (REQUIRED["impressions"],)):
+            continue
+        guess = guess_table(with_nested(rows), file.stem)
+        if guess is None:
+            continue
+        seen.guesses.append((file.name, guess))
+        zoneless = zoneless or guess.zoneless
+        known = mapping.setdefault(guess.table, guess.mapping)
+        if known != guess.mapping:
+            seen.notes.append(f"{file.name} names its columns unlike the first file of {guess.table}: rename them.")
+    change: dict[str, Any] = {"mapping": {table: fields for table, fields in mapping.items() if fields}}
+    if zoneless and not seen.config.timezone:
+        change["timezone"] = ASSUMED_ZONE
+        seen.notes.append(f"The times carry no zone: {ASSUMED_ZONE} is assumed; --timezone names another.")
+    seen.config = seen.config.model_copy(update=change)
 
 
-def _types(dataset: Dataset, config: DataConfig) -> Iterator[str]:
-    for entry in pc.value_counts(dataset.tables["interactions"].column(c.TYPE)).to_pylist():
-        known = "" if entry["values"] in config.event_weights else " (unknown: give it a weight in data.event_weights)"
-        yield f"type {entry['values']}: {entry['counts']:,}{known}"
+def with_nested(rows: pa.Table) -> pa.Table:
+    """The rows with the fields of nested JSON objects and structs as columns of their own, `user.id`."""
+    columns: dict[str, Any] = {}
+    for name in rows.column_names:
+        inner = _inner(rows.column(name))
+        columns |= {f"{name}.{key}": cells for key, cells in inner.items()} if inner else {name: rows.column(name)}
+    return pa.table(columns) if columns else rows
 
 
-def _reasons(rejected: pa.Table) -> Iterator[str]:
-    if rejected.num_rows:
-        yield f"{rejected.num_rows:,} rows do not fit the contract:"
-    for entry in pc.value_counts(rejected.column("reason")).to_pylist():
-        yield f"  {entry['counts']:,}: {entry['values']}"
+def _inner(column: pa.ChunkedArray) -> Mapping[str, Any]:
+    if pa.types.is_struct(column.type):
+        array = column.combine_chunks()
+        return {item.name: pc.struct_field(array, item.name) for item in column.type}
+    if not pa.types.is_string(column.type):
+        return {}
+    texts = column.to_pylist()
+    if not any(text and text.startswith("{") for text in texts):
+        return {}
+    try:
+        objects = [msgspec.json.decode(text, type=dict[str, Any]) if text else {} for text in texts]
+    except msgspec.DecodeError:
+        return {}
+    keys = dict.fromkeys(key for entry in objects for key, value in entry.items() if not isinstance(value, dict | list))
+    return {
+        key: pa.array([None if entry.get(key) is None else str(entry[key]) for entry in objects], pa.string())
+        for key in keys
+    }
+
+
+def _look(seen: Inspection, parts: Iterator[Accepted | Refused | Note], limit: int, samples: int) -> None:
+    for part in parts:
+        if isinstance(part, Note):
+            seen.notes.append(part.text)
+        elif isinstance(part, Refused):
+            _add_refused(seen, part.rows)
+        else:
+            _add_rows(seen, part.table, part.rows, samples)
+        rows = {table: told.rows for table, told in seen.tables.items()}
+        events = sum(rows.get(table, 0) for table in EVENTS)
+        if limit and (events >= limit or sum(rows.values()) + seen.refused.total() >= 5 * limit):
+            # The source may have ended with this part: only the next one would tell.
+            seen.whole = next((False for _ in parts), True)
+            return
+
+
+def _add_rows(seen: Inspection, table: str, rows: pa.Table, samples: int) -> None:
+    told = seen.tables.setdefault(table, TableSeen())
+    told.rows += rows.num_rows
+    if len(told.samples) < samples:
+        told.samples += rows.slice(0, samples - len(told.samples)).drop_columns([c.ORIGIN]).to_pylist()
+    if c.TIMESTAMP in rows.column_names:
+        span = pc.min_max(rows.column(c.TIMESTAMP)).as_py()
+        told.first = min(told.first or span["min"], span["min"])
+        told.last = max(told.last or span["max"], span["max"])
+    if table == "interactions":
+        for entry in pc.value_counts(rows.column(c.TYPE)).to_pylist():
+            seen.types[entry["values"]] += entry["counts"]
+
+
+def _add_refused(seen: Inspection, rows: pa.Table) -> None:
+    for entry in pc.value_counts(rows.column("reason")).to_pylist():
+        seen.refused[entry["values"]] += entry["counts"]
+        if entry["values"] not in seen.examples:
+            first = rows.filter(pc.equal(rows.column("reason"), entry["values"])).slice(0, 1)
+            seen.examples[entry["values"]] = first.to_pylist()[0]

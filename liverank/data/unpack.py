@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -33,7 +34,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 _check(member, archive)
                 parts = PurePosixPath(member.filename).parts[1 if top else 0 :]
                 _write(content, member, folder.joinpath(*parts))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error) as problem:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as problem:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(f"{archive} is no whole zip archive: {problem}.", "Remove it and fetch it again.") from problem
     except DataError:

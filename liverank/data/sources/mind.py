@@ -189,10 +189,10 @@ def _news(files: list[Location]) -> Iterator[Part]:
     for file in files:
         for block in read_lines(file):
             columns, lines, aside = split(block, "\t", 8, "items", "is not the eight fields of a piece of news")
-            new = [number not in seen and not seen.add(number) for number in columns[0].to_pylist()]
-            repeated += len(new) - sum(new)
-            chosen = np.flatnonzero(np.asarray(new, bool))
-            number, category, subcategory, title, abstract = (column.take(pa.array(chosen)) for column in columns[:5])
+            chosen = _first_of_each(columns[0].to_pylist(), seen)
+            repeated += len(lines.texts) - len(chosen)
+            at = pa.array(chosen, pa.int64())
+            number, category, subcategory, title, abstract = (column.take(at) for column in columns[:5])
             yield from aside.take()
             rows = {
                 c.ITEM_ID: number,
@@ -201,9 +201,19 @@ def _news(files: list[Location]) -> Iterator[Part]:
                 c.CATEGORY: category,
                 c.ATTRIBUTES: maps_of("subcategory", subcategory),
             }
-            yield from batches("items", pa.table(rows), file.name, [lines.numbers[at] for at in chosen])
+            yield from batches("items", pa.table(rows), file.name, [lines.numbers[place] for place in chosen])
     if repeated:
         yield Note(f"{repeated:,} lines of news repeat an earlier one's id: the first is taken.")
+
+
+def _first_of_each(ids: list[str], seen: set[str]) -> list[int]:
+    """Where ids stand that have not been seen; they have been then."""
+    chosen = []
+    for at, number in enumerate(ids):
+        if number not in seen:
+            seen.add(number)
+            chosen.append(at)
+    return chosen
 
 
 FORMAT: Final = Format("mind", "MIND: behaviors.tsv and news.tsv of Microsoft's news data set", recognises, read)

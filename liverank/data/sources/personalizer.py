@@ -97,7 +97,8 @@ class _Decisions:
         if self.anonymous:
             yield Note(
                 f"{self.anonymous:,} decisions name no user: each is a user of its own, so that nothing can be learnt "
-                "of anybody's past. If a feature holds the user, name it: data.mapping.impressions.user_id: c.User.id."
+                "of anybody's past. If a feature holds the user, set data.format to personalizer and "
+                "data.mapping.impressions.user_id to where it stands, such as c.User.id."
             )
         if self.nameless:
             yield Note(f"{len(self.nameless):,} actions have no _tag and no id: a hash of their features names them.")
@@ -161,12 +162,14 @@ def _head(decision: Row) -> tuple[str, datetime, Row]:
         raise Refusal("EventId is missing")
     if at is None:
         raise Refusal("Timestamp is no ISO time")
-    actions = context.get("_multi") if isinstance(context, dict) else None
+    if not isinstance(context, dict):
+        raise Refusal("c has no actions under _multi")
+    actions = context.get("_multi")
     if not isinstance(actions, list) or not actions or not all(isinstance(action, dict) for action in actions):
         raise Refusal("c has no actions under _multi")
     if not _activated(decision):
         raise Refusal("a deferred decision that was never activated: nothing was shown")
-    return number, at, dict(context)
+    return number, at, context
 
 
 def _zoned(decision: Row) -> str:

@@ -1,0 +1,236 @@
+"""`liverank data inspect`: what a source is taken for, what is shown, what is written for a run."""
+
+from __future__ import annotations
+
+import difflib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from liverank.cli.data_command import app
+from liverank.config import load_config
+from liverank.config.data import DataConfig, SourceConfig
+from liverank.data.column_guess import guess_table
+from liverank.data.event_types import proposed_labels, proposed_weight
+from liverank.data.ingest import ingest
+from liverank.data.inspect import inspect_source
+from liverank.data.write_config import Proposal, write_source
+from liverank.errors import ConfigError, DataError
+from tests.conftest import real_data
+from tests.data.reading import json_lines, lines
+
+
+def run(*arguments):
+    told = CliRunner().invoke(
+        app, ["inspect", *(str(argument) for argument in arguments)], catch_exceptions=False, env={"COLUMNS": "160"}
+    )
+    assert told.exit_code == 0
+    return told.stdout
+
+
+def guessed(header, *texts, stem="log"):
+    rows = [text.split(",") for text in texts]
+    table = pa.table({name: [row[at] for row in rows] for at, name in enumerate(header.split(","))})
+    guess = guess_table(table, stem)
+    return guess and (guess.table, {entry.field: entry.column for entry in guess.guesses})
+
+
+TIME = "2026-01-31T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("userId,movieId,createdAt,rating", ("userId", "movieId", "createdAt")),
+        ("Kunden-Nr.,Artikelnummer,Zeitpunkt,Menge", ("Kunden-Nr.", "Artikelnummer", "Zeitpunkt")),
+        ("ID_Usuario,ID_Producto,Fecha,Cantidad", ("ID_Usuario", "ID_Producto", "Fecha")),
+        ("id_utilisateur,id_produit,horodatage,quantité", ("id_utilisateur", "id_produit", "horodatage")),
+        ("用户ID,商品ID,时间,数量", ("用户ID", "商品ID", "时间")),
+        ("ユーザーID,商品ID,日時,数量", ("ユーザーID", "商品ID", "日時")),
+        ("пользователь,товар,дата,количество", ("пользователь", "товар", "дата")),
+        ("사용자ID,상품ID,시간,수량", ("사용자ID", "상품ID", "시간")),
+    ],
+)
+def test_columns_are_told_by_their_names_in_several_languages(header, expected):
+    table, found = guessed(header, f"1,a,{TIME},3", f"2,b,{TIME},1")
+    assert table == "interactions"
+    assert (found["user_id"], found["item_id"], found["timestamp"]) == expected
+    assert found["value"] == header.split(",")[3]
+
+
+def test_a_name_is_not_believed_against_the_values():
+    _, found = guessed("user,item,date,when_it_was,score", *(f"{n},{n},monday,170000000{n},high" for n in range(3)))
+    assert found["timestamp"] == "when_it_was"
+    assert "value" not in found
+
+
+def test_nameless_columns_are_told_by_their_values():
+    texts = [f"u{n % 7},i{n % 5},{('pv', 'buy')[n % 2]},{1_700_000_000_000 + n}" for n in range(40)]
+    assert guessed("a,b,c,d", *texts) == (
+        "interactions",
+        {"timestamp": "d", "type": "c", "user_id": "a", "item_id": "b"},
+    )
+
+
+def test_items_users_and_neither():
+    assert guessed("sku,name,beschreibung,kategorie", "1,A,B,C", stem="catalog") == (
+        "items",
+        {"item_id": "sku", "title": "name", "text": "beschreibung", "category": "kategorie"},
+    )
+    assert guessed("customer_id,age", "1,33", stem="customers") == ("users", {"user_id": "customer_id"})
+    assert guessed("x,y", "1,2") is None
+
+
+SHOP = (
+    "Kunden-Nr.;Artikelnummer;Zeitpunkt;Aktion;Menge;Notiz",
+    "1;a;2026-01-31T12:00:00;buy;2;x",
+    "2;b;2026-01-31T13:00:00;pv;1;y",
+    "2;a;2026-01-31T14:00:00;levitate;1;z",
+)
+REST = "# our shop\nworkspace: .lr  # here\nfeatures:\n  candidates: 50\n"
+
+
+def test_a_foreign_file_is_explained_written_and_then_read_without_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "orders.csv", *SHOP)
+    (tmp_path / "liverank.yaml").write_text(REST)
+    told = run("orders.csv", "--timezone", "Europe/Berlin", "--write")
+    for words in (
+        "orders.csv becomes interactions",
+        "Kunden-Nr.",
+        "its name",
+        "Notiz",
+        "not taken",
+        "buy, pv, levitate",
+    ):
+        assert words in told
+    assert "interactions: 3 rows, 2026-01-31 11:00 to 2026-01-31 13:00 UTC" in told
+    assert "type pv: 1 (unknown: give it a weight in data.event_weights; proposed 0.2)" in told
+    assert "+    interactions:" in told
+    text = (tmp_path / "liverank.yaml").read_text()
+    assert text.startswith(REST)
+    data = load_config().data
+    assert data.mapping["interactions"]["user_id"] == "Kunden-Nr."
+    assert data.event_weights == {**DataConfig().event_weights, "buy": 3.0, "pv": 0.2, "levitate": 1.0}
+    assert data.label_types == ("click", "cart", "purchase", "rating", "buy")
+    assert ingest(data, tmp_path / "out").rows["interactions"] == 3
+    assert "says all of this already" in run("orders.csv", "--timezone", "Europe/Berlin", "--write")
+    assert (tmp_path / "liverank.yaml").read_text() == text
+
+
+def test_another_source_replaces_the_first_only_by_force(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "orders.csv", *SHOP)
+    lines(tmp_path / "ratings.dat", "1::10::5::978300760")
+    run("orders.csv", "--write")
+    before = (tmp_path / "liverank.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"data.source is 'orders.csv'; .* Nothing was written. --force replaces it"):
+        run("ratings.dat", "--write")
+    assert (tmp_path / "liverank.yaml").read_text() == before
+    assert "-  source: orders.csv" in run("ratings.dat", "--write", "--force")
+    data = load_config().data
+    assert (data.source, data.format, data.timezone, data.mapping) == ("ratings.dat", "movielens", "", {})
+
+
+def test_comments_lists_and_own_weights_stay(tmp_path):
+    path = tmp_path / "liverank.yaml"
+    path.write_text(
+        "data:\n  # ours\n  event_weights: {click: 5.0}  # five\n  label_types:\n    - click\n"
+        "serving:\n  http_port: 8123\n"
+    )
+    known = load_config(path).data
+    proposal = Proposal.of(SourceConfig(source="x.csv", format="contract"), ["click", "buy"], known)
+    diff = write_source(path, proposal)
+    assert [line for line in diff.splitlines() if line[:1] == "-" and line[:3] != "---"] == [
+        "-  event_weights: {click: 5.0}  # five"
+    ]
+    text = path.read_text()
+    assert "  # ours\n" in text
+    assert "{click: 5.0, buy: 3.0} # five" in text
+    assert "    - click\n    - buy\n" in text
+    assert load_config(path).data.event_weights == {"click": 5.0, "buy": 3.0}
+
+
+def test_a_file_of_comments_keeps_them_and_a_broken_one_is_not_touched(tmp_path):
+    path = tmp_path / "liverank.yaml"
+    path.write_text("# nothing yet\n")
+    write_source(path, Proposal({"source": "x"}))
+    assert path.read_text() == "# nothing yet\ndata:\n  source: x\n"
+    path.write_text("data:\n  sauce: x\n")
+    with pytest.raises(ConfigError, match=r"Unknown key 'data\.sauce'"):
+        write_source(path, Proposal({"source": "x"}))
+    assert path.read_text() == "data:\n  sauce: x\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["liverank.yaml"]
+
+
+def test_the_diff_is_the_whole_change(tmp_path):
+    path = tmp_path / "liverank.yaml"
+    path.write_text(REST)
+    diff = write_source(path, Proposal({"source": "x"}))
+    expected = difflib.unified_diff(
+        REST.splitlines(True), path.read_text().splitlines(True), f"{path} (before)", str(path)
+    )
+    assert diff == "".join(expected)
+
+
+def test_nested_json_is_mapped_with_dots(tmp_path):
+    rows = [{"user": {"id": n % 3}, "product": {"id": f"p{n}", "price": 2}, "ts": 1_700_000_000 + n} for n in range(6)]
+    seen = inspect_source(SourceConfig(source=str(json_lines(tmp_path / "log.jsonl", *rows))))
+    assert seen.config.mapping == {"interactions": {"user_id": "user.id", "item_id": "product.id", "timestamp": "ts"}}
+    assert seen.tables["interactions"].rows == 6
+    assert seen.tables["interactions"].samples[0]["item_id"] == "p0"
+
+
+def test_structs_of_parquet_are_mapped_too(tmp_path):
+    rows = pa.table(
+        {"who": [{"user_id": "u1"}, {"user_id": "u2"}], "sku": ["a", "b"], "at": [1_700_000_000, 1_700_000_001]}
+    )
+    pq.write_table(rows, tmp_path / "log.parquet")
+    seen = inspect_source(SourceConfig(source=str(tmp_path / "log.parquet")))
+    assert seen.config.mapping["interactions"]["user_id"] == "who.user_id"
+    assert seen.tables["interactions"].rows == 2
+
+
+def test_a_large_source_is_looked_at_in_part(tmp_path):
+    texts = (f"u{n % 50},i{n % 70},{1_700_000_000 + n}" for n in range(250_000))
+    source = lines(tmp_path / "clicks.csv", "user_id,item_id,timestamp", *texts)
+    seen = inspect_source(SourceConfig(source=str(source)), limit=50_000)
+    assert not seen.whole
+    assert 50_000 <= seen.tables["interactions"].rows < 250_000
+    assert "A sample: the first" not in run(lines(tmp_path / "few.csv", "user_id,item_id,timestamp", f"u,i,{TIME}"))
+
+
+def test_what_does_not_fit_is_shown_with_its_place(tmp_path):
+    lines(tmp_path / "ratings.dat", "1::10::5::978300760", "broken")
+    told = run(tmp_path / "ratings.dat")
+    assert "format movielens" in told
+    assert "1: is not user, movie, rating and time; first in ratings.dat, line 2: broken" in told
+
+
+def test_a_format_can_be_named(tmp_path):
+    source = json_lines(tmp_path / "x.jsonl", {"a": 1})
+    with pytest.raises(DataError, match="no events of Metarank"):
+        run(source, "--format", "metarank")
+    with pytest.raises(ConfigError, match="--format"):
+        run(source, "--format", "xml")
+
+
+def test_weights_and_labels_that_are_proposed():
+    assert [proposed_weight(name) for name in ("Buy", "page_view", "收藏", "unlike", "x")] == [3.0, 0.2, 1.0, -1.0, 1.0]
+    assert proposed_labels(["purchase", "foo"], ["purchase"]) == []
+
+
+def test_the_real_files_are_recognised():
+    folder = real_data("ml-1m/ml-1m_sas.txt.gz").parent.parent
+    expected = {
+        "ml-1m/ml-1m_sas.txt.gz": "movielens",
+        "ml-1m/ml-1m_sequences.parquet": "movielens",
+        "amazon-llamarec/ml100k_interactions.parquet": "movielens",
+        "amazon-llamarec/games_interactions.parquet": "amazon",
+        "mind-sample": "mind",
+        "uci-online-retail": "online-retail",
+    }
+    for name, kind in expected.items():
+        assert inspect_source(SourceConfig(source=str(folder / name)), 1000).config.format == kind
