@@ -17,7 +17,12 @@ SECTIONS = ("data", "validation", "features", "training", "evaluation", "registr
 MAX_BYTES = 100_000
 """Arguments travel on a command line, where one may have 128 KiB; the rest is the step's own text."""
 
-_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
+_PASSWORD = re.compile(
+    # user:password@host, and the parameters by which stores and databases take them.
+    r"://[^/@\s:]*:[^/@\s]+@|[?&;](?:password|passwd|pwd|token|secret|access_key|secret_key|sasl[._]password|"
+    r"sig|x-amz-signature|x-goog-signature)=[^&;\s]",
+    re.IGNORECASE,
+)
 
 
 def pipeline_arguments(config: Config, **extra: str) -> dict[str, Any]:
@@ -49,14 +54,18 @@ def absolute(config: Config) -> Config:
     """
     config = config.resolved()
     paths = {
-        key: str(Path(value).expanduser().absolute())
-        for key in ("source", "live_store")
-        if (value := getattr(config.data, key)) and "://" not in value
+        "source": _absolute(config.data.source),
+        "live_store": _absolute(config.data.live_store),
+        "sources": tuple(one.model_copy(update={"source": _absolute(one.source)}) for one in config.data.sources),
     }
     data = with_replayed(config.data.model_copy(update=paths), config.workspace_path)
     # A step knows no file of the user's: suites travel as what is in them.
     validation = config.validation.model_copy(update={"suites": tuple(read_suites(config.validation.suites))})
     return config.model_copy(update={"data": data, "validation": validation})
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path and "://" not in path else path
 
 
 def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import liverank
 from liverank.config import Config, DataConfig
+from liverank.data.locations import is_url, locate
+from liverank.errors import DataError
 
 
 def code_version() -> str:
@@ -23,16 +24,15 @@ def code_version() -> str:
 
 
 def snapshot(data: DataConfig) -> str:
-    """What the sources hold now: names, sizes and times of the files, and how far and how full the live log is.
+    """What the sources hold now: names, sizes and versions of the files, and how far and how full the live log is.
 
-    A source that is not a file here cannot be looked at; it counts as new each time.
+    A file's version is its time here, its ETag, generation or time in a store. A database, a topic, or a store that
+    does not answer cannot be looked at; it counts as new each time.
     """
     digest = hashlib.sha256()
-    if "://" in data.source:
-        digest.update(f"{data.source} at {datetime.now(UTC).isoformat()}".encode())
-    for file in _files(data.source):
-        facts = file.stat()
-        digest.update(f"{file}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    for source in data.every_source():
+        digest.update(f"{source.model_dump_json()}\n".encode())
+        digest.update("".join(f"{line}\n" for line in _files(source.source)).encode())
     if data.live_store and Path(data.live_store).exists():
         digest.update(f"live {_live_state(Path(data.live_store))}".encode())
     return digest.hexdigest()[:16]
@@ -53,13 +53,15 @@ def champion_version(config: Config) -> str:
     return found.version if found else ""
 
 
-def _files(source: str) -> list[Path]:
-    if not source or "://" in source:
-        return []
-    path = Path(source)
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    return [Path(name) for name in sorted(glob.glob(source, recursive=True)) if Path(name).is_file()]
+def _files(source: str) -> list[str]:
+    """A line for each file; for what is no file, or cannot be reached, one that differs each time."""
+    try:
+        found = locate(source)
+    except DataError:
+        found = []
+    if is_url(source) and (not found or not all(file.version for file in found)):
+        return [f"at {datetime.now(UTC).isoformat()}"]
+    return [f"{file}\0{file.size}\0{file.version}" for file in found]
 
 
 def _live_state(path: Path) -> str:

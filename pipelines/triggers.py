@@ -82,7 +82,7 @@ def with_source(config: Config) -> Config:
     Raises:
         ConfigError: neither knows any data.
     """
-    if config.data.source:
+    if config.data.every_source():
         return config
     known = remembered_data(config.workspace_path)
     if known is not None:

@@ -24,7 +24,7 @@ def backfill(
     from liverank.store import open_store
 
     config = load_config(file or None, overrides(settings) | ({"data.source": data} if data else {}))
-    section = config.data if config.data.source else remembered_data(config.workspace_path)
+    section = config.data if config.data.every_source() else remembered_data(config.workspace_path)
     if section is None:
         raise ConfigError("There is no source to take events from.", "Name it with --data, or set data.source.")
     store = open_store(config.store_path)

@@ -34,7 +34,7 @@ def run(
 
     values = overrides(settings) | ({"data.source": data} if data else {})
     config = load_config(file or None, values)
-    if not config.data.source and not config.data.live_store:
+    if not config.data.every_source() and not config.data.live_store:
         raise ConfigError("There is no data to train on.", "Name it with --data, or set data.source.")
     console = Console()
     with console.status("starting") as status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -41,6 +42,11 @@ class SourceConfig(Section):
         description="Zone of the source's timestamps that carry none, e.g. Europe/Paris; empty: such rows are set "
         "aside (UCI Online Retail: Europe/London).",
     )
+    encoding: str = Field(
+        "",
+        description="Encoding of CSV and JSON lines, e.g. cp1252, latin-1, utf-16, gb18030; empty: UTF-8, with or "
+        "without a byte order mark.",
+    )
     mapping: dict[str, dict[str, str]] = Field(
         default_factory=dict,
         description="Table (items, users, impressions, interactions) -> field of the contract -> the source's column, "
@@ -49,6 +55,14 @@ class SourceConfig(Section):
     queries: dict[str, str] = Field(
         default_factory=dict, description="Of a database: table of the contract -> the SQL query that gives its rows."
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        try:
+            return name and codecs.lookup(name).name
+        except LookupError as problem:
+            raise ValueError(f"there is no encoding {name!r}; write one such as cp1252 or utf-16") from problem
 
     @field_validator("timezone")
     @classmethod

@@ -16,7 +16,7 @@ FILE = "data.json"
 
 def remember_data(workspace: Path, data: DataConfig) -> None:
     """Writes the section into the workspace, whole or not at all; one without a source is not worth remembering."""
-    if not data.source:
+    if not data.every_source():
         return
     draft = workspace / f".{FILE}.{os.getpid()}"
     draft.write_text(json.dumps(data.model_dump(mode="json"), indent=2, ensure_ascii=False), encoding="utf-8")

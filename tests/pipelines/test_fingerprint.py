@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
+import fsspec
 import pytest
 
 from liverank.config import Config, DataConfig
+from liverank.config.data import SourceConfig
 from liverank.events import Interaction
 from liverank.store import open_store
 from pipelines.fingerprint import champion_version, code_version, snapshot
@@ -45,9 +47,33 @@ def test_a_new_file_in_the_folder_counts(source):
     assert snapshot(data) != before
 
 
-def test_a_source_elsewhere_counts_as_new_each_time():
-    data = DataConfig(source="s3://bucket/clicks.parquet")
+@pytest.mark.parametrize(
+    "source", ["ftpx://host/clicks.csv", "kafka://127.0.0.1:1/topic", "memory://nowhere/clicks.csv"]
+)
+def test_what_cannot_be_looked_at_counts_as_new_each_time(source):
+    data = DataConfig(source=source)
     assert snapshot(data) != snapshot(data)
+
+
+def test_files_in_a_store_count_by_what_the_store_says_of_them():
+    store = fsspec.filesystem("memory")
+    store.pipe("/snapshots/clicks.csv", b"1")
+    data = DataConfig(source="memory://snapshots/")
+    before = snapshot(data)
+    assert snapshot(data) == before
+    store.pipe("/snapshots/clicks.csv", b"2")
+    assert snapshot(data) != before
+
+
+def test_every_source_counts_and_how_it_is_read(source):
+    one = DataConfig(source=str(source / "a.csv"))
+    two = DataConfig(source=str(source / "a.csv"), sources=(SourceConfig(source=str(source / "b.csv")),))
+    assert snapshot(two) != snapshot(one)
+    before = snapshot(two)
+    (source / "b.csv").write_text("22")
+    assert snapshot(two) != before
+    zoned = one.model_copy(update={"timezone": "Europe/Paris"})
+    assert snapshot(zoned) != snapshot(one)
 
 
 def test_the_live_log_counts_and_so_does_an_erased_user(tmp_path):

@@ -80,9 +80,9 @@ def _rejected_before(source: str) -> Parts:
 
 
 def _read_file(file: Location, config: SourceConfig, dataset: bool) -> Parts:
-    yield from _separator_note(file)
+    yield from _separator_note(file, config.encoding)
     kept, refused = 0, REJECTED_SCHEMA.empty_table()
-    for raw in read_raw(file):
+    for raw in read_raw(file, config.encoding):
         if raw.rejected.num_rows:
             refused = refused if refused.num_rows else raw.rejected.slice(0, 1)
             yield Refused(raw.rejected)
@@ -98,9 +98,9 @@ def _read_file(file: Location, config: SourceConfig, dataset: bool) -> Parts:
         )
 
 
-def _separator_note(file: Location) -> Iterator[Note]:
+def _separator_note(file: Location, encoding: str) -> Iterator[Note]:
     if file.suffix in (".csv", ".tsv") and file.size:
-        separator = csv_header(file).separator
+        separator = csv_header(file, encoding).separator
         if separator != "," and not (separator == "\t" and file.suffix == ".tsv"):
             yield Note(f"{file.name}: the columns are separated by {SEPARATORS[separator]}.")
 

@@ -40,7 +40,7 @@ def recognises(config: SourceConfig) -> bool:
     """Whether a data file of the source has the columns of UCI Online Retail."""
     try:
         files, _ = data_files(config.source)
-        return set(COLUMNS) <= set(header(files[0]))
+        return set(COLUMNS) <= set(header(files[0], config.encoding))
     except DataError:
         return False
 
@@ -60,7 +60,7 @@ def read(config: SourceConfig) -> Parts:
     zone = config.timezone or ZONE
     catalogue, numbers = Catalogue(), dict[str, int]()
     for file in files:
-        for raw in read_raw(file):
+        for raw in read_raw(file, config.encoding):
             if raw.rejected.num_rows:
                 yield Refused(raw.rejected)
             rows = _checked(raw.rows, file)
