@@ -1,4 +1,4 @@
-"""A bar chart as inline SVG."""
+"""Charts as inline SVG."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ _WIDTH: Final = 920
 _LABEL: Final = 390
 _ROW: Final = 30
 _NUMBERS: Final = 150
+_SHARE_LABEL: Final = 220
 
 
 def bars(counts: Sequence[tuple[str, int]], total: int, about: Mapping[str, str]) -> str:
@@ -32,11 +33,90 @@ def bars(counts: Sequence[tuple[str, int]], total: int, about: Mapping[str, str]
 def _bar(place: int, label: str, count: int, largest: int, total: int, about: Mapping[str, str]) -> str:
     top = place * _ROW + 4
     length = max(2.0, (_WIDTH - _LABEL - _NUMBERS) * count / largest)
-    short = label if len(label) <= 56 else label[:55] + "…"
     return (
         f"<g><title>{escape(about.get(label, label))}</title>"
-        f'<text x="{_LABEL - 12}" y="{top + 15}" class="label">{escape(short)}</text>'
+        f'<text x="{_LABEL - 12}" y="{top + 15}" class="label">{escape(_short(label, 56))}</text>'
         f'<rect x="{_LABEL}" y="{top}" width="{length:.1f}" height="20" rx="3"/>'
         f'<text x="{_LABEL + length + 8:.1f}" y="{top + 15}" class="number">'
         f"{count:,} · {count / max(1, total):.2%}</text></g>"
     )
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def columns(points: Sequence[tuple[str, float, str]], unit: str, height: int = 90) -> str:
+    """Upright bars from the first to the last, with the largest value and the ends of the axis written.
+
+    Args:
+        points: label, value and colour class ("", "new", "bad") of each bar.
+        unit: what the values are.
+        height: of the bars, in units of the page's width of 920.
+    """
+    if not points:
+        return ""
+    largest = max(value for _, value, _ in points) or 1.0
+    step = min(60.0, _WIDTH / len(points))
+    drawn = "".join(
+        _column(place * step, step, point, height * point[1] / largest, height + 18, unit)
+        for place, point in enumerate(points)
+    )
+    end = step * len(points)
+    ends = f'<text x="0" y="{height + 34}" class="number">{escape(points[0][0])}</text>'
+    if len(points) > 1 and end > 300:
+        ends += f'<text x="{end:.1f}" y="{height + 34}" class="number label">{escape(points[-1][0])}</text>'
+    top = f'<text x="0" y="11" class="number">at most {_number(largest)} {escape(unit)}</text>'
+    return (
+        f'<svg class="bars" viewBox="0 0 {_WIDTH} {height + 42}" role="img" aria-label="{escape(unit)}">'
+        f"{top}{drawn}{ends}</svg>"
+    )
+
+
+def _column(left: float, step: float, point: tuple[str, float, str], length: float, floor: float, unit: str) -> str:
+    label, value, kind = point
+    width = max(0.6, step - (2 if step > 5 else 0.4))
+    length = max(0.8, length)
+    return (
+        f"<g><title>{escape(label)}: {_number(value)} {escape(unit)}</title>"
+        f'<rect class="{kind}" x="{left:.2f}" y="{floor - length:.2f}" width="{width:.2f}" height="{length:.2f}"/></g>'
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.3g}"
+
+
+def shares(lines: Sequence[tuple[str, float, float | None]], names: tuple[str, str]) -> str:
+    """Horizontal bars of shares, now and, where known, before.
+
+    Args:
+        lines: label, share now, share before (None: nothing to compare with).
+        names: what the two are called.
+    """
+    compared = any(before is not None for _, _, before in lines)
+    row = 38 if compared else 28
+    largest = max([share for _, now, before in lines for share in (now, before or 0.0)] + [1e-9])
+    drawn = "".join(_share(place * row + 4, line, largest, names) for place, line in enumerate(lines))
+    return (
+        f'<svg class="bars" viewBox="0 0 {_WIDTH} {row * len(lines) + 4}" role="img" '
+        f'aria-label="Shares {escape(names[0])}">{drawn}</svg>'
+    )
+
+
+def _share(top: int, line: tuple[str, float, float | None], largest: float, names: tuple[str, str]) -> str:
+    label, now, before = line
+    space = _WIDTH - _SHARE_LABEL - 200
+    length = max(1.0, space * now / largest)
+    text = f"{now:.1%}" + ("" if before is None else f" · {before:.1%} {names[1]}")
+    end = max(length, space * (before or 0.0) / largest)
+    old = "" if before is None else _before(top, max(1.0, space * before / largest))
+    return (
+        f'<g><title>{escape(label)}: {text}</title><text x="{_SHARE_LABEL - 12}" y="{top + 14}" class="label">'
+        f'{escape(_short(label, 30))}</text><rect x="{_SHARE_LABEL}" y="{top}" width="{length:.1f}" height="16" '
+        f'rx="2"/>{old}<text x="{_SHARE_LABEL + end + 8:.1f}" y="{top + 13}" class="number">{text}</text></g>'
+    )
+
+
+def _before(top: int, length: float) -> str:
+    return f'<rect class="before" x="{_SHARE_LABEL}" y="{top + 17}" width="{length:.1f}" height="8" rx="2"/>'

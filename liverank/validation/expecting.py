@@ -71,9 +71,9 @@ def _grouped(
     """Expectations that can be judged on one frame."""
     groups: dict[tuple[Any, ...], list[tuple[int, Expectation]]] = {}
     for place, one in wanted:
-        alone = place if one.conditional or one.type not in BY_VALUE else -1
-        groups.setdefault((one.columns, alone), []).append((place, one))
-    for (columns, _), group in groups.items():
+        alone = one.check.name if one.conditional or not one.columns else ""
+        groups.setdefault((one.columns, one.type in BY_VALUE, alone), []).append((place, one))
+    for (columns, _, _), group in groups.items():
         yield columns, group
 
 
@@ -98,7 +98,7 @@ def _by_value(
     parameters: dict[str, Any],
 ) -> dict[str, Outcome]:
     tallies = {one.check.name: _Tally(place, one) for place, one in group}
-    engine.connection.execute("CREATE OR REPLACE TEMP TABLE own_failures (place SMALLINT, value BIGINT)")
+    engine.connection.execute("CREATE OR REPLACE TEMP TABLE own_failures (place SMALLINT, number BIGINT)")
     for frame in _values(engine, table, columns):
         results = _run(table, group, frame[list(columns)], parameters)
         for name, tally in tallies.items():
@@ -113,22 +113,22 @@ def _values(engine: Engine, table: str, columns: tuple[str, ...]) -> Iterator[An
     """Frames of the different values, with the number of rows that have each as `rows`."""
     chosen = ", ".join(f"{_sql(name)} AS v{number}" for number, name in enumerate(columns))
     engine.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_VALUES} AS SELECT row_number() OVER () - 1 AS value, * FROM "
+        f"CREATE OR REPLACE TEMP TABLE {_VALUES} AS SELECT row_number() OVER () - 1 AS number, * FROM "
         f"(SELECT {chosen}, count(*) AS rows FROM {table}_left GROUP BY ALL)"
     )
-    (size,) = engine.connection.execute(f"SELECT count(*) FROM {_VALUES}").fetchone()
+    [(size,)] = engine.connection.execute(f"SELECT count(*) FROM {_VALUES}").fetchall()
     names = {f"v{number}": name for number, name in enumerate(columns)}
     # An empty table is judged too: there is nothing wrong with it, but a broken expectation still shows.
     for start in range(0, max(1, size), CHUNK):
         part = engine.connection.sql(
-            f"SELECT * FROM {_VALUES} WHERE value >= {start} AND value < {start + CHUNK} ORDER BY value"
+            f"SELECT * FROM {_VALUES} WHERE number >= {start} AND number < {start + CHUNK} ORDER BY number"
         )
-        yield part.to_arrow_table().to_pandas().rename(columns=names).set_index("value")
+        yield part.to_arrow_table().to_pandas().rename(columns=names).set_index("number").rename_axis(None)
 
 
 def _note_values(engine: Engine, table: str, columns: tuple[str, ...], place: int) -> None:
     same = " AND ".join(f"{_sql(name)} IS NOT DISTINCT FROM v{number}" for number, name in enumerate(columns))
-    bad = f"SELECT * FROM {_VALUES} SEMI JOIN own_failures ON own_failures.value = {_VALUES}.value AND place = {place}"
+    bad = f"SELECT * FROM {_VALUES} WHERE number IN (SELECT number FROM own_failures WHERE place = {place})"
     engine.fail(table, place, f"SELECT {table}_left.row FROM {table}_left JOIN ({bad}) AS bad ON {same}")
 
 
@@ -200,14 +200,14 @@ def _frame(engine: Engine, table: str, columns: tuple[str, ...], one: Expectatio
     import pandas as pd
 
     if not columns and "row_count" in one.type:
-        (rows,) = engine.connection.execute(f"SELECT count(*) FROM {table}_left").fetchone()
+        [(rows,)] = engine.connection.execute(f"SELECT count(*) FROM {table}_left").fetchall()
         return pd.DataFrame(index=pd.RangeIndex(rows))
     names = tuple(dict.fromkeys([*columns, *(_plain(table) if one.conditional else ())]))
     if not names:
         return pd.DataFrame(columns=DATASET_SCHEMAS[table].names)
     chosen = ", ".join(f'{_sql(name)} AS "{name}"' for name in names)
     found = engine.connection.sql(f"SELECT row, {chosen} FROM {table}_left ORDER BY row")
-    return found.to_arrow_table().to_pandas(deduplicate_objects=True).set_index("row")
+    return found.to_arrow_table().to_pandas(deduplicate_objects=True).set_index("row").rename_axis(None)
 
 
 def _plain(table: str) -> list[str]:

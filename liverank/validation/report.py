@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final
 
+from liverank.validation import portrait
 from liverank.validation.charts import bars
 from liverank.validation.result import CheckResult, Outcome, ValidationResult
 from liverank.validation.samples import Sample
@@ -34,21 +35,29 @@ def page(
     samples: Mapping[str, Sample],
     source: Mapping[str, Any],
     now: datetime,
-    records: Sequence[Mapping[str, Any]] = (),
+    records: Sequence[Mapping[str, Any]],
 ) -> str:
-    """The page: verdict, where the rows went and why, every check, failing rows.
+    """The page: verdict, where the rows went and why, every check, failing rows, runs before, what the data is like.
 
     Args:
         result: the verdict.
         samples: check name -> failing rows.
         source: what `source.json` says of the dataset.
         now: the time of the run.
+        records: the history, this run's own record last.
     """
+    accepted = [record for record in records[:-1] if record["ok"] and record["profile"]]
+    reference = accepted[-1] if accepted else None
     body = [
         _verdict(result, source, now),
         _tiles(result),
+        portrait.sources(result),
         _why(result),
         _found(result, samples),
+        portrait.history(records),
+        portrait.volume(records[-1], reference),
+        portrait.drift(records[-1], reference),
+        portrait.texts(records[-1]),
         _where(result),
         _passed(result),
     ]
@@ -156,7 +165,8 @@ def _line(check: CheckResult, sample: Sample) -> str:
     badge = f'<span class="badge {check.outcome}">{_WORDS[check.outcome]}</span>'
     # A check of a whole table has one line in its suite: its detail says more than "1 of 1".
     whole = check.outcome == "error" or check.total == 1
-    detail = f"<div class='detail'>{escape(check.detail)}</div>" if whole or check.outcome == "stop" else ""
+    tone = "told" if check.outcome == "pass" else "detail"
+    detail = f"<div class='{tone}'>{escape(check.detail)}</div>" if whole or check.outcome == "stop" else ""
     count = f"{check.failing:,} of {check.total:,}" if check.failing and not whole else ""
     head = (
         f"{badge}<span class='name'>{escape(check.name)}</span><span class='about'>{escape(check.about)}{detail}</span>"

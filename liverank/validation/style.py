@@ -30,6 +30,8 @@ h2{font-size:17px;margin:0 0 12px}h3{font-size:14px;margin:18px 0 6px;color:var(
 .bars{width:100%;height:auto;display:block}
 .bars rect{fill:var(--bar)}.bars text{font-size:13px;fill:var(--ink)}
 .bars .label{text-anchor:end}.bars .number{fill:var(--quiet)}
+.bars rect.new{fill:var(--good)}.bars rect.bad{fill:var(--bad)}.bars rect.before{fill:var(--quiet);opacity:.55}
+.numbers td.text,.numbers th.text{text-align:left}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th{text-align:left;color:var(--quiet);font-weight:600;padding:6px 10px;border-bottom:1px solid var(--line)}
@@ -47,7 +49,7 @@ summary:hover{background:var(--back)}
 .badge.set-aside,.badge.warn{color:var(--fair);background:var(--fair-back)}
 .badge.stop,.badge.error{color:var(--bad);background:var(--bad-back)}
 .name{font-family:ui-monospace,"SF Mono",Menlo,Consolas,monospace;font-size:13px;overflow-wrap:anywhere}
-.about{color:var(--ink)}.detail{color:var(--bad);font-size:13px}
+.about{color:var(--ink)}.told{color:var(--quiet);font-size:13px}.detail{color:var(--bad);font-size:13px}
 .count{text-align:right;font-variant-numeric:tabular-nums}.severity{color:var(--quiet);font-size:13px;text-align:right}
 .sample{margin:4px 0 14px;font-size:12.5px;background:var(--back);border-radius:8px}
 .sample caption{text-align:left;color:var(--quiet);padding:4px 10px}
