@@ -30,6 +30,7 @@ class OnlineFeatures:
         self.snapshot = snapshot
         self.index = index
         self.counts = counts or DailyCounts(snapshot.settings, snapshot.daily)
+        self._rates: tuple[Doubles, Doubles] | None = None
 
     def scaled(self, request: Request) -> npt.NDArray[np.float32]:
         """The features as rankers take them, `[candidates, features]`."""
@@ -52,13 +53,20 @@ class OnlineFeatures:
         )
 
     def _trailing(self, asked: _Asked) -> Doubles:
-        settings = self.snapshot.settings
-        sums = self.counts.table(asked.now // DAY_MICROS, self.index)[np.maximum(asked.items, 0)]
-        sums[asked.items < 0] = 0
-        events, shown, answered, converted = np.moveaxis(sums, 2, 0)
-        ctr = (answered + settings.smoothing * settings.ctr) / (shown + settings.smoothing)
-        conversion = (converted + settings.smoothing * settings.conversion) / (events + settings.smoothing)
-        return np.stack([events, shown, ctr, conversion], axis=2).reshape(len(sums), -1)
+        day = asked.now // DAY_MICROS
+        sums = self.counts.table(day, self.index)
+        if self._rates is None or self._rates[0] is not sums:
+            self._rates = sums, _rates(sums, self.snapshot.settings)
+        # The last row is what is said of items that the catalogue lacks.
+        return self._rates[1][np.maximum(asked.items, -1)]
+
+
+def _rates(sums: Doubles, settings: Settings) -> Doubles:
+    """popularity, shown, ctr and conversion of each window, `[items + 1, 4 * windows]`; the last row of nothing."""
+    events, shown, answered, converted = np.moveaxis(np.concatenate([sums, np.zeros((1, *sums.shape[1:]))]), 2, 0)
+    ctr = (answered + settings.smoothing * settings.ctr) / (shown + settings.smoothing)
+    conversion = (converted + settings.smoothing * settings.conversion) / (events + settings.smoothing)
+    return np.stack([events, shown, ctr, conversion], axis=2).reshape(len(events), -1)
 
 
 @dataclass(frozen=True, slots=True)
