@@ -48,8 +48,8 @@ class Archive:
     licence_url: str
     by_hand: bool = False
     """Whether its publisher wants its terms accepted on a page, so that only a person can fetch it."""
-    after: str = ""
-    """What is still to be done with it before it can be read."""
+    spreadsheets: bool = False
+    """Whether its tables are Excel workbooks, which become CSV files."""
 
     @property
     def size(self) -> int:
@@ -130,6 +130,7 @@ ARCHIVES: Final = {
             (_UCI,),
             "CC BY 4.0; cite D. Chen (2015), Online Retail, doi.org/10.24432/C5BW33.",
             "https://creativecommons.org/licenses/by/4.0/",
+            spreadsheets=True,
         ),
         Archive(
             "ranklens",

@@ -12,6 +12,7 @@ from typing import Final
 
 from liverank.data.archives import ARCHIVES, Archive, RemoteFile
 from liverank.data.fetch import fetch
+from liverank.data.spreadsheet import to_csv
 from liverank.data.unpack import unpack
 from liverank.errors import DataError
 
@@ -94,6 +95,9 @@ def _fill(archive: Archive, out: Path, folder: Path, digests: dict[str, str]) ->
     try:
         for file in archive.files:
             _place(out / ARCHIVE_FOLDER / file.name, draft / file.into)
+        for book in sorted(draft.rglob("*.xlsx")) if archive.spreadsheets else ():
+            to_csv(book, book.with_suffix(".csv"))
+            book.unlink()
         facts = {
             "name": archive.name,
             "licence": archive.licence,

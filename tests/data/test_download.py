@@ -9,6 +9,7 @@ import re
 import stat
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -18,8 +19,10 @@ from liverank.cli.data_command import app
 from liverank.data.archives import ARCHIVES, Archive, RemoteFile
 from liverank.data.download import FACTS_FILE, download, find_archive, from_mirror
 from liverank.data.fetch import ATTEMPTS, fetch
+from liverank.data.spreadsheet import to_csv
 from liverank.data.unpack import unpack
 from liverank.errors import DataError
+from tests.data.reading import read, reasons, rows
 
 
 class Server(ThreadingHTTPServer):
@@ -228,6 +231,57 @@ def test_an_archive_that_cannot_be_trusted_leaves_nothing(tmp_path, content, why
         unpack(tmp_path / "x.zip", tmp_path / "inner" / "folder")
     assert not (tmp_path / "inner" / "folder").exists()
     assert not (tmp_path / "out.txt").exists()
+
+
+ROW = '<row r="{0}">{1}</row>'
+HEAD = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+
+
+def workbook():
+    """Two invoice lines as Excel keeps them: shared and inline texts, a time as a number, an empty cell left out."""
+    head = "".join(f'<c r="{letter}1" t="s"><v>{at}</v></c>' for at, letter in enumerate("ABCDEFGH"))
+    first = (
+        '<c r="A2"><v>536365</v></c><c r="B2" t="inlineStr"><is><t>85123A</t></is></c><c r="C2" t="s"><v>8</v></c>'
+        '<c r="D2"><v>6</v></c><c r="E2" s="1"><v>40513.351388888892</v></c><c r="F2"><v>2.5499999999999998</v></c>'
+        '<c r="G2"><v>17850</v></c><c r="H2" t="s"><v>9</v></c>'
+    )
+    second = (
+        '<c r="A3"><v>536366</v></c><c r="B3"><v>22633</v></c><c r="D3"><v>1</v></c><c r="E3" s="1"><v>40513</v></c>'
+    )
+    texts = "".join(f"<si><t>{name}</t></si>" for name in HEAD) + "<si><r><t>WHITE </t></r><r><t>HEART</t></r></si>"
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    rows = ROW.format(1, head) + ROW.format(2, first) + ROW.format(3, second)
+    looks = '<cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs>'
+    styles = '<numFmts><numFmt numFmtId="164" formatCode="m/d/yy\\ h:mm;@"/></numFmts>'
+    return zipped(
+        **{
+            "xl/worksheets/sheet1.xml": f"<worksheet {space}><sheetData>{rows}</sheetData></worksheet>",
+            "xl/sharedStrings.xml": f"<sst {space}>{texts}<si><t>United Kingdom</t></si></sst>",
+            "xl/styles.xml": f"<styleSheet {space}>{styles}{looks}</styleSheet>",
+        }
+    )
+
+
+def test_a_workbook_becomes_a_table_that_can_be_read(server, tmp_path):
+    server.files["online+retail.zip"] = zipped(**{"Online Retail.xlsx": workbook()})
+    archive = from_mirror(ARCHIVES["uci-online-retail"], server.url)
+    archive = replace(archive, files=(replace(archive.files[0], checksum=""),))
+    folder = download(archive, tmp_path).folder
+    assert sorted(path.name for path in folder.iterdir()) == ["Online Retail.csv", FACTS_FILE]
+    assert (folder / "Online Retail.csv").read_text().splitlines()[1:] == [
+        "536365,85123A,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom",
+        "536366,22633,,1,2010-12-01 00:00:00,,,",
+    ]
+    found = read(folder)
+    assert rows(found, "interactions", "user_id", "item_id", "value") == [("17850", "85123A", 6.0)]
+    assert reasons(found) == {"no customer": 1}
+
+
+def test_a_damaged_workbook_is_an_error(tmp_path):
+    (tmp_path / "x.xlsx").write_bytes(zipped(**{"a.txt": "a"}))
+    with pytest.raises(DataError, match="is no whole Excel workbook"):
+        to_csv(tmp_path / "x.xlsx", tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
 
 
 def run(*arguments, **more):

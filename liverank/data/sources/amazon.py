@@ -14,11 +14,13 @@ from liverank.data.sources.amazon_items import is_metadata, read_metadata
 from liverank.data.sources.amazon_sequences import sequence_reader
 from liverank.data.sources.folder import files_of, some_of
 from liverank.data.sources.lines import Aside, first_line
-from liverank.data.sources.parts import BATCH_ROWS, Format, Note, Part, Parts
+from liverank.data.sources.parts import Format, Note, Part, Parts
 from liverank.data.sources.rows import Rows, instant_of, objects
 from liverank.errors import DataError
 
 RATING: Final = "rating"
+ROWS: Final = 50_000
+"""Lines a batch: a review may be pages long."""
 COLUMNS: Final = (c.USER_ID, c.ITEM_ID, c.TYPE, c.VALUE, c.TIMESTAMP, c.CONTEXT)
 Reader = Callable[[Location], Iterator[Part]]
 
@@ -86,7 +88,7 @@ def _is_review(text: str) -> bool:
 def _reviews(file: Location) -> Iterator[Part]:
     aside, rows = Aside("interactions", file.name), Rows("interactions", COLUMNS, file.name)
     verified = {flag: [("verified", flag)] for flag in ("true", "false")}
-    for found in objects(file, aside, BATCH_ROWS, Review):
+    for found in objects(file, aside, ROWS, Review):
         for line, text, review in found:
             recent = review.parent_asin is not None
             user, item = (review.user_id, review.parent_asin) if recent else (review.reviewerID, review.asin)
