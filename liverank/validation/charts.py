@@ -46,29 +46,29 @@ def _short(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def columns(points: Sequence[tuple[str, float, str]], unit: str, height: int = 90) -> str:
+def columns(points: Sequence[tuple[str, float, str]], unit: str, width: int = _WIDTH) -> str:
     """Upright bars from the first to the last, with the largest value and the ends of the axis written.
 
     Args:
         points: label, value and colour class ("", "new", "bad") of each bar.
         unit: what the values are.
-        height: of the bars, in units of the page's width of 920.
+        width: of the chart, in pixels where there is room.
     """
     if not points:
         return ""
-    largest = max(value for _, value, _ in points) or 1.0
-    step = min(60.0, _WIDTH / len(points))
+    largest, height = max(value for _, value, _ in points) or 1.0, 90
+    step = min(60.0, width / len(points))
     drawn = "".join(
         _column(place * step, step, point, height * point[1] / largest, height + 18, unit)
         for place, point in enumerate(points)
     )
-    end = step * len(points)
+    end = float(width) if len(points) > 1 else 0.0
     ends = f'<text x="0" y="{height + 34}" class="number">{escape(points[0][0])}</text>'
-    if len(points) > 1 and end > 300:
+    if end:
         ends += f'<text x="{end:.1f}" y="{height + 34}" class="number label">{escape(points[-1][0])}</text>'
     top = f'<text x="0" y="11" class="number">at most {_number(largest)} {escape(unit)}</text>'
     return (
-        f'<svg class="bars" viewBox="0 0 {_WIDTH} {height + 42}" role="img" aria-label="{escape(unit)}">'
+        f'<svg class="bars" viewBox="0 0 {width} {height + 42}" role="img" aria-label="{escape(unit)}">'
         f"{top}{drawn}{ends}</svg>"
     )
 

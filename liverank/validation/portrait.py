@@ -45,7 +45,7 @@ def history(records: Sequence[Record]) -> str:
     runs = records[-MOST_RUNS:]
     if len(runs) < 2:
         return ""
-    names = [f"{record['time'][:16].replace('T', ' ')}" for record in runs]
+    names = [record["time"][:16].replace("T", " ") for record in runs]
     kinds = ["" if record["ok"] else "bad" for record in runs]
     aside = [100 * record.get("set_aside", 0) / max(1, record.get("total", 1)) for record in runs]
     charts = (
@@ -54,11 +54,11 @@ def history(records: Sequence[Record]) -> str:
         ("Checks that did not pass", [float(len(record["checks"])) for record in runs], "checks"),
     )
     drawn = "".join(
-        f"<div><h3>{title}</h3>{columns(list(zip(names, values, kinds, strict=True)), unit)}</div>"
+        f"<div><h3>{title}</h3>{columns(list(zip(names, values, kinds, strict=True)), unit, 300)}</div>"
         for title, values, unit in charts
     )
     return (
-        f"<section><h2>The last {len(runs)} runs</h2>{drawn}"
+        f"<section><h2>The last {len(runs)} runs</h2><div class='trio'>{drawn}</div>"
         "<p class='quiet'>Oldest first, this run last. Runs that validation stopped are red.</p></section>"
     )
 

@@ -31,6 +31,8 @@ h2{font-size:17px;margin:0 0 12px}h3{font-size:14px;margin:18px 0 6px;color:var(
 .bars rect{fill:var(--bar)}.bars text{font-size:13px;fill:var(--ink)}
 .bars .label{text-anchor:end}.bars .number{fill:var(--quiet)}
 .bars rect.new{fill:var(--good)}.bars rect.bad{fill:var(--bad)}.bars rect.before{fill:var(--quiet);opacity:.55}
+.trio{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:0 28px}
+.numbers td:first-child{white-space:nowrap}
 .numbers td.text,.numbers th.text{text-align:left}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
@@ -39,7 +41,7 @@ td{padding:6px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 .numbers td+td,.numbers th+th{text-align:right;font-variant-numeric:tabular-nums}
 .checks{border-top:1px solid var(--line)}
 .line{border-bottom:1px solid var(--line)}
-div.line,summary{display:grid;grid-template-columns:84px 216px 1fr 116px 110px;gap:10px;align-items:baseline;
+div.line,summary{display:grid;grid-template-columns:84px 216px 1fr 150px 90px;gap:10px;align-items:baseline;
 padding:7px 2px}
 summary{cursor:pointer;list-style:none}summary::-webkit-details-marker{display:none}
 summary .name::after{content:" ▸";color:var(--quiet)}details[open] summary .name::after{content:" ▾"}
@@ -50,7 +52,7 @@ summary:hover{background:var(--back)}
 .badge.stop,.badge.error{color:var(--bad);background:var(--bad-back)}
 .name{font-family:ui-monospace,"SF Mono",Menlo,Consolas,monospace;font-size:13px;overflow-wrap:anywhere}
 .about{color:var(--ink)}.told{color:var(--quiet);font-size:13px}.detail{color:var(--bad);font-size:13px}
-.count{text-align:right;font-variant-numeric:tabular-nums}.severity{color:var(--quiet);font-size:13px;text-align:right}
+.count{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}.severity{color:var(--quiet);font-size:13px;text-align:right}
 .sample{margin:4px 0 14px;font-size:12.5px;background:var(--back);border-radius:8px}
 .sample caption{text-align:left;color:var(--quiet);padding:4px 10px}
 .sample td{font-family:ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;max-width:420px}
