@@ -20,7 +20,8 @@ _WIDE_MARKS: Final = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 # Two-byte encodings decode many other texts too: only one that yields mostly letters of its script is believed.
-_SCRIPTS: Final = {"gb18030": ("\u4e00", "\u9fff"), "shift_jis": ("\u3040", "\u30ff"), "euc_kr": ("\uac00", "\ud7a3")}
+# Chinese is asked for last: what is Korean in one encoding reads as Chinese in the other, and seldom the other way.
+_SCRIPTS: Final = {"shift_jis": ("\u3040", "\u30ff"), "euc_kr": ("\uac00", "\ud7a3"), "gb18030": ("\u4e00", "\u9fff")}
 
 
 def blocks(location: Location, encoding: str = "", size: int = BLOCK_BYTES) -> Iterator[bytes]:

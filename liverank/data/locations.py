@@ -14,6 +14,8 @@ from liverank.data.location_stream import stream
 from liverank.errors import DataError
 
 GZIP: Final = ".gz"
+READ_AHEAD: Final = 8 << 20
+"""Bytes that a store is asked for at once."""
 _WINDOWS: Final = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 _SECRET: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _QUERY_SECRET: Final = re.compile(r"(?i)([?&][^=&\s]*(?:key|token|secret|password|sig|signature)[^=&\s]*=)[^&\s]+")
@@ -89,7 +91,9 @@ class Location:
         return stream(lambda: gzip.GzipFile(fileobj=raw), self.url) if self.is_gzip else raw
 
     def _open_raw(self) -> Any:
-        return self.path.open("rb", buffering=0) if self.path else self._store.open(self._key, "rb")
+        return (
+            self.path.open("rb", buffering=0) if self.path else self._store.open(self._key, "rb", block_size=READ_AHEAD)
+        )
 
     def sibling(self, name: str) -> Location | None:
         """The file of that name in the same folder; None where there is none."""

@@ -1,0 +1,377 @@
+"""Files as the world makes them: encodings, line ends, cut ends, odd shapes; each read, or refused with its place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liverank.config.data import DataConfig, SourceConfig
+from liverank.data.dataset import read_dataset
+from liverank.data.ingest import ingest
+from liverank.errors import ConfigError, DataError
+from tests.data.writing import NOON, clicks_csv, parquet_file, read_contract
+
+HEAD = "user_id,item_id,timestamp,type"
+ROW = "u1,a,2026-01-31T12:00:00Z,click"
+
+
+def refused(source, **settings):
+    with pytest.raises(DataError) as caught:
+        ingest(DataConfig(source=str(source), **settings), source.parent / "out")
+    assert caught.value.hint, "an error says what to do"
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def events(source, **settings):
+    return read_contract(source, **settings).tables["interactions"].to_pylist()
+
+
+def written(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "user", "guess"),
+    [
+        ("latin-1", "José", "cp1252"),
+        ("cp1252", "Zoë “x”", "cp1252"),
+        ("utf-16", "José", "utf-16"),
+        ("utf-16-le", "user", "utf-16-le"),
+        ("utf-16-be", "user", "utf-16-be"),
+        ("utf-32", "user", "utf-32"),
+        ("gb18030", "我喜欢这个茶壶", "gb18030"),
+        ("shift_jis", "ありがとうございます", "shift_jis"),
+        ("euc_kr", "안녕하세요", "euc_kr"),
+    ],
+)
+@pytest.mark.parametrize("name", ["clicks.csv", "clicks.jsonl"])
+def test_another_encoding_is_named_with_its_place_and_read_when_it_is_set(tmp_path, encoding, user, guess, name):
+    lines = f"{HEAD}\n{ROW}\n{user},b,2026-01-31T12:00:00Z,click\n"
+    if name.endswith("jsonl"):
+        rows = [{"user_id": who, "item_id": "b", "timestamp": "2026-01-31T12:00:00Z"} for who in ("u1", user)]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path = written(tmp_path / name, lines.encode(encoding))
+    message = refused(path)
+    assert f"{name}, line " in message
+    assert f"looks like {guess}" in message
+    assert f"Set data.encoding to {guess}" in message
+    assert [event["user_id"] for event in events(path, encoding=guess)] == ["u1", user]
+
+
+def test_the_place_counts_letters_and_lines(tmp_path):
+    path = written(tmp_path / "clicks.csv", f"{HEAD}\n{ROW}\n".encode() + "é€".encode() + b"\xe9,a,x,click\n")
+    assert "line 3, column 3 is not UTF-8" in refused(path)
+
+
+def test_a_wrong_encoding_setting_is_an_error_and_one_that_does_not_exist_too(tmp_path):
+    path = written(tmp_path / "clicks.csv", f"{HEAD}\né,a,2026-01-31T12:00:00Z,click\n".encode("cp1252"))
+    assert "is not ascii" in refused(path, encoding="ascii")
+    with pytest.raises(ValueError, match="there is no encoding 'klingon'"):
+        SourceConfig(encoding="klingon")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path, end, mark, quoted):
+    row = '"u1",a,2026-01-31T12:00:00Z,click' if quoted else ROW
+    path = written(tmp_path / "clicks.csv", mark + end.join([HEAD, row, "", "u2,b,2026-01-31T12:00:00Z,view"]).encode())
+    assert [(event["user_id"], event["type"]) for event in events(path)] == [("u1", "click"), ("u2", "view")]
+
+
+def test_mixed_line_ends_keep_the_line_numbers(tmp_path):
+    path = written(tmp_path / "clicks.csv", f"{HEAD}\r\n{ROW}\n{ROW}\r\n\r\n,a,2026-01-31T12:00:00Z,click\r{ROW}")
+    (row,) = read_contract(path).rejected.to_pylist()
+    assert (row["reason"], row["line"], row["file"]) == ("user_id is missing", 5, str(path))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_rejected_rows_know_their_lines_after_ragged_blank_and_quoted_ones(tmp_path, quote):
+    text = f'"two\nlines"{ROW[2:]}' if quote else ROW
+    lines = [HEAD, text, "u,a", "", ",b,2026-01-31T12:00:00Z,click", "u,a,b,c,d", "u,c,never,click", ROW]
+    rejected = read_contract(written(tmp_path / "clicks.csv", "\n".join(lines))).rejected.to_pylist()
+    assert {row["line"] - len(quote): row["reason"] for row in rejected} == {
+        3: "has 2 fields where the header has 4",
+        5: "user_id is missing",
+        6: "has 5 fields where the header has 4",
+        7: "timestamp is not an ISO time",
+    }
+
+
+cells = st.text(st.sampled_from('ab"é茶🫖,;\n\t '), max_size=6)
+
+
+@given(users=st.lists(cells.filter(str.strip), min_size=1, max_size=8), blank=st.booleans())
+def test_any_text_survives_a_csv_and_every_row_knows_its_line(tmp_path_factory, users, blank):
+    path = tmp_path_factory.mktemp("csv") / "clicks.csv"
+    lines, numbers = [HEAD], []
+    for user in users:
+        numbers.append(sum(line.count("\n") + 1 for line in lines) + 1)
+        lines.append('"' + user.replace('"', '""') + '",a,never,click')
+    # One good row, so that the file is not refused as a whole.
+    lines += [""] * blank + [ROW]
+    rejected = read_contract(written(path, "\n".join(lines))).rejected.to_pylist()
+    assert [
+        (row["line"], json.loads(row["row"])["user_id"]) for row in sorted(rejected, key=lambda row: row["line"])
+    ] == [*zip(numbers, users, strict=True)]
+
+
+def test_a_quote_that_never_closes_costs_one_line(tmp_path):
+    good = [f"u{n},a,2026-01-31T12:00:00Z,click" for n in range(2000)]
+    path = written(tmp_path / "clicks.csv", "\n".join([HEAD, *good[:3], '"u,a,2026-01-31T12:00:00Z,click', *good[3:]]))
+    dataset = read_contract(path)
+    assert dataset.tables["interactions"].num_rows == 2000
+    (row,) = dataset.rejected.to_pylist()
+    assert (row["line"], row["row"]) == (5, '"u,a,2026-01-31T12:00:00Z,click')
+    assert row["reason"].startswith("its quotes do not close")
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_read_and_said(tmp_path, mark, word):
+    path = written(tmp_path / "clicks.csv", f"{HEAD}\n{ROW}\n".replace(",", mark))
+    dataset = read_contract(path)
+    assert dataset.tables["interactions"].num_rows == 1
+    assert f"clicks.csv: the columns are separated by {word}." in dataset.notes
+
+
+def test_a_json_line_cut_off_is_kept_with_its_line_and_column(tmp_path):
+    whole = json.dumps({"user_id": "u1", "item_id": "茶壶", "timestamp": "2026-01-31T12:00:00Z"}, ensure_ascii=False)
+    cut = whole.encode()[: whole.encode().index("茶".encode()) + 1]
+    path = written(tmp_path / "clicks.jsonl", f"{whole}\n\n{whole}\n".encode() + cut)
+    dataset = read_contract(path)
+    assert dataset.tables["interactions"].num_rows == 2
+    (row,) = dataset.rejected.to_pylist()
+    assert row["line"] == 4
+    assert row["reason"].startswith("is not a JSON object: it is cut off after column")
+
+
+def test_a_broken_json_line_names_line_and_column(tmp_path):
+    good = '{"user_id": "u1", "item_id": "a", "timestamp": "2026-01-31T12:00:00Z"}'
+    path = written(tmp_path / "clicks.jsonl", f'{good}\n{{"user_id": "é", "item_id": oops}}\n[1]\n{good}\n')
+    first, second = read_contract(path).rejected.to_pylist()
+    assert (first["line"], second["line"]) == (2, 3)
+    assert "in column 29" in first["reason"]
+
+
+def test_objects_that_run_over_lines_are_not_taken_for_one(tmp_path):
+    path = written(
+        tmp_path / "clicks.jsonl", '{"user_id": "u1", "item_id": "a"\n"timestamp": "2026-01-31T12:00:00Z"}\n'
+    )
+    assert "No row of" in refused(path)
+
+
+def test_a_json_array_is_no_json_lines(tmp_path):
+    assert "begins a JSON array" in refused(written(tmp_path / "clicks.jsonl", '[{"user_id": "u1"}]'))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_a_parquet_file_cut_off(tmp_path, share):
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=["u"], item_id=["a"], timestamp=pa.array([NOON]))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert "clicks.parquet cannot be read as Parquet" in refused(path)
+
+
+def test_a_parquet_file_damaged_in_the_middle(tmp_path):
+    times = pa.array([NOON + timedelta(seconds=n) for n in range(5000)])
+    path = parquet_file(
+        tmp_path / "clicks.parquet", user_id=[f"u{n}" for n in range(5000)], item_id=["a"] * 5000, timestamp=times
+    )
+    content = bytearray(path.read_bytes())
+    content[200:4000] = b"\xff" * 3800
+    path.write_bytes(content)
+    assert "clicks.parquet cannot be read as Parquet" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["clicks.csv.gz", "clicks.jsonl.gz"])
+def test_gzip_is_read_and_one_cut_off_is_refused(tmp_path, name):
+    row = {"user_id": "u1", "item_id": "a", "timestamp": "2026-01-31T12:00:00Z"}
+    text = f"{HEAD}\n{ROW}\n" if "csv" in name else json.dumps(row) + "\n"
+    path = written(tmp_path / name, gzip.compress(text.encode()))
+    assert len(events(path)) == 1
+    path.write_bytes(path.read_bytes()[:-12])
+    assert f"{name} is cut off or damaged" in refused(path)
+    path.write_bytes(b"no gzip at all")
+    assert f"{name} cannot be read" in refused(path)
+
+
+def test_nested_columns_are_refused_by_name_or_taken_apart_by_a_mapping(tmp_path):
+    who = pa.array([{"id": "u1", "address": {"city": "Paris"}}])
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=who, item_id=["a"], timestamp=pa.array([NOON]))
+    assert "column user_id holds struct" in refused(path)
+    mapping = {"interactions": {"user_id": "user_id.id", "session_id": "user_id.address.city"}}
+    (event,) = events(path, mapping=mapping)
+    assert (event["user_id"], event["session_id"]) == ("u1", "Paris")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "csv"])
+def test_a_mapping_reaches_into_any_form(tmp_path, form):
+    row = {
+        "who": {"id": 7},
+        "product": {"sku": "a", "tags": {"price": "3"}},
+        "at": "2026-01-31T12:00:00Z",
+        "what": "buy",
+    }
+    path = tmp_path / f"export.{form}"
+    if form == "jsonl":
+        written(path, json.dumps(row) + "\n")
+    elif form == "parquet":
+        parquet_file(path, **{name: pa.array([cell]) for name, cell in row.items()})
+    else:
+        cells = [cell if isinstance(cell, str) else json.dumps(cell).replace('"', '""') for cell in row.values()]
+        clicks_csv(path, ",".join(f'"{cell}"' for cell in cells), head=",".join(row))
+    mapping = {
+        "interactions": {
+            "user_id": "who.id",
+            "item_id": "product.sku",
+            "timestamp": "at",
+            "type": "what",
+            "value": "product.tags.price",
+        }
+    }
+    (event,) = events(path, mapping=mapping)
+    found = [event[name] for name in ("user_id", "item_id", "timestamp", "type", "value")]
+    assert found == ["7", "a", NOON, "buy", 3.0]
+
+
+def test_a_mapping_that_does_not_fit_says_so(tmp_path):
+    path = clicks_csv(tmp_path / "interactions.csv", ROW, head=HEAD)
+    assert "has no column who, which data.mapping names" in refused(
+        path, mapping={"interactions": {"user_id": "who.id"}}
+    )
+    with pytest.raises(ConfigError, match=r"names the table 'clicks'"):
+        events(path, mapping={"clicks": {"user_id": "u"}})
+    with pytest.raises(ConfigError, match=r"names the field 'user'"):
+        events(path, mapping={"interactions": {"user": "u"}})
+
+
+def test_types_may_change_from_file_to_file(tmp_path):
+    (tmp_path / "interactions").mkdir()
+    for name, item in {"a": [7], "b": ["7"], "c": pa.array([7.0]), "d": pa.array([7.5])}.items():
+        parquet_file(
+            tmp_path / "interactions" / f"{name}.parquet", user_id=["u"], item_id=item, timestamp=pa.array([NOON])
+        )
+    assert sorted(event["item_id"] for event in events(tmp_path)) == ["7", "7", "7", "7.5"]
+
+
+def test_numbers_as_text_and_text_as_numbers(tmp_path):
+    path = parquet_file(
+        tmp_path / "clicks.parquet",
+        user_id=[1, 2],
+        item_id=["a", "b"],
+        timestamp=["2026-01-31T12:00:00Z", "1769860800"],
+        value=["2.5", "many"],
+    )
+    dataset = read_contract(path)
+    assert [(event["user_id"], event["value"]) for event in dataset.tables["interactions"].to_pylist()] == [("1", 2.5)]
+    assert dataset.rejected.column("reason").to_pylist() == ["value is not a number"]
+
+
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("form", ["int", "float", "text"])
+def test_numbers_since_1970_are_told_apart_by_their_size_and_said(tmp_path, unit, form):
+    instants = [datetime(1990, 1, 1, tzinfo=UTC), NOON, datetime(2099, 12, 31, tzinfo=UTC)]
+    numbers = [int(instant.timestamp()) * UNITS[unit] for instant in instants]
+    column = {"int": numbers, "float": pa.array([float(n) for n in numbers]), "text": [str(n) for n in numbers]}[form]
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=["u"] * 3, item_id=["a"] * 3, timestamp=column)
+    dataset = read_contract(path)
+    assert dataset.tables["interactions"].column("timestamp").to_pylist() == instants
+    assert f"clicks.parquet: timestamp holds numbers; they were read as {unit} since 1970 in UTC." in dataset.notes
+
+
+def test_numbers_that_are_no_plausible_time_are_rejected(tmp_path):
+    numbers = [1769860800, 12345, 10**11, -5]
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=["u"] * 4, item_id=["a"] * 4, timestamp=numbers)
+    dataset = read_contract(path)
+    assert dataset.tables["interactions"].num_rows == 1
+    assert dataset.rejected.column("reason").to_pylist() == ["timestamp is not an ISO time"] * 3
+
+
+def test_a_day_is_its_first_moment_in_the_zone(tmp_path):
+    day = pa.array([NOON.date()])
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=["u"], item_id=["a"], timestamp=day)
+    assert "has no zone" in refused(path)
+    (event,) = events(path, timezone="Europe/Paris")
+    assert event["timestamp"] == datetime(2026, 1, 30, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("path", ["C:\\data\\clicks.csv", "C:/data/clicks.csv", "\\\\server\\share\\clicks.csv"])
+def test_a_path_of_windows_is_named_as_one(path, tmp_path):
+    with pytest.raises(DataError, match="is a path of Windows") as caught:
+        ingest(DataConfig(source=path), tmp_path / "out")
+    assert caught.value.hint
+
+
+def test_an_empty_folder_and_an_empty_day(tmp_path):
+    (tmp_path / "none").mkdir()
+    assert "There is no data at" in refused(tmp_path / "none")
+    folder = tmp_path / "days"
+    folder.mkdir()
+    clicks_csv(folder / "clicks-01.csv", ROW, head=HEAD)
+    clicks_csv(folder / "clicks-02.csv", head=HEAD)
+    assert len(events(folder)) == 1
+    (folder / "clicks-03.csv").write_bytes(b"")
+    assert "clicks-03.csv is empty (0 bytes)" in refused(folder)
+
+
+def test_one_user_with_a_great_many_events(tmp_path):
+    count = 300_000
+    times = pa.array([NOON + timedelta(seconds=n) for n in range(count)])
+    user = pa.array(["everybody"]).take(pa.array([0] * count))
+    path = parquet_file(tmp_path / "clicks.parquet", user_id=user, item_id=user, timestamp=times)
+    assert ingest(DataConfig(source=str(path)), tmp_path / "out").rows["interactions"] == count
+
+
+def test_item_texts_of_every_kind_and_many_categories(tmp_path):
+    texts = ["", "🫖👩‍👩‍👧", "مرحبا بالعالم", "שלום \u202eעולם", "a\u0000b", "e\u0301"]
+    ids = [f"i{n}" for n in range(100_000)]
+    parquet_file(
+        tmp_path / "items.parquet",
+        item_id=ids,
+        text=[texts[n % len(texts)] for n in range(len(ids))],
+        category=[f"category {n}" for n in range(len(ids))],
+    )
+    clicks_csv(tmp_path / "clicks.csv", "u1,i3,2026-01-31T12:00:00Z,click", head=HEAD)
+    summary = ingest(DataConfig(source=str(tmp_path)), tmp_path / "out")
+    assert summary.rows == {"items": 100_000, "users": 0, "impressions": 0, "interactions": 1, "rejected": 0}
+    items = {item["item_id"]: item for item in read_dataset(tmp_path / "out").tables["items"].slice(0, 50).to_pylist()}
+    assert all(item["text"] == texts[int(name[1:]) % len(texts)] for name, item in items.items())
+
+
+def test_repeated_columns_in_parquet(tmp_path):
+    table = pa.table([pa.array(["u"]), pa.array(["v"])], names=["user_id", "user_id"])
+    pa.parquet.write_table(table, tmp_path / "clicks.parquet")
+    assert "has the column 'user_id' more than once" in refused(tmp_path / "clicks.parquet")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    path = clicks_csv(tmp_path / "clicks.csv", ROW, head=HEAD)
+    path.chmod(0)
+    assert "may not be read" in refused(path)
+
+
+def test_a_file_that_goes_or_shrinks_while_it_is_read(tmp_path):
+    from liverank.data.locations import locate
+
+    path = written(tmp_path / "clicks.csv", f"{HEAD}\n" + f"{ROW}\n" * 200_000)
+    (file,) = locate(str(path))
+    with file.open() as content:
+        content.read(10)
+        path.write_bytes(b"short")
+        with pytest.raises(DataError, match="changed while it was being read"):
+            content.read()
+    path.unlink()
+    with pytest.raises(DataError, match="is no longer there"):
+        file.open()
