@@ -107,3 +107,12 @@ def test_a_file_that_is_cut_off_is_an_error_with_its_name(tmp_path):
     source.write_bytes(source.read_bytes()[:-2000])
     with pytest.raises(DataError, match=r"reviews\.json\.gz"):
         read(source)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_first_line_hides_nothing(tmp_path, name):
+    file, good, table = FILES[name]
+    source = lines(tmp_path / file, '{"cut": ', good)
+    found = read(source, timezone="UTC")
+    assert (told(source), found.rows()[table], found.rows()["rejected"]) == (name, 1, 1)
+    assert found.rejected["line"].to_pylist() == [1]

@@ -15,7 +15,7 @@ from liverank.data.sources.amazon_sequences import sequence_reader
 from liverank.data.sources.folder import files_of, some_of
 from liverank.data.sources.lines import Aside, first_line
 from liverank.data.sources.parts import Format, Note, Part, Parts
-from liverank.data.sources.rows import Rows, instant_of, objects
+from liverank.data.sources.rows import Row, Rows, begins, instant_of, objects
 from liverank.errors import DataError
 
 RATING: Final = "rating"
@@ -71,18 +71,11 @@ def read(config: SourceConfig) -> Parts:
 
 def _reader(file: Location) -> Reader | None:
     """How to read the file's reviews; None where it holds none."""
-    text = first_line(file)
-    if text.startswith("{"):
-        return _reviews if _is_review(text) else None
-    return sequence_reader(file, text)
+    return _reviews if begins(file, _is_review) else sequence_reader(file, first_line(file))
 
 
-def _is_review(text: str) -> bool:
-    try:
-        names = set(msgspec.json.decode(text, type=dict[str, Any]))
-    except msgspec.DecodeError:
-        return False
-    return {"reviewerID", "asin", "overall"} <= names or {"user_id", "parent_asin", "rating"} <= names
+def _is_review(row: Row) -> bool:
+    return row.keys() >= {"reviewerID", "asin", "overall"} or row.keys() >= {"user_id", "parent_asin", "rating"}
 
 
 def _reviews(file: Location) -> Iterator[Part]:

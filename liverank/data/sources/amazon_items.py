@@ -12,7 +12,7 @@ import msgspec
 
 from liverank import columns as c
 from liverank.data.locations import Location
-from liverank.data.sources.lines import Aside, first_line, read_lines
+from liverank.data.sources.lines import Aside, first_lines, read_lines
 from liverank.data.sources.parts import Note, Part
 from liverank.data.sources.rows import Pairs, Rows, text_of
 
@@ -28,12 +28,13 @@ class NotAnItem(ValueError):
 
 
 def is_metadata(file: Location) -> bool:
-    """Whether the file's first line is a product."""
-    text = first_line(file)
-    if not text.startswith("{"):
-        return False
+    """Whether one of the file's first lines is a product."""
+    return any(_is_product(line) for line in first_lines(file) if line.startswith("{"))
+
+
+def _is_product(line: str) -> bool:
     try:
-        product = _decode(text)
+        product = _decode(line)
     except NotAnItem:
         return False
     reviewed = {"overall", "reviewerID", "user_id"} & set(product)

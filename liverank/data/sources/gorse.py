@@ -8,20 +8,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
 from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.locations import Location
 from liverank.data.sources.folder import files_of, some_of
 from liverank.data.sources.gorse_dump import NotADump, is_dump, read_dump
 from liverank.data.sources.latest import item_fields
-from liverank.data.sources.lines import Aside, first_line
+from liverank.data.sources.lines import Aside
 from liverank.data.sources.parts import BATCH_ROWS, Format, Note, Part, Parts
 from liverank.data.sources.rows import (
     Pairs,
     Row,
     Rows,
+    begins,
     csv_header,
     csv_objects,
     iso_instant,
@@ -54,20 +53,14 @@ class Refusal(ValueError):
 
 def recognises(config: SourceConfig) -> bool:
     """Whether the source holds Gorse's feedback, or a dump of it."""
-    return any(_table(_head(file)) == "interactions" or is_dump(file) for file in some_of(config.source))
+    return any(_kind(file) == "interactions" or is_dump(file) for file in some_of(config.source))
 
 
-def _head(file: Location) -> set[str]:
-    """The fields of the file's first row, as the JSON export names them; empty where it has none."""
-    text = first_line(file)
-    if text.startswith("{"):
-        try:
-            return set(msgspec.json.decode(text, type=dict[str, Any]))
-        except msgspec.DecodeError:
-            return set()
-    if not file.name.lower().removesuffix(".gz").endswith(".csv"):
-        return set()
-    return {NAMES.get(name.lower(), name) for name in csv_header(file)}
+def _kind(file: Location) -> str:
+    """The table that a file's rows belong to; empty where they are none of Gorse's."""
+    if file.name.lower().removesuffix(".gz").endswith(".csv"):
+        return _table({NAMES.get(name.lower(), name) for name in csv_header(file)})
+    return next((table for table in COLUMNS if begins(file, lambda row, table=table: _table(set(row)) == table)), "")
 
 
 def _table(names: set[str]) -> str:
@@ -86,7 +79,7 @@ def read(config: SourceConfig) -> Parts:
         DataError: there is no feedback, or a dump is damaged.
     """
     files = files_of(config.source)
-    tables = {str(file): _table(_head(file)) for file in files}
+    tables = {str(file): _kind(file) for file in files}
     dumps = [file for file in files if not tables[str(file)] and is_dump(file)]
     if not dumps and "interactions" not in tables.values():
         raise DataError(f"{config.source} holds no feedback of Gorse.", "Export feedback.jsonl from Gorse.")

@@ -20,6 +20,7 @@ from liverank.data.sources.parts import BATCH_ROWS, Batch, Part, Refused
 from liverank.data.values import INSTANT
 from liverank.errors import DataError
 
+FIRST_LINES: Final = 5
 LONGEST_LINE: Final = 1 << 20
 """Bytes of a first line that are looked at."""
 STRINGS: Final = pa.map_(pa.string(), pa.string())
@@ -55,16 +56,22 @@ def read_lines(location: Location, rows: int = BATCH_ROWS) -> Iterator[Lines]:
 
 
 @lru_cache(maxsize=256)
-def first_line(location: Location) -> str:
-    """The first line that is not blank; empty where there is none or the file cannot be read."""
+def first_lines(location: Location) -> tuple[str, ...]:
+    """Some lines that are not blank, so that a damaged one does not hide what a file is; none if it is unreadable."""
+    found = []
     try:
         with location.open() as content:
-            for _ in range(5):
+            for _ in range(FIRST_LINES):
                 if (line := content.readline(LONGEST_LINE)).strip():
-                    return decoded(line).strip().removeprefix("\ufeff")
+                    found.append(decoded(line).strip("\ufeff \r\n"))
     except (DataError, OSError, ValueError):
-        return ""
-    return ""
+        return ()
+    return tuple(found)
+
+
+def first_line(location: Location) -> str:
+    """The first line that is not blank; empty where there is none."""
+    return next(iter(first_lines(location)), "")
 
 
 def decoded(line: bytes) -> str:

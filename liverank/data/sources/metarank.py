@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.locations import Location
 from liverank.data.sources.folder import files_of, some_of
 from liverank.data.sources.latest import Latest
-from liverank.data.sources.lines import Aside, first_line
+from liverank.data.sources.lines import Aside
 from liverank.data.sources.parts import Format, Note, Part, Parts
 from liverank.data.sources.ranklens import kind_of, read_movies, read_rankings
-from liverank.data.sources.rows import Pairs, Rows, instant_of, objects, text_of
+from liverank.data.sources.rows import Pairs, Rows, begins, instant_of, objects, text_of
 from liverank.errors import DataError
 
 ROWS: Final = 50_000
@@ -38,14 +36,7 @@ def recognises(config: SourceConfig) -> bool:
 
 
 def _is_events(file: Location) -> bool:
-    text = first_line(file)
-    if not text.startswith("{"):
-        return False
-    try:
-        event = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return False
-    return event.get("event") in EVENTS and "timestamp" in event
+    return begins(file, lambda event: event.get("event") in EVENTS and "timestamp" in event)
 
 
 def read(config: SourceConfig) -> Parts:

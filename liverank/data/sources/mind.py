@@ -15,7 +15,7 @@ from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.locations import Location
 from liverank.data.sources.folder import files_of, some_of
-from liverank.data.sources.lines import Lines, batches, first_line, keep, maps_of, read_lines, split
+from liverank.data.sources.lines import Lines, batches, first_lines, keep, maps_of, read_lines, split
 from liverank.data.sources.parts import Batch, Format, Note, Part, Parts
 from liverank.data.values import INSTANT
 from liverank.errors import DataError
@@ -58,11 +58,12 @@ def read(config: SourceConfig) -> Parts:
 
 def _is_behaviors(file: Location) -> bool:
     named = file.name.lower().removesuffix(".gz").endswith("behaviors.tsv")
-    return named and first_line(file).count("\t") == 4
+    return named and any(line.count("\t") == 4 for line in first_lines(file))
 
 
 def _is_news(file: Location) -> bool:
-    return file.name.lower().removesuffix(".gz").endswith("news.tsv") and first_line(file).count("\t") == 7
+    named = file.name.lower().removesuffix(".gz").endswith("news.tsv")
+    return named and any(line.count("\t") == 7 for line in first_lines(file))
 
 
 def _notes(zone: str, others: list[Location]) -> Iterator[Note]:

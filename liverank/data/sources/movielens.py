@@ -14,7 +14,7 @@ from liverank.config.data import SourceConfig
 from liverank.data.locations import Location
 from liverank.data.sources import movielens_sequences as sequences
 from liverank.data.sources.folder import beside, files_of, one_of, some_of
-from liverank.data.sources.lines import Lines, batches, first_line, instants, keep, read_lines, split
+from liverank.data.sources.lines import Lines, batches, first_line, first_lines, instants, keep, read_lines, split
 from liverank.data.sources.movielens_catalogue import CATALOGUES
 from liverank.data.sources.parts import Format, Note, Part, Parts
 from liverank.errors import DataError
@@ -58,9 +58,9 @@ def read(config: SourceConfig) -> Parts:
 def _reader(file: Location) -> Callable[[Location], Iterator[Part]] | None:
     """How to read the file's ratings; None where it holds none."""
     name = file.name.lower().removesuffix(".gz")
-    if name == "ratings.dat" and first_line(file).count("::") == 3:
+    if name == "ratings.dat" and any(line.count("::") == 3 for line in first_lines(file)):
         return lambda location: _rows(location, "::")
-    if name == "u.data" and first_line(file).count("\t") == 3:
+    if name == "u.data" and any(line.count("\t") == 3 for line in first_lines(file)):
         return lambda location: _rows(location, "\t")
     if name == "ratings.csv" and first_line(file).replace('"', "").replace(" ", "") == CSV_HEADER:
         return lambda location: _rows(location, ",", header=True)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from liverank import columns as c
 from liverank.data.locations import Location
 from liverank.data.sources.folder import beside, parquet_batches, parquet_columns
-from liverank.data.sources.lines import batches, first_line, instants, keep, maps_of, read_lines, split
+from liverank.data.sources.lines import batches, first_lines, instants, keep, maps_of, read_lines, split
 from liverank.data.sources.parts import Batch, Note, Part
 from liverank.data.values import INSTANT
 
@@ -34,7 +34,7 @@ def reader(file: Location) -> Callable[[Location], Iterator[Part]] | None:
     """How to read a file of sequences; None where it is none."""
     name = file.name.lower().removesuffix(".gz")
     if re.fullmatch(r".*(_sas|sasrec|ml-1m|ml-20m).*\.txt", name) and name not in MAPS.values():
-        return _pairs if re.fullmatch(r"\d+ \d+", first_line(file)) else None
+        return _pairs if any(re.fullmatch(r"\d+ \d+", line) for line in first_lines(file)) else None
     if name.endswith(".parquet"):
         columns = parquet_columns(file)
         if {"user_id", "pos", "movie_id"} == columns:

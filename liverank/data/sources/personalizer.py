@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
 from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.locations import Location
 from liverank.data.sources.folder import files_of, some_of
 from liverank.data.sources.latest import Latest
-from liverank.data.sources.lines import Aside, first_line
+from liverank.data.sources.lines import Aside, first_lines
 from liverank.data.sources.parts import Format, Note, Part, Parts
-from liverank.data.sources.rows import Pairs, Row, Rows, instant_of, objects, pairs_of, text_of
+from liverank.data.sources.rows import Pairs, Row, Rows, begins, instant_of, objects, pairs_of, text_of
 from liverank.errors import DataError
 
 ROWS: Final = 10_000
@@ -48,13 +46,10 @@ def recognises(config: SourceConfig) -> bool:
 
 
 def _is_log(file: Location) -> bool:
-    text = first_line(file)
-    try:
-        decision = msgspec.json.decode(text, type=dict[str, Any]) if text.startswith("{") else {}
-    except msgspec.DecodeError:
-        # A first line of many actions may be longer than what is looked at.
-        return '"_label_cost"' in text and '"_multi"' in text
-    return any(name in decision for name in LABELS) and isinstance(decision.get("c"), dict)
+    if begins(file, lambda row: any(name in row for name in LABELS) and isinstance(row.get("c"), dict)):
+        return True
+    # A line of many actions may be longer than what is looked at.
+    return any('"_label_cost"' in line and '"_multi"' in line for line in first_lines(file))
 
 
 def read(config: SourceConfig) -> Parts:

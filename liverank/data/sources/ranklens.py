@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
-
 from liverank import columns as c
 from liverank.data.locations import Location
-from liverank.data.sources.lines import Aside, first_line
+from liverank.data.sources.lines import Aside
 from liverank.data.sources.parts import Part
-from liverank.data.sources.rows import Pairs, Rows, instant_of, objects, pairs_of, text_of
+from liverank.data.sources.rows import Pairs, Rows, begins, instant_of, objects, pairs_of, text_of
 
 ROWS: Final = 50_000
 LIKED: Final = "click"
@@ -20,16 +18,9 @@ LIKED: Final = "click"
 
 def kind_of(file: Location) -> str:
     """`movies` or `rankings`; empty for other files."""
-    text = first_line(file)
-    if not text.startswith("{"):
-        return ""
-    try:
-        names = set(msgspec.json.decode(text, type=dict[str, Any]))
-    except msgspec.DecodeError:
-        return ""
-    if {"id", "shown", "liked", "ts", "user"} <= names:
+    if begins(file, lambda row: row.keys() >= {"id", "shown", "liked", "ts", "user"}):
         return "rankings"
-    return "movies" if {"id", "title", "overview", "tmdbId"} <= names else ""
+    return "movies" if begins(file, lambda row: row.keys() >= {"id", "title", "overview", "tmdbId"}) else ""
 
 
 def read_movies(file: Location) -> Iterator[Part]:

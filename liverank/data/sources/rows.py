@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from liverank.data.locations import Location
-from liverank.data.sources.lines import LAST_SECOND, Aside, batches, decoded, first_line, read_lines
+from liverank.data.sources.lines import LAST_SECOND, Aside, batches, decoded, first_line, first_lines, read_lines
 from liverank.data.sources.parts import Batch, Part
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
@@ -69,6 +69,18 @@ def objects(
             except (msgspec.DecodeError, UnicodeError) as problem:
                 aside.put(number, text, f"is not a JSON object of this format: {problem}")
         yield found
+
+
+def begins(location: Location, test: Callable[[Row], object]) -> bool:
+    """Whether one of the file's first lines is a JSON object that passes the test."""
+    for line in first_lines(location):
+        try:
+            found = msgspec.json.decode(line, type=dict[str, Any]) if line.startswith("{") else None
+        except (msgspec.DecodeError, UnicodeError):
+            continue
+        if found is not None and test(found):
+            return True
+    return False
 
 
 def csv_header(location: Location) -> list[str]:
