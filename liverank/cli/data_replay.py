@@ -35,9 +35,6 @@ def replay(
     for reason, count in done.left.most_common():
         typer.echo(f"  {reason}: {count:,}")
     if done.passed:
-        joined = (
-            "The next `liverank run` reads them"
-            if config.data.replayed
-            else "data.replayed is false: no run reads them"
-        )
+        read = config.data.replayed != "none"
+        joined = "The next `liverank run` reads them" if read else "data.replayed is none: no run reads them"
         typer.echo(f"Written to {done.folder}. {joined}.")

@@ -78,8 +78,10 @@ class DataConfig(SourceConfig):
 
     sources: tuple[SourceConfig, ...] = Field((), description="More sources, each with the keys above.")
     live_store: str = Field("", description="Path of the live store whose log joins the sources; empty for none.")
-    replayed: bool = Field(
-        True, description="Whether the rows that `liverank data replay` let pass in this workspace join the sources."
+    replayed: str = Field(
+        "auto",
+        description="Folder of the rows that `liverank data replay` let pass; they go before others of the same id. "
+        "auto: the workspace's; none: none.",
     )
     event_weights: dict[str, float] = Field(
         default=DEFAULT_WEIGHTS,
@@ -90,6 +92,15 @@ class DataConfig(SourceConfig):
     )
 
     def every_source(self) -> tuple[SourceConfig, ...]:
-        """The sources in order, the section's own first; without the live store."""
+        """The sources in order: replayed rows, where the folder is known, the section's own, the others; no live store.
+
+        A record that several have is taken from the first of them.
+        """
         own = SourceConfig(**{name: getattr(self, name) for name in SourceConfig.model_fields})
-        return ((own,) if own.source else ()) + self.sources
+        more = () if self.replayed in ("auto", "none") else (replayed_source(self.replayed),)
+        return (*more, *((own,) if own.source else ()), *self.sources)
+
+
+def replayed_source(folder: str) -> SourceConfig:
+    """The rows that `liverank data replay` let pass, as a source."""
+    return SourceConfig(source=folder, format="contract", name="replayed")

@@ -77,9 +77,8 @@ class Judged:
 
     def rows(self, table: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Accepted and quarantined rows of a table."""
-        return tuple(
-            pq.read_table(folder / f"{table}.parquet").to_pylist() for folder in (self.accepted, self.quarantine)
-        )  # type: ignore[return-value]
+        good, bad = (pq.read_table(folder / f"{table}.parquet") for folder in (self.accepted, self.quarantine))
+        return good.to_pylist(), bad.to_pylist()
 
 
 def loose(table: str) -> pa.Schema:

@@ -12,6 +12,7 @@ import pytest
 
 from liverank.config import Config, DataConfig, ValidationConfig
 from liverank.config.replayed_data import with_replayed
+from liverank.data.ingest import ingest
 from liverank.errors import DataError
 from liverank.validation.replaying import Replayed, replay
 from liverank.validation.run import validate
@@ -146,14 +147,26 @@ def test_a_renamed_column_in_the_mapping_lets_rejected_rows_pass(workspace: Path
     assert again(workspace, mapping={"interactions": {"user_id": "who.id"}}).passed == {"interactions": 1}
 
 
-def test_the_next_run_reads_what_passed(workspace: Path) -> None:
-    data = config(workspace).data
-    assert with_replayed(data, workspace).sources == ()
-    again(workspace, event_weights={"click": 1.0, "hover": 0.1})
+def test_the_next_run_reads_what_passed_before_the_source_it_came_from(workspace: Path, tmp_path: Path) -> None:
+    data = config(workspace, source=str(tmp_path / "source")).data
+    assert with_replayed(data, workspace).replayed == "none"
+    path = tmp_path / "q" / "interactions.parquet"
+    frame = pq.read_table(path).to_pandas()
+    frame.loc[frame["event_id"] == "s1", "item_id"] = "i2"
+    frame.to_parquet(path)
+    again(workspace)
     joined = with_replayed(data, workspace)
-    assert [one.source for one in joined.sources] == [str(workspace / "replayed")]
+    assert [one.source for one in joined.every_source()] == [str(workspace / "replayed"), data.source]
     assert with_replayed(joined, workspace) == joined
-    assert with_replayed(data.model_copy(update={"replayed": False}), workspace).sources == ()
+    assert with_replayed(data.model_copy(update={"replayed": "none"}), workspace).replayed == "none"
+    # The edited row takes the place of the one it was.
+    ingest(joined, tmp_path / "ingested")
+    (row,) = [
+        row
+        for row in pq.read_table(tmp_path / "ingested" / "interactions.parquet").to_pylist()
+        if row["event_id"] == "s1"
+    ]
+    assert (row["item_id"], row["origin"]) == ("i2", "replayed")
 
 
 def test_no_validation_and_no_quarantine_are_named(tmp_path: Path, workspace: Path) -> None:

@@ -54,8 +54,8 @@ def test_nothing_is_lost(dirty: Judged) -> None:
     rejected = pq.read_table(dirty.quarantine / "rejected.parquet").to_pylist()
     assert [{name: row[name] for name in REJECTED[0]} for row in rejected] == REJECTED
     assert dirty.result.set_aside == sum(len(dirty.rows(name)[1]) for name in DATASET_SCHEMAS) + 2
-    accepted = sum(rows.accepted for rows in dirty.result.rows.values())
-    assert accepted + dirty.result.set_aside == dirty.result.total
+    kept = sum(rows.accepted for rows in dirty.result.rows.values())
+    assert kept + dirty.result.set_aside == dirty.result.total
 
 
 def test_accepted_is_a_clean_dataset_folder(dirty: Judged, tmp_path: Path) -> None:
