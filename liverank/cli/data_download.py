@@ -70,11 +70,13 @@ def _show_all(to: Path) -> None:
     console = Console()
     table = Table("Name", "What", "Size", "Checksum", title="Public data sets", title_justify="left")
     table.columns[0].no_wrap = True
+    table.columns[1].overflow = "fold"
     single = [archive for archive in ARCHIVES.values() if not archive.name.startswith(AMAZON_PREFIX)]
     for archive in single:
         size = f"{archive.size / 1e6:,.1f} MB" if archive.size else "not stated"
         kinds = sorted({file.checksum.split(":")[0] for file in archive.files if file.checksum})
-        table.add_row(archive.name, archive.about, size, ", ".join(kinds) or "not published")
+        checksum = ", ".join(kinds) or ("fetched by hand" if archive.by_hand else "not published")
+        table.add_row(archive.name, f"{archive.about}\n{archive.licence_url}", size, checksum)
     categories = [name.removeprefix(AMAZON_PREFIX) for name in ARCHIVES if name.startswith(AMAZON_PREFIX)]
     table.add_row(
         f"{AMAZON_PREFIX}CATEGORY", "Amazon reviews of 2023 and their products", "not stated", "not published"

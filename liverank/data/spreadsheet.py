@@ -91,7 +91,7 @@ def _rows(sheet: IO[bytes], strings: list[str], dates: set[int]) -> Iterator[lis
 def _column(reference: str) -> int:
     """0 of `A7`, 26 of `AA7`."""
     number = 0
-    for letter in re.match(r"[A-Z]+", reference)[0]:  # type: ignore[index]  a reference begins with letters
+    for letter in reference.rstrip("0123456789"):
         number = number * 26 + ord(letter) - ord("A") + 1
     return number - 1
 

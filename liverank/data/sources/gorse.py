@@ -60,7 +60,9 @@ def _kind(file: Location) -> str:
     """The table that a file's rows belong to; empty where they are none of Gorse's."""
     if file.name.lower().removesuffix(".gz").endswith(".csv"):
         return _table({NAMES.get(name.lower(), name) for name in csv_header(file)})
-    return next((table for table in COLUMNS if begins(file, lambda row, table=table: _table(set(row)) == table)), "")
+    found: list[str] = []
+    begins(file, lambda row: found.append(table) if (table := _table(set(row))) else None)
+    return found[0] if found else ""
 
 
 def _table(names: set[str]) -> str:
