@@ -172,10 +172,11 @@ class CandidateTable:
         met = similarity.pairs(rated, self._kept(similarity.sums(rated), f"{name}-sums"))
         if name == "similar":
             users = rated.select(similarity.PROFILE).distinct().count()
-            found, measures = similarity.similarities(met, users, config), SIMILARITIES
+            found = similarity.similarities(met, users, config)
         else:
-            found, measures = similarity.togetherness(met, config), (TOGETHER,)
+            found = similarity.togetherness(met, config)
         self.near[name] = self._kept(found, name)
+        measures = SIMILARITIES if name == "similar" else (TOGETHER,)
         return neighbours_of(self.engine.arrow(self.near[name]), measures, self.catalogue.index, config.neighbours)
 
     def _latest_day(self) -> int:

@@ -92,7 +92,7 @@ class DailyCounts:
         total = np.zeros((len(index), len(self.settings.days), len(COUNTED)))
         for at, width in enumerate(self.settings.days):
             start, end = np.searchsorted(self.daily.day, [day - width, min(day, self.settings.counted_until)])
-            np.add.at(total, (self.daily.item[start:end], at), self.daily.counts[start:end])
+            np.add.at(total[:, at], self.daily.item[start:end], self.daily.counts[start:end])
             for live, items in self._live.items():
                 if day - width <= live < day:
                     self._add_live(total, at, items, index)

@@ -124,7 +124,7 @@ def hard_negatives(
     return Negatives(np.asarray(request, np.int64), np.asarray(item, np.int64), np.asarray(log_q, np.float64))
 
 
-def nearest(rows: Rows, values: npt.NDArray[np.int32], history: Rows) -> list[int]:
+def nearest(rows: npt.NDArray[np.int32], values: npt.NDArray[np.int32], history: Rows) -> list[int]:
     """Items that go with a history, the nearest first.
 
     Args:

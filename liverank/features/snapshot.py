@@ -154,9 +154,11 @@ class Snapshot:
             BundleError: a file is missing or cannot be read.
         """
         data, settings = arrays.read(folder)
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+        }
         return cls(
-            settings=Settings(**lists),
+            settings=Settings(**plain),
             category=data["category"],
             price_band=data["price_band"],
             born=data["born"],

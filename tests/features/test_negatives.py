@@ -98,7 +98,7 @@ def test_hard_negatives_are_different_items_of_the_pool() -> None:
 
 
 def test_the_nearest_of_a_history_come_first() -> None:
-    rows = np.array([[1, 2], [2, -1], [0, 1]])
+    rows = np.array([[1, 2], [2, -1], [0, 1]], np.int32)
     values = np.array([[5, 3], [9, 0], [1, 1]], np.int32)
     assert nearest(rows, values, np.array([0, 1, -1])) == [2, 1]
     assert nearest(rows, values, np.array([-1])) == []
