@@ -22,6 +22,12 @@ class CountConfig(Section):
         description="Weight of two items of one basket (same user, same timestamp), beside 1 for what came next. "
         "What goes together in a basket says little about the next one.",
     )
+    max_basket: int = Field(
+        1000,
+        ge=1,
+        description="Items of one basket that transitions count; of a larger one the heaviest, else it would count "
+        "billions of pairs.",
+    )
     query_items: int = Field(
         10, ge=1, le=200, description="Latest steps of the history that ask (events of one timestamp are one step)."
     )

@@ -17,7 +17,7 @@ from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.tfidf import TextVectors
-from liverank.ranking.transitions import decayed_popularity, normalised, transition_counts
+from liverank.ranking.transitions import decayed_popularity, strongest_transitions
 
 SIGNALS = ("transitions", "text", "popularity", "established", "had", "repeats", "frequency", "recency")
 """transitions, text: what the history asks for, log-scaled within the request (`log_scaled`);
@@ -91,11 +91,10 @@ class CountRanker:
         """Counts the events under given weights, `[2, signals]`."""
         now = float(events.timestamp.max(initial=0)) if now is None else now
         items = len(catalogue)
-        counts = transition_counts(events, items, config, now)
         damping = decayed_popularity(events, items, config.half_life_days, now)
         halves = (config.popularity_half_life_days, config.established_half_life_days)
         popularity = np.stack([decayed_popularity(events, items, half, now) for half in halves], axis=1)
-        transitions = normalised(counts, damping, config.popularity_power, config.max_neighbours)
+        transitions = strongest_transitions(events, items, config, now, damping)
         return cls(catalogue, config, transitions, popularity, text, events.type_weights(), weights)
 
     # Scoring.
@@ -156,8 +155,9 @@ class CountRanker:
     def _evidence(self, request: EncodedRequest) -> npt.NDArray[np.float64]:
         """Weight of each history event, the heaviest type as 1, `[history]`; evidence against counts 0."""
         heaviest = max(self.type_weights.values(), default=1.0) or 1.0
-        weights = [max(self.type_weights.get(name, heaviest), 0.0) / heaviest for name in request.types]
-        return np.asarray(weights, np.float64)
+        evidence = {name: max(weight, 0.0) / heaviest for name, weight in self.type_weights.items()}
+        unknown = max(heaviest, 0.0) / heaviest
+        return np.asarray([evidence.get(name, unknown) for name in request.types], np.float64)
 
     def _queries(self, requests: Sequence[EncodedRequest]) -> Any:
         from scipy.sparse import csr_matrix

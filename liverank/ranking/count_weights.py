@@ -16,6 +16,10 @@ HELD_OUT = 0.1
 """Share of the steps, the latest, that the weights are learned from."""
 MOST_STEPS = 400
 MOST_ITEMS = 3000
+MOST_HISTORY = 10_000
+"""Latest events of a user that are looked at: a user with a million of them would be counted anew for each step."""
+CELLS_AT_ONCE = 2_000_000
+"""Pairs of a request and an item whose signals are held at once: 64 MB."""
 LEAST_STEPS = 20
 STRENGTH = 10.0
 _NOBODY = Request(History(), Candidates(()), Context(0.0))
@@ -49,8 +53,8 @@ def _request(events: Events, steps: Rows, first: Rows, step: int) -> tuple[Encod
     end = first[step + 1] if step + 1 < len(first) else len(steps)
     user = np.searchsorted(events.user[:start], events.user[start])
     truth = np.unique(events.item[start:end][events.weight[start:end] > 0]).astype(np.int64)
-    history = slice(int(user), int(start))
-    types = tuple(events.types[at] for at in events.type[history])
+    history = slice(max(int(user), int(start) - MOST_HISTORY), int(start))
+    types = tuple(map(events.types.__getitem__, events.type[history].tolist()))
     back = steps[start] - 1 - steps[history]
     none = np.zeros(0, np.int64)
     return EncodedRequest(
@@ -68,14 +72,17 @@ def _learned(
     ranker: CountRanker, requests: tuple[EncodedRequest, ...], truths: tuple[Rows, ...], shown: Rows
 ) -> Floats:
     weights = PRIOR.copy()
+    at_once = max(1, CELLS_AT_ONCE // max(1, len(ranker.catalogue)))
     for group in (0, 1):
         chosen = [at for at, request in enumerate(requests) if segment(request) == group]
         if len(chosen) < LEAST_STEPS:
             continue
         signals, labels = [], []
-        for at in chosen:
-            rows = np.union1d(shown, truths[at])
-            signals.append(ranker.all_signals([requests[at]])[0][rows])
-            labels.append(np.isin(rows, truths[at]).astype(np.float32))
+        for start in range(0, len(chosen), at_once):
+            part = chosen[start : start + at_once]
+            for at, every in zip(part, ranker.all_signals([requests[at] for at in part]), strict=True):
+                rows = np.union1d(shown, truths[at])
+                signals.append(every[rows])
+                labels.append(np.isin(rows, truths[at]).astype(np.float32))
         weights[group] = learn_weights(to_lists(signals, labels), PRIOR[group], STRENGTH)
     return weights

@@ -1,0 +1,42 @@
+"""Rows of sparse matrices, cut to their largest entries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def strongest_of_rows(matrix: Any, most: int) -> Any:
+    """The `most` largest entries of each row, columns sorted."""
+    return _cut(matrix, most, lambda values, columns: np.argpartition(-values, most)[:most])
+
+
+def largest_of_rows(matrix: Any, most: int) -> Any:
+    """As `strongest_of_rows`, with equal entries chosen without favour to low columns, and always the same ones."""
+
+    def chosen(values: npt.NDArray[np.float32], columns: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        return np.lexsort((columns.astype(np.uint64) * _SPREAD, -values))[:most]
+
+    return _cut(matrix, most, chosen)
+
+
+def _cut(matrix: Any, most: int, chosen: Any) -> Any:
+    from scipy.sparse import csr_matrix
+
+    sizes = np.diff(matrix.indptr)
+    long = np.flatnonzero(sizes > most)
+    keep = np.ones(matrix.nnz, bool)
+    # Only rows that are too long are gone through: there are at most nnz / most of them.
+    for row in long.tolist():
+        start, end = matrix.indptr[row], matrix.indptr[row + 1]
+        keep[start:end] = False
+        keep[start + chosen(matrix.data[start:end], matrix.indices[start:end])] = True
+    pointers = np.concatenate([[0], np.cumsum(np.minimum(sizes, most))])
+    kept = slice(None) if not len(long) else keep
+    small = csr_matrix((matrix.data[kept], matrix.indices[kept], pointers), shape=matrix.shape)
+    small.sort_indices()
+    return small
