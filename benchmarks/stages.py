@@ -79,6 +79,20 @@ def profile(dataset: str) -> dict[str, Any]:
     return {"events": profile(Path(dataset))["tables"]["interactions"]["rows"]}
 
 
+def cooccurrence(features: str) -> dict[str, Any]:
+    """The count model's transitions, from a features folder's training events to the strongest of each item."""
+    from liverank.config.training import CountConfig
+    from liverank.ranking.data import load_catalogue, load_events
+    from liverank.ranking.transitions import decayed_popularity, strongest_transitions
+
+    catalogue = load_catalogue(Path(features))
+    events = load_events(Path(features), catalogue)
+    config, now = CountConfig(), float(events.timestamp.max(initial=0))
+    popularity = decayed_popularity(events, len(catalogue), config.half_life_days, now)
+    counts = strongest_transitions(events, len(catalogue), config, now, popularity)
+    return {"events": len(events), "items": len(catalogue), "transitions": int(counts.nnz)}
+
+
 def train(features: str, folder: str, checkpoints: str) -> dict[str, Any]:
     """The bundle."""
     from liverank.ranking.fit import fit
