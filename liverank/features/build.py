@@ -15,15 +15,16 @@ from liverank import columns as c
 from liverank.config import DataConfig, FeatureConfig, TrainingConfig
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
-from liverank.features import assembly, definitions, parts, requests
+from liverank.features import assembly, cooccurrence, definitions, parts, requests
 from liverank.features.candidate_table import write_candidates
 from liverank.features.engine import SPILL_FOLDER, Engine, F, Frame, open_engine
 from liverank.features.log import FeatureLog, cache_key, with_instants
 from liverank.features.parts import Part, PartStore, write_aside
+from liverank.features.profiles import profiles
 from liverank.features.retrieval import retrieved
 from liverank.progress import note, stage
 
-TABLES = ("items.parquet", "requests.parquet")
+TABLES = ("items.parquet", "requests.parquet", "profiles.parquet", "cooccurrence.parquet")
 FOLDERS = (parts.EVENTS, parts.ITEM_DAYS)
 
 
@@ -56,7 +57,7 @@ def build_features(
     training: TrainingConfig,
     cache: Path | None = None,
 ) -> FeatureSummary:
-    """Writes items, events, item days, requests and `split.json` (last: it marks a finished folder) into `out`.
+    """Writes the tables of a features folder and `split.json` (last: it marks a finished folder) into `out`.
 
     Args:
         dataset: an accepted dataset folder.
@@ -112,18 +113,30 @@ class _Work:
             cuts = requests.cut(keys, self.config)
             stored = self.engine.scan([store.path(parts.EVENTS, part) for part in self.parts])
             events = self.engine.staged(with_instants(stored))
-            self._write_items(definitions.split_events(events, cuts))
+            items = self._write_items(definitions.split_events(events, cuts))
         with stage("features: requests"):
             chosen = self.engine.kept(requests.chosen(keys, cuts, self.config), "chosen")
-            write_aside(self._assembled(chosen, events, cuts, training), self.out / "requests.parquet")
+            table = self._assembled(chosen, events, cuts, training)
+            write_aside(table, self.out / "requests.parquet")
+        with stage("features: profiles and pairs"):
+            told = profiles(self.engine, chosen, table[c.REQUEST_ID], events, items, self.config)
+            write_aside(told, self.out / "profiles.parquet")
+            self._write_pairs(store)
         split = definitions.split_events(events, cuts)
         ranker = training.feature_ranker
         write_candidates(self.engine, split, self.impressions, self.out, self.config, self.data, cuts, ranker)
-        return _summary(self.engine, self.out, definitions.split_events(events, cuts), cuts)
+        return _summary(self.engine, self.out, split, cuts)
 
-    def _write_items(self, events: Frame) -> None:
+    def _write_items(self, events: Frame) -> pa.Table:
         catalogue = self.engine.kept(definitions.catalogue(self.items, events), "catalogue")
-        write_aside(self.engine.arrow(definitions.train_counts(catalogue, events)), self.out / "items.parquet")
+        items = self.engine.arrow(definitions.train_counts(catalogue, events))
+        write_aside(items, self.out / "items.parquet")
+        return items
+
+    def _write_pairs(self, store: PartStore) -> None:
+        pairs = self.engine.scan([store.path(parts.PAIRS, part) for part in self.parts])
+        found = cooccurrence.neighbours(pairs, self.config.cooccurrence_items)
+        write_aside(self.engine.arrow(found), self.out / "cooccurrence.parquet")
 
     def _assembled(self, chosen: Frame, events: Frame, cuts: definitions.Cuts, training: TrainingConfig) -> pa.Table:
         arrow, types = self.engine.arrow, self.data.label_types

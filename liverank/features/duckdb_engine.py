@@ -57,6 +57,10 @@ class DuckDBEngine:
         # SQLFrame copies the whole query at each step, and so takes quadratic time over a long chain of them.
         return self._view(_sql(frame))
 
+    def union(self, *frames: Frame) -> Frame:
+        """See `Engine`."""
+        return self._view(" UNION ALL BY NAME ".join(f"SELECT * FROM ({_sql(frame)})" for frame in frames))
+
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
         """See `Engine`."""
         folder = self.folder / name

@@ -42,6 +42,9 @@ class Engine(Protocol):
     def staged(self, frame: Frame) -> Frame:
         """The same frame to go on from; nothing is computed, but a long chain of steps is cheaper in stages."""
 
+    def union(self, *frames: Frame) -> Frame:
+        """The rows of all frames, columns matched by name."""
+
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
         """Computes a frame into working files; yields each value of the whole-numbered `column` with its sorted rows.
 
@@ -73,6 +76,16 @@ F: Any = _OfTheOpenEngine("functions")
 """`pyspark.sql.functions` of the open engine."""
 Window: Any = _OfTheOpenEngine("window")
 """`pyspark.sql.Window` of the open engine."""
+
+
+def staged(frame: Frame) -> Frame:
+    """See `Engine.staged`, of the open engine."""
+    return _ACTIVE.get().staged(frame)
+
+
+def union(*frames: Frame) -> Frame:
+    """See `Engine.union`, of the open engine."""
+    return _ACTIVE.get().union(*frames)
 
 
 @contextmanager

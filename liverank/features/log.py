@@ -14,14 +14,14 @@ import pyarrow as pa
 from liverank import __version__
 from liverank import columns as c
 from liverank.config import DataConfig, FeatureConfig
-from liverank.features import definitions, parts, popularity, requests, stream
+from liverank.features import cooccurrence, definitions, parts, popularity, requests, stream
 from liverank.features.definitions import DAY, DAY_MICROS, KNOWN, MICROS, day_of
-from liverank.features.engine import Engine, F, Frame
+from liverank.features.engine import Engine, F, Frame, staged, union
 from liverank.features.parts import Day, Part, PartStore
 
 _PART = "part"
 _SETTINGS = ("session_gap_minutes", "popularity_days", "view_types", "click_types", "purchase_types", "rate_strength",
-             "cooccurrence_window", "part_events")  # fmt: skip
+             "cooccurrence_window", "cooccurrence_items", "part_events")  # fmt: skip
 
 
 def cache_key(engine: Engine, config: FeatureConfig, data: DataConfig) -> str:
@@ -50,8 +50,8 @@ class FeatureLog:
         self, engine: Engine, interactions: Frame, impressions: Frame, config: FeatureConfig, data: DataConfig
     ) -> None:
         self.engine, self.config, self.data = engine, config, data
-        self.events = engine.staged(definitions.prepared(interactions))
-        self.impressions = engine.staged(definitions.with_micros(impressions))
+        self.events = staged(definitions.prepared(interactions))
+        self.impressions = staged(definitions.with_micros(impressions))
         self.types = list(data.event_weights)
         self.days: list[int] = []
 
@@ -91,6 +91,12 @@ class FeatureLog:
         }
         for kind, (frame, day, order) in made.items():
             self._write_kind(store, kind, frame, day, order, missing)
+        new = staged(with_instants(self.engine.scan([store.path(parts.EVENTS, part) for part in missing])))
+        old = kept[parts.EVENTS]
+        old = old if old is None else staged(with_instants(old))
+        pairs = cooccurrence.partial_pairs(new, old, self.config.cooccurrence_window)
+        pairs = pairs if self.config.cooccurrence_items else pairs.limit(0)
+        self._write_kind(store, parts.PAIRS, pairs, DAY, (c.ITEM_ID, cooccurrence.NEIGHBOUR, DAY), missing)
         store.complete(wanted)
 
     def _stored(self, store: PartStore, kind: str, valid: Sequence[Part]) -> Frame | None:
@@ -99,7 +105,7 @@ class FeatureLog:
     def _fresh(self, rows: Frame, identity: str, kept: Frame | None, at: str, start: int) -> Frame:
         """The rows known from the day `start` on, each id once, the first to arrive; without ids that are kept."""
         frame = rows.where(F.col(at) >= start * DAY_MICROS) if kept is not None else rows
-        frame = self.engine.staged(frame)
+        frame = staged(frame)
         again = definitions.repeated_ids(frame, identity)
         if kept is not None:
             name = identity if identity in kept.columns else c.REQUEST_ID
@@ -110,7 +116,7 @@ class FeatureLog:
         if again.limit(1).count():
             order = [name for name in (at, MICROS, c.USER_ID, c.ITEM_ID, c.TYPE) if name in frame.columns]
             once = definitions.first_of_id(frame.join(again, identity, "leftsemi"), identity, *dict.fromkeys(order))
-            frame = self.engine.staged(frame.join(again, identity, "leftanti").unionByName(once))
+            frame = union(frame.join(again, identity, "leftanti"), once)
         return frame if kept is None and not again.limit(1).count() else self.engine.kept(frame, f"{identity} fresh")
 
     def _keys(self, lists: Frame, fresh: Frame, kept: Frame | None) -> Frame:
@@ -118,11 +124,11 @@ class FeatureLog:
         return found if kept is None else found.join(kept.select(c.REQUEST_ID), c.REQUEST_ID, "leftanti")
 
     def _features(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None], start: int) -> Frame:
-        staged = self.engine.staged
         told = staged(self._stream(fresh, kept[parts.EVENTS], start))
         told = staged(stream.with_past(told, self.types, self.config.session_gap_minutes))
         told = staged(stream.with_item_past(told).where(F.col(stream.FRESH)))
-        told = told.withColumn(DAY, day_of(MICROS)).join(self._trailing(fresh, counts, kept), on=[c.ITEM_ID, DAY])
+        told = staged(told.withColumn(DAY, day_of(MICROS)))
+        told = staged(told.join(self._trailing(fresh, counts, kept), on=[c.ITEM_ID, DAY]))
         told = definitions.weights(definitions.context(told), self.data.event_weights)
         told = told.withColumn(DAY, day_of(KNOWN)).withColumn(c.KNOWN_AT, self.engine.instant(KNOWN))
         return told.select(*event_columns(self.config, self.data), DAY)
@@ -140,10 +146,9 @@ class FeatureLog:
         settled = log.join(late, c.USER_ID, "leftanti")
         users = settled.join(fresh.select(c.USER_ID), c.USER_ID, "leftsemi")
         pairs = settled.join(fresh.select(c.USER_ID, c.ITEM_ID), [c.USER_ID, c.ITEM_ID], "leftsemi")
-        whole = stream.of_events(rows.select(*stream.PAYLOAD).unionByName(replayed), self.types)
-        for standing in (stream.of_users(users, self.types, before), stream.of_pairs(pairs, self.types, before)):
-            whole = whole.unionByName(standing.select(*whole.columns))
-        return whole
+        single = stream.of_events(union(rows.select(*stream.PAYLOAD), replayed), self.types)
+        standing = (stream.of_users(users, self.types, before), stream.of_pairs(pairs, self.types, before))
+        return union(single, *(one.select(*single.columns) for one in standing))
 
     def _trailing(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None]) -> Frame:
         asked = self.engine.kept(fresh.select(c.ITEM_ID, day_of(MICROS).alias(DAY)).distinct(), "asked")
@@ -151,9 +156,9 @@ class FeatureLog:
         if old is not None:
             first = asked.agg(F.min(DAY)).collect()[0][0]
             since = (0 if first is None else first) - max(self.config.popularity_days, default=0)
-            counts = counts.unionByName(old.where(F.col(DAY) >= since).select(*counts.columns))
+            counts = union(counts, old.where(F.col(DAY) >= since).select(*counts.columns))
         days, strength = self.config.popularity_days, self.config.rate_strength
-        told = popularity.trailing(self.engine.staged(counts), asked, days, strength)
+        told = popularity.trailing(counts, asked, days, strength)
         return self.engine.kept(told, "trailing")
 
     def _write_kind(
@@ -168,7 +173,7 @@ class FeatureLog:
         # One part is written while the next one is sorted.
         with ThreadPoolExecutor(1) as writer:
             last: Future[None] | None = None
-            for at, rows in self.engine.groups(self.engine.staged(placed), _PART, order, kind):
+            for at, rows in self.engine.groups(staged(placed), _PART, order, kind):
                 _ = last and last.result()
                 last = writer.submit(store.write, kind, missing[at], rows)
                 del found[at]

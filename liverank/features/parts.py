@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from liverank.errors import DataError
 
-EVENTS, ITEM_DAYS, REQUEST_KEYS = KINDS = ("events", "item_days", "request_keys")
+EVENTS, ITEM_DAYS, REQUEST_KEYS, PAIRS = KINDS = ("events", "item_days", "request_keys", "pairs")
 _LIST: Final = "parts.json"
 _EPOCH: Final = date(1970, 1, 1)
 

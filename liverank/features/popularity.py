@@ -12,7 +12,7 @@ from typing import Any
 from liverank import columns as c
 from liverank.config.features import FeatureConfig
 from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
-from liverank.features.engine import F, Frame, Window
+from liverank.features.engine import F, Frame, Window, staged, union
 
 EVENTS, SHOWN, CLICKS, PURCHASES = COUNTS = ("events", "shown", "clicks", "purchases")
 
@@ -37,7 +37,7 @@ def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame
     shown = shown.where(F.col(c.ITEM_ID).isNotNull()).select(
         c.ITEM_ID, DAY, nothing.alias(EVENTS), SHOWN, nothing.alias(CLICKS), nothing.alias(PURCHASES)
     )
-    return _summed(counted.unionByName(shown), c.ITEM_ID, DAY)
+    return _summed(union(counted, shown), c.ITEM_ID, DAY)
 
 
 def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) -> Frame:
@@ -52,14 +52,14 @@ def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) 
         strength: times shown that the common rate weighs.
     """
     nothing = [F.lit(0).cast("long").alias(name) for name in COUNTS]
-    both = counts.unionByName(asked.select(c.ITEM_ID, DAY, *nothing))
-    items = _windows(_summed(both, c.ITEM_ID, DAY), Window.partitionBy(c.ITEM_ID), days)
+    both = union(counts, asked.select(c.ITEM_ID, DAY, *nothing))
+    items = _windows(staged(_summed(both, c.ITEM_ID, DAY)), Window.partitionBy(c.ITEM_ID), days)
     # One row a day: a window without a partition is small.
-    everything = _windows(_summed(both, DAY), Window.partitionBy(F.lit(0)), days, "all_")
+    everything = _windows(staged(_summed(both, DAY)), Window.partitionBy(F.lit(0)), days, "all_")
     totals = everything.select(DAY, *[f"all_{name}_{width}" for name in COUNTS for width in days])
-    told = asked.join(items, on=[c.ITEM_ID, DAY]).join(totals, on=DAY)
+    told = asked.join(staged(items), on=[c.ITEM_ID, DAY]).join(staged(totals), on=DAY)
     columns = [column for width in days for column in _told(width, float(strength))]
-    return told.select(c.ITEM_ID, DAY, *columns)
+    return staged(told).select(c.ITEM_ID, DAY, *columns)
 
 
 def _told(width: int, strength: float) -> list[Any]:

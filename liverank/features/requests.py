@@ -12,7 +12,7 @@ from liverank import columns as c
 from liverank.config.features import FeatureConfig
 from liverank.errors import DataError
 from liverank.features.definitions import DAY, KNOWN, MICROS, SECOND, Cuts, day_of, first_of_id, split
-from liverank.features.engine import F, Frame, Window
+from liverank.features.engine import F, Frame, Window, staged, union
 
 IMPRESSIONS = "impressions"
 RETRIEVER = "retriever"
@@ -38,7 +38,7 @@ def keys(impressions: Frame, events: Frame, label_types: Sequence[str]) -> Frame
     baskets = unprompted(events, label_types).groupBy(c.REQUEST_ID, c.USER_ID, c.TIMESTAMP, MICROS)
     first = baskets.agg(F.min(KNOWN).alias(KNOWN)).withColumn(DAY, day_of(KNOWN))
     told = first.withColumn(c.SURFACE, F.lit("")).withColumn(c.SOURCE, F.lit(RETRIEVER))
-    return shown.unionByName(told.select(*shown.columns))
+    return union(shown, told.select(*shown.columns))
 
 
 def unprompted(events: Frame, label_types: Sequence[str]) -> Frame:
@@ -91,15 +91,14 @@ def chosen(requests: Frame, cuts: Cuts, config: FeatureConfig) -> Frame:
     Of the training requests without a list at most the later half is taken, and none unless `train_lists`: their
     candidates come from a retriever that learns from the events before them.
     """
-    named = split(requests, cuts)
+    named = staged(split(requests, cuts))
     training = named.where(F.col(c.SPLIT) == c.TRAIN)
     kept = training.where(F.col(c.SOURCE) == IMPRESSIONS)
     if config.train_lists:
         unlisted = training.where(F.col(c.SOURCE) == RETRIEVER)
-        kept = kept.unionByName(_latest(unlisted, unlisted.count() // 2))
-    kept = _latest(kept, config.max_train_requests)
-    for name in (c.VALIDATION, c.TEST):
-        kept = kept.unionByName(_latest(named.where(F.col(c.SPLIT) == name), config.max_requests))
+        kept = union(kept, _latest(unlisted, unlisted.count() // 2))
+    later = [_latest(named.where(F.col(c.SPLIT) == name), config.max_requests) for name in (c.VALIDATION, c.TEST)]
+    kept = union(_latest(kept, config.max_train_requests), *later)
     row = F.row_number().over(Window.orderBy(MICROS, c.REQUEST_ID)) - 1
     return kept.withColumn(ROW, row.cast("long")).orderBy(ROW)
 
@@ -122,12 +121,12 @@ def histories(requests: Frame, events: Frame, length: int) -> Frame:
     users = requests.select(c.USER_ID).distinct()
     log = events.select(c.USER_ID, MICROS, KNOWN, c.EVENT_ID, c.ITEM_ID, c.TYPE).join(users, c.USER_ID, "leftsemi")
     by_arrival = Window.partitionBy(c.USER_ID).orderBy(KNOWN, MICROS, c.EVENT_ID)
-    log = log.withColumn(ORDINAL, F.row_number().over(by_arrival).cast("long"))
+    log = staged(log.withColumn(ORDINAL, F.row_number().over(by_arrival).cast("long")))
     asked = _arrived_before(requests, log).where(F.col("earlier") > 0)
     room = F.lit(length - 1) + F.when(F.col("disordered") > 0, F.lit(LATE_ROOM)).otherwise(F.lit(0))
     first = F.greatest(F.col("earlier") - room, F.lit(1))
     places = asked.select(ROW, c.USER_ID, F.explode(F.sequence(first, F.col("earlier"))).alias(ORDINAL))
-    found = places.join(log, on=[c.USER_ID, ORDINAL], how="inner")
+    found = staged(places.join(log, on=[c.USER_ID, ORDINAL], how="inner"))
     latest = Window.partitionBy(ROW).orderBy(F.col(MICROS).desc(), F.col(KNOWN).desc(), F.col(c.EVENT_ID).desc())
     kept = found.withColumn("back", F.row_number().over(latest)).where(F.col("back") <= length)
     return kept.orderBy(F.col(ROW), F.col("back").desc()).select(ROW, c.ITEM_ID, c.TYPE, MICROS)
@@ -143,11 +142,11 @@ def _arrived_before(requests: Frame, log: Frame) -> Frame:
     )
     before = Window.partitionBy(c.USER_ID).orderBy("at").rangeBetween(Window.unboundedPreceding, -1)
     before = Window.partitionBy(c.USER_ID).orderBy("at").rangeBetween(Window.unboundedPreceding, -1)
-    counted = marks.unionByName(asks).withColumns(
+    counted = union(marks, asks).withColumns(
         {"earlier": F.sum("event").over(before), "disordered": F.sum("late").over(before)}
     )
     told = {name: F.coalesce(F.col(name), F.lit(0)).cast("long") for name in ("earlier", "disordered")}
-    return counted.where(F.col(ROW) >= 0).withColumns(told)
+    return staged(counted).where(F.col(ROW) >= 0).withColumns(told)
 
 
 def truths(requests: Frame, events: Frame, label_types: Sequence[str]) -> Frame:
@@ -155,7 +154,7 @@ def truths(requests: Frame, events: Frame, label_types: Sequence[str]) -> Frame:
     positive = events.where(F.col(c.TYPE).isin(*label_types) & F.col(c.IMPRESSION_ID).isNotNull())
     answers = positive.select(F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.ITEM_ID, F.lit(IMPRESSIONS).alias(c.SOURCE))
     baskets = unprompted(events, label_types).select(c.REQUEST_ID, c.ITEM_ID, F.lit(RETRIEVER).alias(c.SOURCE))
-    both = answers.unionByName(baskets)
+    both = union(answers, baskets)
     return (
         requests.select(ROW, c.REQUEST_ID, c.SOURCE)
         .join(both, on=[c.REQUEST_ID, c.SOURCE])

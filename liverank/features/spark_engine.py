@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class SparkEngine:
     def staged(self, frame: Frame) -> Frame:
         """See `Engine`."""
         return frame
+
+    def union(self, *frames: Frame) -> Frame:
+        """See `Engine`."""
+        return reduce(lambda one, other: one.unionByName(other), frames)
 
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
         """See `Engine`."""

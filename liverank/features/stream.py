@@ -12,7 +12,7 @@ from typing import Any
 
 from liverank import columns as c
 from liverank.features.definitions import KNOWN, MICROS, SECOND
-from liverank.features.engine import F, Frame, Window
+from liverank.features.engine import F, Frame, Window, staged, union
 
 FRESH = "fresh"
 """Working column: the row of an event whose features are wanted."""
@@ -36,7 +36,7 @@ def of_events(events: Frame, types: Sequence[str]) -> Frame:
     late = events.where(F.col(KNOWN) > F.col(MICROS))
     asks = _rows(late, types, at=MICROS, late=1, marks=0)
     arrivals = _rows(late, types, at=KNOWN, late=1, marks=1).withColumn(FRESH, F.lit(False))
-    return _rows(on_time, types, at=MICROS, late=0, marks=1).unionByName(asks).unionByName(arrivals)
+    return union(_rows(on_time, types, at=MICROS, late=0, marks=1), asks, arrivals)
 
 
 def _rows(events: Frame, types: Sequence[str], at: str, late: int, marks: int) -> Frame:
@@ -110,10 +110,10 @@ def with_past(stream: Frame, types: Sequence[str], gap_minutes: float) -> Frame:
             "previous_at": F.lag(AT).over(previous),
         }
     )
-    told = told.withColumn("opens", _opens(gap_minutes).cast(_LONG))
+    told = staged(staged(told).withColumn("opens", _opens(gap_minutes).cast(_LONG)))
     until_now = by_time.rangeBetween(Window.unboundedPreceding, 0)
     numbered = told.withColumns({"opened": F.sum("opens").over(until_now), "opened_before": _total("opens", before)})
-    return numbered.withColumns(
+    return staged(numbered).withColumns(
         {
             c.GAP_SECONDS: _seconds_since("latest"),
             c.SESSION: F.greatest(F.col("opened") - 1, F.lit(0)).cast(_LONG),
@@ -135,7 +135,7 @@ def with_item_past(stream: Frame) -> Frame:
     """What each row knew of its user and item: repeats and since_item_seconds."""
     before = Window.partitionBy(c.USER_ID, c.ITEM_ID).orderBy(AT).rangeBetween(Window.unboundedPreceding, -1)
     told = stream.withColumns({c.REPEATS: _total(_PAIR_MARKS, before), "met": F.max(_PAIR_LAST).over(before)})
-    return told.withColumn(c.SINCE_ITEM_SECONDS, _seconds_since("met"))
+    return staged(told).withColumn(c.SINCE_ITEM_SECONDS, _seconds_since("met"))
 
 
 def _total(column: str, window: Any) -> Any:
