@@ -114,7 +114,11 @@ def _guess(seen: Inspection) -> None:
         known = mapping.setdefault(guess.table, guess.mapping)
         if known != guess.mapping:
             seen.notes.append(f"{file.name} names its columns unlike the first file of {guess.table}: rename them.")
-    change: dict[str, Any] = {"mapping": {table: fields for table, fields in mapping.items() if fields}}
+    # A file is of the first table whose columns it has: events have those of their items too, so they come first.
+    ordered = {
+        table: mapping[table] for table in ("interactions", "impressions", "items", "users") if mapping.get(table)
+    }
+    change: dict[str, Any] = {"mapping": ordered}
     if zoneless and not seen.config.timezone:
         change["timezone"] = ASSUMED_ZONE
         seen.notes.append(f"The times carry no zone: {ASSUMED_ZONE} is assumed; --timezone names another.")

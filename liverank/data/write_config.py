@@ -18,7 +18,7 @@ from liverank.config.data import DataConfig, SourceConfig
 from liverank.data.event_types import proposed_labels, proposed_weight
 from liverank.errors import ConfigError
 
-OF_THE_SOURCE: Final = ("source", "format", "name", "timezone", "mapping", "queries")
+OF_THE_SOURCE: Final = ("source", "format", "name", "timezone", "encoding", "mapping", "queries")
 """Keys that say what the source is: those of another source do not stay when it is replaced."""
 
 

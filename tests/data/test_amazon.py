@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow.compute as pc
+import pytest
 
 from tests.conftest import real_data
 from tests.data.reading import at, json_lines, lines, read, reasons, refused, rows, told
@@ -45,6 +46,21 @@ def test_ratings_only_files_of_2023(tmp_path):
     found = read(lines(tmp_path / "Games.csv", *texts))
     assert rows(found, "interactions", *EVENT[:5]) == [("u", "B1", "rating", 5.0, at(2020, 5, 5, 14, 8, 48, 923000))]
     assert refused(found) == [("interactions", "Games.csv", 3, "is not user, product, rating and time")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "column"),
+    [
+        (("A2SUAM1J3GNN3B,0000013714,5.0,1252800000", "A1X,B000000001,x,1252800000"), "first"),
+        (("0000013714,A2SUAM1J3GNN3B,5.0,1252800000", "B000000001,A1X,5.0,soon"), "second"),
+    ],
+)
+def test_ratings_only_files_of_2014_and_2018(tmp_path, texts, column):
+    found = read(lines(tmp_path / "ratings_Games.csv", *texts))
+    event = ("A2SUAM1J3GNN3B", "0000013714", "rating", 5.0, at(2009, 9, 13))
+    assert rows(found, "interactions", *EVENT[:5]) == [event]
+    assert refused(found) == [("interactions", "ratings_Games.csv", 2, "is not user, product, rating and time")]
+    assert f"ratings_Games.csv has no header: its {column} column is taken for the user." in found.notes
 
 
 def test_reviews_that_say_too_little_are_set_aside(tmp_path):

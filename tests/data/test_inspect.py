@@ -19,7 +19,7 @@ from liverank.data.inspect import inspect_source
 from liverank.data.write_config import Proposal, write_source
 from liverank.errors import ConfigError, DataError
 from tests.conftest import real_data
-from tests.data.reading import json_lines, lines
+from tests.data.reading import json_lines, lines, read, rows
 
 
 def run(*arguments):
@@ -118,6 +118,18 @@ def test_a_foreign_file_is_explained_written_and_then_read_without_more(tmp_path
     assert ingest(data, tmp_path / "out").rows["interactions"] == 3
     assert "says all of this already" in run("orders.csv", "--timezone", "Europe/Berlin", "--write")
     assert (tmp_path / "liverank.yaml").read_text() == text
+
+
+def test_a_folder_of_several_tables_in_other_words(tmp_path):
+    lines(tmp_path / "a_products.csv", "sku,title,beschreibung", "p1,Tee,Grün", "p2,Tasse,Blau")
+    lines(tmp_path / "events.csv", "uid,sku,ts,action", "u1,p1,1700000000,view", "u2,p2,1700000001,click")
+    lines(tmp_path / "kunden.csv", "uid,alter", "u1,33", "u2,44")
+    seen = inspect_source(SourceConfig(source=str(tmp_path)))
+    assert list(seen.config.mapping) == ["interactions", "items", "users"]
+    found = read(tmp_path, format="contract", mapping=seen.config.mapping)
+    assert found.rows() == {"items": 2, "users": 2, "impressions": 0, "interactions": 2, "rejected": 0}
+    assert rows(found, "items", "item_id", "title", "text") == [("p1", "Tee", "Grün"), ("p2", "Tasse", "Blau")]
+    assert rows(found, "interactions", "user_id", "item_id", "type") == [("u1", "p1", "view"), ("u2", "p2", "click")]
 
 
 def test_another_source_replaces_the_first_only_by_force(tmp_path, monkeypatch):
