@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -33,7 +33,9 @@ class TableWriter:
     def __init__(self, path: Path, schema: pa.Schema, final: bool = True) -> None:
         self.schema = schema
         self.rows = 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd" if final else "lz4", use_dictionary=final)
+        self._file = pa.OSFile(str(path), "wb")
+        form = {"compression": "zstd" if final else "lz4", "use_dictionary": final}
+        self._writer = pq.ParquetWriter(self._file, schema, **form)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
 
@@ -61,7 +63,16 @@ class TableWriter:
         if self._waiting_rows:
             self._flush(whole=False)
         self._waiting = []
-        self._writer.close()
+        if self._writer.is_open:
+            self._writer.close()
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Leaves the file as it is, unfinished, and lets go of it."""
+        # Else the writer would try to finish it when it is collected, and complain on standard error.
+        self._writer.is_open = False
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> TableWriter:
         """The writer itself."""
@@ -71,7 +82,7 @@ class TableWriter:
         if kind is None:
             self.close()
         else:
-            self._writer.close()
+            self.abandon()
 
 
 def content_hash(folder: Path, tables: list[str], rejected: str) -> str:

@@ -70,59 +70,58 @@ def ingest(config: DataConfig, out: Path, workspace: Path | None = None) -> Inge
         raise DataError("Neither data.source nor data.live_store is set.", "Set data.source to your data.")
     try:
         with growing(out, SOURCE_FILE) as partial, stage("ingest") as progress:
-            return _ingest(config, partial, workspace, progress)
+            aside = partial / "spool"
+            aside.mkdir()
+            with Spool(aside) as spool:
+                told, rows = _ingest(config, partial, spool, workspace, progress)
+            shutil.rmtree(aside)
+            facts = _facts(told, rows)
+            digest = write_facts(partial, facts)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as problem:
         raise _unwritable(out, problem) from problem
-
-
-def _ingest(config: DataConfig, partial: Path, workspace: Path | None, progress: Stage) -> IngestSummary:
-    aside = partial / "spool"
-    aside.mkdir()
-    spool, told = Spool(aside), _Told()
-    names = source_names(config.every_source())
-    for rank, (name, source) in enumerate(zip(names, config.every_source(), strict=True)):
-        _take_source(source, name, rank, spool, told, workspace, progress, prefix=len(names) > 1)
-    _name_missing_items(spool, told)
-    if config.live_store:
-        told.names.append(ORIGIN)
-        _take(live_parts(config, workspace), ORIGIN, "", len(names), spool, told.notes, progress)
-    spool.close()
-    if not spool.counts("interactions"):
-        raise _nothing_happened(config, spool)
-    rows = spool.settle(partial)
-    told.notes += _joined(spool, told.names, config)
-    shutil.rmtree(aside)
-    facts = _facts(told, rows)
-    digest = write_facts(partial, facts)
     _report(rows, told.notes)
     return IngestSummary(rows, facts["format"], told.synthetic, digest, tuple(told.notes))
 
 
+def _ingest(
+    config: DataConfig, out: Path, spool: Spool, workspace: Path | None, progress: Stage
+) -> tuple[_Told, dict[str, int]]:
+    """Reads everything and writes the tables into `out`; returns what is known of them, and their rows."""
+    told, sources = _Told(), config.every_source()
+    for rank, (name, source) in enumerate(zip(source_names(sources), sources, strict=True)):
+        notes = _take_source(source, name, rank, spool, told, workspace, progress)
+        told.notes += [f"{name}: {text}" for text in notes] if len(sources) > 1 else notes
+    _name_missing_items(spool, told)
+    if config.live_store:
+        told.names.append(ORIGIN)
+        told.notes += _take(live_parts(config, workspace), ORIGIN, "", len(sources), spool, progress)
+    spool.close()
+    if not spool.counts("interactions"):
+        raise _nothing_happened(config, spool)
+    rows = spool.settle(out)
+    told.notes += _joined(spool, told.names, config)
+    return told, rows
+
+
 def _take_source(
-    source: SourceConfig,
-    name: str,
-    rank: int,
-    spool: Spool,
-    told: _Told,
-    workspace: Path | None,
-    progress: Stage,
-    prefix: bool,
-) -> None:
+    source: SourceConfig, name: str, rank: int, spool: Spool, told: _Told, workspace: Path | None, progress: Stage
+) -> list[str]:
+    """Puts a source into the spool and what it is into `told`; returns its notes."""
     found = format_of(source)
     landed = found.read_landed if workspace else None
     parts = landed(source, workspace) if landed and workspace else found.read(source)
-    notes: list[str] = []
-    _take(parts, name, source.timezone, rank, spool, notes, progress)
+    notes = _take(parts, name, source.timezone, rank, spool, progress)
     known = carried(source) if found.name == GENERAL else {}
     told.names.append(str(known.get("source") or name))
     told.formats.append(found.name)
-    told.notes += [f"{name}: {text}" for text in notes] if prefix else notes
     told.synthetic |= bool(known.get("synthetic"))
     told.generator = told.generator or dict(known.get("generator", {}))
+    return notes
 
 
-def _take(parts: Parts, name: str, timezone: str, rank: int, spool: Spool, notes: list[str], progress: Stage) -> None:
-    """Puts a source's parts into the spool."""
+def _take(parts: Parts, name: str, timezone: str, rank: int, spool: Spool, progress: Stage) -> list[str]:
+    """Puts a source's parts into the spool; returns its notes."""
+    notes = []
     for part in accept(parts, name, timezone):
         if isinstance(part, Accepted):
             spool.add(rank, part.table, part.rows)
@@ -131,6 +130,7 @@ def _take(parts: Parts, name: str, timezone: str, rank: int, spool: Spool, notes
             notes.append(part.text)
         else:
             spool.refuse(part.rows)
+    return notes
 
 
 def _name_missing_items(spool: Spool, told: _Told) -> None:

@@ -83,6 +83,17 @@ class Spool:
         if self._rejected:
             self._rejected.close()
 
+    def __enter__(self) -> Spool:
+        """The spool itself."""
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Lets go of files that a failure left open."""
+        for run in (run for runs in self.runs.values() for run in runs.values()):
+            run.writer.abandon()
+        if self._rejected:
+            self._rejected.abandon()
+
     def counts(self, table: str) -> dict[int, int]:
         """Rank of each source -> its rows."""
         return {rank: run.writer.rows for rank, run in sorted(self.runs[table].items())}
