@@ -55,7 +55,7 @@ def _tell_results(console: Console, run: LocalRun, config: Config) -> None:
     console.print()
     for check in outputs["validation"]["checks"]:
         if check["outcome"] != "pass":
-            say(f"validation: {check['outcome']}: {check['name']}, {check['failing']:,} of {check['total']:,} rows")
+            say(f"validation: {check['outcome']}: {check['name']}: {check['detail'].rstrip('.')}")
     console.print(metrics_table(outputs["evaluation"]["findings"]))
     for reason in outputs["evaluation"]["reasons"]:
         say(f"gate: {reason}")

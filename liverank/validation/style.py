@@ -33,7 +33,7 @@ h2{font-size:17px;margin:0 0 12px}h3{font-size:14px;margin:18px 0 6px;color:var(
 .bars rect.new{fill:var(--good)}.bars rect.bad{fill:var(--bad)}.bars rect.before{fill:var(--quiet);opacity:.55}
 .trio{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:0 28px}
 .numbers td:first-child{white-space:nowrap}
-.numbers td.text,.numbers th.text{text-align:left}
+.numbers td.text,.numbers th.text{text-align:left;min-width:260px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th{text-align:left;color:var(--quiet);font-weight:600;padding:6px 10px;border-bottom:1px solid var(--line)}
