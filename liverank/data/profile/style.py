@@ -68,7 +68,8 @@ th{text-align:left;color:var(--quiet);font-weight:600;padding:6px 10px;border-bo
 td{padding:6px 10px;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 .numbers td+td,.numbers th+th{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .none{color:var(--quiet);margin:8px 0}
-@media (max-width:820px){.grid{grid-template-columns:1fr}.findings li{grid-template-columns:1fr;gap:4px}}
+@media (max-width:820px){.grid{grid-template-columns:1fr}.card.wide{overflow-x:auto}.card.wide>.chart{min-width:760px}
+.findings li{grid-template-columns:1fr;gap:4px}}
 @media print{body{background:#fff}.card,.tiles div{break-inside:avoid}}
 """ + _SERIES
 )
