@@ -22,6 +22,8 @@ SPECIFIC: Final = (
     "amazon",
 )
 """In the order in which a source is asked whether it is one of them."""
+CONNECTED: Final = ("kafka", "sql")
+"""Told by the address alone, and read with `data.mapping` too."""
 GENERAL: Final = "contract"
 """What a source is when it is none of the others, or when `data.mapping` says what its columns mean."""
 
@@ -39,7 +41,7 @@ def format_of(config: SourceConfig) -> Format:
     """
     if config.format != "auto":
         return _format(config.format)
-    if config.mapping:
+    if config.mapping and not any(_format(name).recognises(config) for name in _specific() if name in CONNECTED):
         return _format(GENERAL)
     return next((found for name in _specific() if (found := _format(name)).recognises(config)), _format(GENERAL))
 
