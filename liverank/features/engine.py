@@ -7,7 +7,7 @@ Spark's own on Spark, SQLFrame's (the same API as SQL for DuckDB) otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,13 +99,19 @@ def open_engine(config: FeatureConfig, folder: Path) -> Iterator[Engine]:
     Raises:
         ConfigError: the engine cannot be had with these settings.
     """
-    if config.engine == "spark":
-        from liverank.features.spark_engine import open_spark as opened
-    else:
-        from liverank.features.duckdb_engine import open_duckdb as opened
-    with opened(config, folder / SPILL_FOLDER) as engine:
+    with _opened(config, folder / SPILL_FOLDER) as engine:
         token = _ACTIVE.set(engine)
         try:
             yield engine
         finally:
             _ACTIVE.reset(token)
+
+
+def _opened(config: FeatureConfig, spill: Path) -> AbstractContextManager[Engine]:
+    if config.engine == "spark":
+        from liverank.features.spark_engine import open_spark
+
+        return open_spark(config, spill)
+    from liverank.features.duckdb_engine import open_duckdb
+
+    return open_duckdb(config, spill)
