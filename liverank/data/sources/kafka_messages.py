@@ -39,12 +39,13 @@ def message_parts(messages: pa.Table, place: str, config: SourceConfig) -> Parts
     """
     tables: dict[str, _Rows] = {}
     bad: list[tuple[int, str, str]] = []
-    known: dict[tuple[Any, ...], str] = {}
+    known: dict[tuple[str | None, tuple[str, ...]], str] = {}
     for offset, appended, value in zip(*(column.to_pylist() for column in messages.columns), strict=True):
         try:
             row = _object(value)
-            form = (row.get(RECORD) if isinstance(row.get(RECORD), str) else None, *row)
-            table = known.get(form) or known.setdefault(form, _table(form[0], form[1:], config))
+            tag = row.get(RECORD) if isinstance(row.get(RECORD), str) else None
+            form = (tag, tuple(row))
+            table = known.get(form) or known.setdefault(form, _table(tag, form[1], config))
         except ValueError as problem:
             text = (value or b"").decode("utf-8", "replace")
             bad.append((offset, text, f"the message at offset {offset} of {place} {problem}"))

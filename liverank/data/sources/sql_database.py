@@ -104,7 +104,7 @@ def _connect(engine: Any, url: Any) -> Any:
     backend = url.get_backend_name()
     if backend == "sqlite" and url.database and not Path(url.database).is_file():
         raise DataError(f"There is no SQLite file {url.database}.", "Check data.source.")
-    options = {"isolation_level": SNAPSHOTS[backend]} if backend in SNAPSHOTS else {}
+    options: dict[str, Any] = {"isolation_level": SNAPSHOTS[backend]} if backend in SNAPSHOTS else {}
     options |= {"postgresql_readonly": True} if backend == "postgresql" else {}
     try:
         connection = engine.connect().execution_options(**options)
