@@ -31,7 +31,7 @@ from liverank.validation import history
 from liverank.validation.engine import quoted
 from liverank.validation.partition import REASONS
 from liverank.validation.requalify import conformed, reconformed
-from liverank.validation.run import validate
+from liverank.validation.run import prepared
 
 IDS: Final = {"items": c.ITEM_ID, "users": c.USER_ID, "impressions": c.IMPRESSION_ID, "interactions": c.EVENT_ID}
 _CONTEXT: Final = "\x00accepted"
@@ -141,10 +141,9 @@ def _judged(
     for name, rows in candidates.items():
         context = _context(name, candidates, known)
         pq.write_table(pa.concat_tables([context, rows]), dataset / f"{name}.parquet")
-    (dataset / "source.json").write_text("{}", encoding="utf-8")
     # What judges a dataset as a whole has nothing to say of a handful of rows.
     limits = config.validation.model_copy(update={"max_set_aside": 1.0, "sample_rows": 0})
-    validate(dataset, limits, config.data, scratch / "accepted", scratch / "aside", scratch / "page.html", now)
+    prepared(dataset, limits, config.data, scratch / "accepted", scratch / "aside", now, {}).judge()
     passed: Tables = {}
     for name in candidates:
         good, bad = (_mine(pq.read_table(scratch / part / f"{name}.parquet")) for part in ("accepted", "aside"))

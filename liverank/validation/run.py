@@ -48,11 +48,10 @@ def validate(
         DataError: a file is missing or unreadable.
     """
     source = read_source(dataset)
-    judging = _judging(dataset, config, data, accepted, quarantine, now, source)
+    judging = prepared(dataset, config, data, accepted, quarantine, now, source)
     records = past.recall(history)
     judging.before = [record for record in records if record["ok"] and record["profile"]]
-    for folder in (accepted, quarantine, report.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    report.parent.mkdir(parents=True, exist_ok=True)
     # A folder without them is known to be unfinished.
     for name in (SOURCE_FILE, RESULT_FILE):
         (accepted / name).unlink(missing_ok=True)
@@ -68,7 +67,7 @@ def validate(
     return result
 
 
-def _judging(
+def prepared(
     dataset: Path,
     config: ValidationConfig,
     data: DataConfig,
@@ -77,11 +76,18 @@ def _judging(
     now: datetime,
     source: dict[str, Any],
 ) -> Judging:
+    """A judgment that only has to be started, without a past; makes its folders.
+
+    Raises:
+        ConfigError: a severity, script or suite makes no sense.
+    """
     for name in config.scripts:
         if name not in (*SCRIPTS, "other"):
             raise ConfigError(f"validation.scripts: there is no {name!r}.", f"Write {', '.join(SCRIPTS)} or other.")
     own: dict[str, Expectation] = {one.check.name: one for one in expectations(read_suites(config.suites))}
     checks = configured(config.severities, [one.check for one in own.values()])
+    for folder in (accepted, quarantine):
+        folder.mkdir(parents=True, exist_ok=True)
     return Judging(dataset, config, data, accepted, quarantine, now, checks, own, source, [])
 
 
