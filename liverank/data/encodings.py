@@ -36,7 +36,7 @@ def blocks(location: Location, encoding: str = "", size: int = BLOCK_BYTES) -> I
         DataError: the content is in another encoding; the message says where, and in which it seems to be.
     """
     with location.open() as content:
-        source = _Transcoded(content, encoding) if encoding else content
+        source = _Transcoded(content, encoding, location) if encoding else content
         first, line, rest = True, 1, b""
         while block := source.read(size):
             if first:
@@ -135,8 +135,8 @@ def looks_like(sample: bytes) -> str:
 class _Transcoded:
     """Reads a stream of another encoding as UTF-8."""
 
-    def __init__(self, content: BinaryIO, encoding: str) -> None:
-        self._content, self._encoding = content, encoding
+    def __init__(self, content: BinaryIO, encoding: str, location: Location) -> None:
+        self._content, self._encoding, self._location = content, encoding, location
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._read = 0
 
@@ -152,9 +152,8 @@ class _Transcoded:
             text = self._decoder.decode(block, final)
         except UnicodeError as problem:
             at = self._read + getattr(problem, "start", 0)
-            name = getattr(self._content, "name", "The file")
             raise DataError(
-                f"{name}, byte {at:,} is not {self._encoding}.", "Set data.encoding to the file's encoding."
+                f"{self._location}, byte {at:,} is not {self._encoding}.", "Set data.encoding to the file's encoding."
             ) from problem
         self._read += len(block)
         return text

@@ -67,6 +67,7 @@ def _batch(texts: list[bytes], numbers: np.ndarray, location: Location) -> RawBa
 
 
 def told(problem: msgspec.DecodeError, text: bytes) -> str:
+    """What is wrong with a line of JSON, with the column."""
     if "truncated" in str(problem):
         return f"it is cut off after column {len(text.decode('utf-8').rstrip())}"
     where = _BYTE.search(str(problem))
@@ -75,10 +76,8 @@ def told(problem: msgspec.DecodeError, text: bytes) -> str:
 
 
 def object_table(objects: list[Object]) -> pa.Table:
-    """JSON objects as a table: text and numbers as they are, anything else as JSON text; null where one lacks a field."""
-    names = list(dict.fromkeys(name for fields in {tuple(row) for row in objects} for name in fields))
-    # The order of a set differs from run to run.
-    names = sorted(names)
+    """JSON objects as columns, by name: text and numbers as they are, else JSON text; null where one lacks a field."""
+    names = sorted({name for row in objects for name in row})
     return pa.table([_column([row.get(name) for row in objects]) for name in names], names=names)
 
 

@@ -74,7 +74,7 @@ def test_the_place_counts_letters_and_lines(tmp_path):
 
 def test_a_wrong_encoding_setting_is_an_error_and_one_that_does_not_exist_too(tmp_path):
     path = written(tmp_path / "clicks.csv", f"{HEAD}\né,a,2026-01-31T12:00:00Z,click\n".encode("cp1252"))
-    assert "is not ascii" in refused(path, encoding="ascii")
+    assert "clicks.csv, byte 31 is not ascii" in refused(path, encoding="ascii")
     with pytest.raises(ValueError, match="there is no encoding 'klingon'"):
         SourceConfig(encoding="klingon")
 

@@ -65,7 +65,8 @@ def carried(config: SourceConfig) -> dict[str, Any]:
             facts = json.load(content)
     except ValueError as problem:
         raise DataError(f"{found[0]} is damaged: {problem}.", "Write the dataset folder anew.") from problem
-    return facts if isinstance(facts, dict) else {}
+    # Anybody may have a file of that name.
+    return facts if isinstance(facts, dict) and {"rows", "hash"} <= set(facts) else {}
 
 
 def _rejected_before(source: str) -> Parts:

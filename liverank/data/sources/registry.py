@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Final
 
 from liverank.config.data import SourceConfig
@@ -30,7 +29,7 @@ GENERAL: Final = "contract"
 
 def formats() -> tuple[Format, ...]:
     """Every format, the general one last."""
-    return tuple(_format(name) for name in (*_specific(), GENERAL))
+    return tuple(_format(name) for name in (*SPECIFIC, GENERAL))
 
 
 def format_of(config: SourceConfig) -> Format:
@@ -41,20 +40,12 @@ def format_of(config: SourceConfig) -> Format:
     """
     if config.format != "auto":
         return _format(config.format)
-    if config.mapping and not any(_format(name).recognises(config) for name in _specific() if name in CONNECTED):
+    if config.mapping and not any(_format(name).recognises(config) for name in SPECIFIC if name in CONNECTED):
         return _format(GENERAL)
-    return next((found for name in _specific() if (found := _format(name)).recognises(config)), _format(GENERAL))
-
-
-def _specific() -> tuple[str, ...]:
-    return tuple(name for name in SPECIFIC if importlib.util.find_spec(_module(name)))
-
-
-def _module(name: str) -> str:
-    return f"liverank.data.sources.{name.replace('-', '_')}"
+    return next((found for name in SPECIFIC if (found := _format(name)).recognises(config)), _format(GENERAL))
 
 
 def _format(name: str) -> Format:
-    module = importlib.import_module(_module(name))
+    module = importlib.import_module(f"liverank.data.sources.{name.replace('-', '_')}")
     found: Format = module.FORMAT
     return found
