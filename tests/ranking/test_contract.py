@@ -5,6 +5,7 @@ from __future__ import annotations
 from liverank.ranking.baselines import IncomingOrder, PopularityRanker
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.count import CountRanker
+from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.interest import InterestRanker
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel
@@ -49,6 +50,14 @@ class TestInterest(RankerContract):
 
     def reload(self, ranker, folder, bundle):
         return InterestRanker.load(folder, bundle.catalogue, LanguageModel())
+
+
+class TestFeatures(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["features"]
+
+    def reload(self, ranker, folder, bundle):
+        return FeatureRanker.load(folder, bundle.catalogue)
 
 
 class TestBlend(RankerContract):
