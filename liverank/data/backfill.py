@@ -36,7 +36,7 @@ def backfill(config: DataConfig, store: SqliteStore, per_user: int, now: datetim
     """
     if not config.every_source():
         raise DataError("data.source is not set.", "Set data.source to your data.")
-    events = _of_all_sources(config, per_user, now)
+    events = _known_when_it_happened(_of_all_sources(config, per_user, now))
     new = 0
     with stage("fill the live store", total=events.num_rows) as progress:
         for start in range(0, events.num_rows, RECORDS_AT_ONCE):
@@ -45,6 +45,13 @@ def backfill(config: DataConfig, store: SqliteStore, per_user: int, now: datetim
             progress.advance(len(records))
     note(f"{new:,} of {events.num_rows:,} events are new in the live store.")
     return new
+
+
+def _known_when_it_happened(events: pa.Table) -> pa.Table:
+    """The events with their arrival said: to the store all of them arrive now, and would look months late."""
+    at = events.schema.get_field_index(c.RECEIVED_AT)
+    arrived = pc.coalesce(events.column(c.RECEIVED_AT), events.column(c.TIMESTAMP))
+    return events.set_column(at, events.schema.field(at), arrived)
 
 
 def _of_all_sources(config: DataConfig, per_user: int, now: datetime) -> pa.Table:
