@@ -56,3 +56,11 @@ def test_all_sources_are_read_and_an_event_that_two_have_counts_once(source, tmp
 def test_without_a_source_it_says_what_to_set(tmp_path):
     with pytest.raises(DataError, match=r"data\.source is not set"):
         backfill(DataConfig(), open_store(tmp_path / "live.db"), per_user=3, now=NOW)
+
+
+def test_history_that_is_imported_was_known_when_it_happened(source, tmp_path):
+    store = open_store(tmp_path / "live.db")
+    backfill(source, store, per_user=3, now=NOW)
+    records = [record for _, record in store.export()]
+    assert records
+    assert all(record.received_at == record.timestamp for record in records)
