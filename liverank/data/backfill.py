@@ -40,7 +40,7 @@ def backfill(config: DataConfig, store: SqliteStore, per_user: int, now: datetim
     new = 0
     with stage("fill the live store", total=events.num_rows) as progress:
         for start in range(0, events.num_rows, RECORDS_AT_ONCE):
-            records = from_table(_long_known(events.slice(start, RECORDS_AT_ONCE)), "interactions")
+            records = from_table(events.slice(start, RECORDS_AT_ONCE), "interactions")
             new += store.append(records)
             progress.advance(len(records))
     note(f"{new:,} of {events.num_rows:,} events are new in the live store.")
@@ -52,12 +52,6 @@ def _known_when_it_happened(events: pa.Table) -> pa.Table:
     at = events.schema.get_field_index(c.RECEIVED_AT)
     arrived = pc.coalesce(events.column(c.RECEIVED_AT), events.column(c.TIMESTAMP))
     return events.set_column(at, events.schema.field(at), arrived)
-
-
-def _long_known(events: pa.Table) -> pa.Table:
-    """The events with the arrival that they had at their source, not that of the import, which told nobody anything."""
-    arrived = pc.coalesce(events[c.RECEIVED_AT], events[c.TIMESTAMP])
-    return events.set_column(events.schema.get_field_index(c.RECEIVED_AT), c.RECEIVED_AT, arrived)
 
 
 def _of_all_sources(config: DataConfig, per_user: int, now: datetime) -> pa.Table:
