@@ -25,7 +25,7 @@ from liverank.features.retrieval import retrieved
 from liverank.progress import note, stage
 
 TABLES = ("items.parquet", "requests.parquet", "profiles.parquet", "cooccurrence.parquet")
-FOLDERS = (parts.EVENTS, parts.ITEM_DAYS)
+FOLDERS = (parts.EVENTS, parts.ITEM_DAYS, parts.TRAILING)
 
 
 @dataclass(frozen=True)

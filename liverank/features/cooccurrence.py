@@ -7,6 +7,8 @@ today. A pair d events apart weighs 1/d, as the count model's transitions do.
 
 from __future__ import annotations
 
+from typing import Any
+
 from liverank import columns as c
 from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
 from liverank.features.engine import F, Frame, Window, staged, union
@@ -32,22 +34,26 @@ def partial_pairs(fresh: Frame, log: Frame | None, window: int) -> Frame:
         earlier = log.select(*names).join(going_on, [c.USER_ID, c.SESSION], "leftsemi")
         rows = union(rows, earlier.withColumn(_FRESH, F.lit(False)))
     in_session = Window.partitionBy(c.USER_ID, c.SESSION).orderBy(*_ORDER)
-    before = {f"before_{back}": F.lag(c.ITEM_ID, back).over(in_session) for back in range(1, window + 1)}
-    told = staged(rows.withColumns(before)).where(F.col(_FRESH))
-    pairs = union(*(_apart(told, back) for back in range(1, window + 1)))
-    return pairs.groupBy(c.ITEM_ID, NEIGHBOUR, DAY).agg(
+    # One list a row of what came before: the events are sorted once, whatever the window.
+    other = [F.lag(c.ITEM_ID, back).over(in_session).alias(f"before_{back}") for back in range(1, window + 1)]
+    told = staged(rows.select(c.ITEM_ID, KNOWN, _FRESH, *other)).where(F.col(_FRESH))
+    apart = [
+        F.struct(F.col(f"before_{back}").alias(NEIGHBOUR), F.lit(round(_UNIT / back)).alias(WEIGHT))
+        for back in range(1, window + 1)
+    ]
+    pairs = told.select(c.ITEM_ID, day_of(KNOWN).alias(DAY), F.explode(F.array(*apart)).alias("pair"))
+    met = pairs.select(
+        F.col(c.ITEM_ID).alias("one"), DAY, _of("pair", NEIGHBOUR).alias("other"), _of("pair", WEIGHT).alias(WEIGHT)
+    )
+    found = staged(met).where(F.col("other") != F.col("one"))
+    least, most = F.least("one", "other").alias(c.ITEM_ID), F.greatest("one", "other").alias(NEIGHBOUR)
+    return found.groupBy(least, most, DAY).agg(
         F.count("*").cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
     )
 
 
-def _apart(told: Frame, back: int) -> Frame:
-    other = F.col(f"before_{back}")
-    return told.where(other.isNotNull() & (other != F.col(c.ITEM_ID))).select(
-        F.least(F.col(c.ITEM_ID), other).alias(c.ITEM_ID),
-        F.greatest(F.col(c.ITEM_ID), other).alias(NEIGHBOUR),
-        day_of(KNOWN).alias(DAY),
-        F.lit(round(_UNIT / back)).cast("long").alias(WEIGHT),
-    )
+def _of(pair: str, name: str) -> Any:
+    return F.col(pair).getField(name)
 
 
 def neighbours(partials: Frame, most: int) -> Frame:

@@ -9,7 +9,7 @@ The functions use the part of the PySpark API that Spark and SQLFrame share; `F`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +128,8 @@ def remainder(value: Any, divisor: int) -> Any:
     return (value % F.lit(divisor) + F.lit(divisor)) % F.lit(divisor)
 
 
-def day_of(column: str) -> Any:
-    """The UTC day of a column of microseconds."""
-    at = F.col(column)
+def day_of(column: str, of: Callable[[Any], Any] = lambda at: at) -> Any:
+    """The UTC day of a column of microseconds, or of what `of` makes of the column."""
+    at = of(F.col(column))
     # The division is exact: what is divided is a multiple.
     return ((at - remainder(at, DAY_MICROS)) / F.lit(DAY_MICROS)).cast("int")

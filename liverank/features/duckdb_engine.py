@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,8 +44,12 @@ class DuckDBEngine:
 
     def _view(self, query: str) -> Frame:
         self._views += 1
-        self.connection.execute(f"CREATE VIEW source_{self._views} AS {query}")
-        return self.session.table(f"source_{self._views}")
+        name = f"source_{self._views}"
+        self.connection.execute(f"CREATE VIEW {name} AS {query}")
+        described = self.connection.execute(f"SELECT * FROM {name} LIMIT 0").description
+        # SQLFrame would ask DuckDB's catalog, column by column; it needs the names alone, for it computes nothing.
+        self.session.catalog.add_table(name, {_named(column[0]): "string" for column in described})
+        return self.session.table(name)
 
     def kept(self, frame: Frame, name: str) -> Frame:
         """See `Engine`."""
@@ -78,7 +83,7 @@ class DuckDBEngine:
 
     def arrow(self, frame: Frame) -> pa.Table:
         """See `Engine`."""
-        return frame.toArrow()
+        return self.connection.sql(_sql(frame)).to_arrow_table()
 
     def row_hash(self, columns: Sequence[str]) -> Any:
         """See `Engine`."""
@@ -99,9 +104,13 @@ def open_duckdb(config: FeatureConfig, spill: Path) -> Iterator[DuckDBEngine]:
     shutil.rmtree(spill, ignore_errors=True)
     spill.mkdir()
     engine = DuckDBEngine(_connect(config.memory_limit, spill), spill)
+    often = gc.get_threshold()
+    # SQLFrame copies its trees all the time: that many new objects make Python look for garbage all the time.
+    gc.set_threshold(500_000, 20, 100)
     try:
         yield engine
     finally:
+        gc.set_threshold(*often)
         engine.session.stop()
         shutil.rmtree(spill, ignore_errors=True)
 
@@ -119,6 +128,10 @@ def _connect(memory_limit: str, spill: Path) -> Any:
 
 def _sql(frame: Frame) -> str:
     return str(frame.sql(dialect="duckdb", optimize=False, pretty=False))
+
+
+def _named(column: str) -> str:
+    return column if column.isidentifier() else f"`{column}`"
 
 
 def _escaped(path: Path | str) -> str:

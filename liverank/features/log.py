@@ -33,14 +33,12 @@ def cache_key(engine: Engine, config: FeatureConfig, data: DataConfig) -> str:
     return hashlib.sha256(json.dumps([*told, settings], sort_keys=True).encode()).hexdigest()
 
 
-def event_columns(config: FeatureConfig, data: DataConfig) -> list[str]:
+def event_columns(data: DataConfig) -> list[str]:
     """The columns of the events files, in order."""
     known = [c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.VALUE, c.WEIGHT, c.TIMESTAMP, c.KNOWN_AT]
     made = [c.SESSION, c.SESSION_START, c.GAP_SECONDS, c.HOUR, c.WEEKDAY, c.REPEATS, c.SINCE_ITEM_SECONDS]
     counts = [c.SEEN, *map(c.seen, data.event_weights)]
-    windows = (c.popularity, c.shown_times, c.click_rate, c.purchase_rate)
-    trailing = [name(days) for days in config.popularity_days for name in windows]
-    return [*known, *made, *counts, *trailing, c.IMPRESSION_ID, c.SESSION_ID]
+    return [*known, *made, *counts, c.IMPRESSION_ID, c.SESSION_ID]
 
 
 class FeatureLog:
@@ -87,7 +85,12 @@ class FeatureLog:
         made = {
             parts.ITEM_DAYS: (counts, DAY, (c.ITEM_ID, DAY)),
             parts.REQUEST_KEYS: (self._keys(lists, fresh, kept[parts.REQUEST_KEYS]), DAY, (MICROS, c.REQUEST_ID)),
-            parts.EVENTS: (self._features(fresh, counts, kept, start), DAY, (c.USER_ID, c.TIMESTAMP, c.EVENT_ID)),
+            parts.TRAILING: (self._trailing(fresh, counts, kept), popularity.ARRIVAL, (c.ITEM_ID, DAY)),
+            parts.EVENTS: (
+                self._features(fresh, kept[parts.EVENTS], start),
+                DAY,
+                (c.USER_ID, c.TIMESTAMP, c.EVENT_ID),
+            ),
         }
         for kind, (frame, day, order) in made.items():
             self._write_kind(store, kind, frame, day, order, missing)
@@ -123,49 +126,53 @@ class FeatureLog:
         found = requests.keys(lists, fresh, self.data.label_types)
         return found if kept is None else found.join(kept.select(c.REQUEST_ID), c.REQUEST_ID, "leftanti")
 
-    def _features(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None], start: int) -> Frame:
-        told = staged(self._stream(fresh, kept[parts.EVENTS], start))
-        told = staged(stream.with_past(told, self.types, self.config.session_gap_minutes))
-        told = staged(stream.with_item_past(told).where(F.col(stream.FRESH)))
-        told = staged(told.withColumn(DAY, day_of(MICROS)))
-        told = staged(told.join(self._trailing(fresh, counts, kept), on=[c.ITEM_ID, DAY]))
+    def _features(self, fresh: Frame, log: Frame | None, start: int) -> Frame:
+        users, pairs = self._past(fresh, log, start)
+        told = staged(stream.with_past(fresh, users, pairs, self.types))
         told = definitions.weights(definitions.context(told), self.data.event_weights)
         told = told.withColumn(DAY, day_of(KNOWN)).withColumn(c.KNOWN_AT, self.engine.instant(KNOWN))
-        return told.select(*event_columns(self.config, self.data), DAY)
+        return told.select(*event_columns(self.data), DAY)
 
-    def _stream(self, fresh: Frame, log: Frame | None, start: int) -> Frame:
-        rows = fresh.withColumn(stream.FRESH, F.lit(True))
+    def _past(self, fresh: Frame, log: Frame | None, start: int) -> tuple[Frame, Frame]:
+        """What was known of users, and of users and items, at the instants of the fresh events."""
+        names = (c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.SESSION_ID, MICROS, KNOWN)
+        rows = fresh.select(*names)
         if log is None:
-            return stream.of_events(rows, self.types)
-        before = start * DAY_MICROS
-        log = with_instants(log)
-        late = self.engine.kept(fresh.where(F.col(MICROS) < before).select(c.USER_ID).distinct(), "late users")
-        # Whoever has an event from before these days is replayed from the first event on; all others stand on a sum.
-        replayed = log.join(late, c.USER_ID, "leftsemi").withColumn(stream.FRESH, F.lit(False))
-        replayed = replayed.select(*stream.PAYLOAD)
-        settled = log.join(late, c.USER_ID, "leftanti")
-        users = settled.join(fresh.select(c.USER_ID), c.USER_ID, "leftsemi")
-        pairs = settled.join(fresh.select(c.USER_ID, c.ITEM_ID), [c.USER_ID, c.ITEM_ID], "leftsemi")
-        single = stream.of_events(union(rows.select(*stream.PAYLOAD), replayed), self.types)
-        standing = (stream.of_users(users, self.types, before), stream.of_pairs(pairs, self.types, before))
-        return union(single, *(one.select(*single.columns) for one in standing))
+            users, pairs = stream.of_events(rows, self.types), stream.of_item_events(rows)
+        else:
+            before = start * DAY_MICROS
+            log = staged(with_instants(log))
+            late = self.engine.kept(fresh.where(F.col(MICROS) < before).select(c.USER_ID).distinct(), "late users")
+            # Whoever has an event from before these days is replayed from the first event on; the others stand on sums.
+            rows = union(rows, log.join(late, c.USER_ID, "leftsemi").select(*names))
+            settled = staged(log.join(late, c.USER_ID, "leftanti"))
+            of_users = settled.join(fresh.select(c.USER_ID), c.USER_ID, "leftsemi")
+            of_pairs = settled.join(fresh.select(c.USER_ID, c.ITEM_ID), [c.USER_ID, c.ITEM_ID], "leftsemi")
+            users = union(stream.of_events(rows, self.types), stream.of_users(of_users, self.types, before))
+            pairs = union(stream.of_item_events(rows), stream.of_pairs(of_pairs, before))
+        users = stream.past_of_users(staged(users), self.types, self.config.session_gap_minutes)
+        # Each sort has the memory for itself.
+        pairs = stream.past_of_pairs(staged(pairs))
+        return self.engine.kept(users, "users"), self.engine.kept(pairs, "users and items")
 
     def _trailing(self, fresh: Frame, counts: Frame, kept: dict[str, Frame | None]) -> Frame:
-        asked = self.engine.kept(fresh.select(c.ITEM_ID, day_of(MICROS).alias(DAY)).distinct(), "asked")
+        asked = fresh.groupBy(c.ITEM_ID, day_of(MICROS).alias(DAY)).agg(day_of(KNOWN, F.min).alias(popularity.ARRIVAL))
+        told = kept[parts.TRAILING]
+        if told is not None:
+            asked = asked.join(told.select(c.ITEM_ID, DAY), [c.ITEM_ID, DAY], "leftanti")
+        asked = self.engine.kept(asked, "asked")
         old = kept[parts.ITEM_DAYS]
         if old is not None:
             first = asked.agg(F.min(DAY)).collect()[0][0]
             since = (0 if first is None else first) - max(self.config.popularity_days, default=0)
             counts = union(counts, old.where(F.col(DAY) >= since).select(*counts.columns))
-        days, strength = self.config.popularity_days, self.config.rate_strength
-        told = popularity.trailing(counts, asked, days, strength)
-        return self.engine.kept(told, "trailing")
+        return popularity.trailing(counts, asked, self.config.popularity_days, self.config.rate_strength)
 
     def _write_kind(
         self, store: PartStore, kind: str, frame: Frame, day: str, order: Sequence[str], missing: Sequence[Part]
     ) -> None:
         """Sorts the rows of each part into its file; parts without a row get an empty one."""
-        names = [name for name in frame.columns if name != DAY or DAY in order]
+        names = [name for name in frame.columns if name != day or day in order]
         of_days = pa.table(_parts_of(self.days, missing))
         placed = frame.join(self.engine.rows(of_days), F.col("of_day") == F.col(day)).select(*names, _PART)
         nothing = self.engine.arrow(frame.select(*names).limit(0))

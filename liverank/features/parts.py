@@ -22,11 +22,15 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from liverank import columns as c
 from liverank.errors import DataError
 
-EVENTS, ITEM_DAYS, REQUEST_KEYS, PAIRS = KINDS = ("events", "item_days", "request_keys", "pairs")
+EVENTS, ITEM_DAYS, TRAILING, REQUEST_KEYS, PAIRS = KINDS = ("events", "item_days", "trailing", "request_keys", "pairs")
 _LIST: Final = "parts.json"
 _EPOCH: Final = date(1970, 1, 1)
+_UNIQUE: Final = frozenset(
+    (c.EVENT_ID, c.IMPRESSION_ID, c.REQUEST_ID, c.TIMESTAMP, c.KNOWN_AT, c.GAP_SECONDS, c.SINCE_ITEM_SECONDS, "micros")
+)
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,15 @@ def write_aside(table: pa.Table, path: Path) -> None:
     """
     aside = path.with_name(f"{path.name}.part")
     try:
-        pq.write_table(table.combine_chunks(), aside, compression="zstd")
+        pq.write_table(table.combine_chunks(), aside, compression="zstd", use_dictionary=_repeating(table.schema))
         aside.replace(path)
     except OSError as problem:
         aside.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written: {problem}.", "Make room, then run the step again.") from problem
+
+
+def _repeating(schema: pa.Schema) -> list[str] | bool:
+    """The columns whose values repeat: to look for copies among the others takes most of the writing."""
+    if any(pa.types.is_nested(field.type) for field in schema):
+        return True
+    return [name for name in schema.names if name not in _UNIQUE]

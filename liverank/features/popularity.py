@@ -15,6 +15,8 @@ from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
 from liverank.features.engine import F, Frame, Window, staged, union
 
 EVENTS, SHOWN, CLICKS, PURCHASES = COUNTS = ("events", "shown", "clicks", "purchases")
+ARRIVAL = "arrival_day"
+"""Working column: the day on which the first event of an item and day arrived."""
 
 
 def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame:
@@ -40,6 +42,11 @@ def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame
     return _summed(union(counted, shown), c.ITEM_ID, DAY)
 
 
+def trailing_columns(days: Sequence[int]) -> list[str]:
+    """What the trailing files say of an item and day, in order."""
+    return [name(width) for width in days for name in (c.popularity, c.shown_times, c.click_rate, c.purchase_rate)]
+
+
 def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) -> Frame:
     """What the whole days before a day say of an item, one row for each asked item and day.
 
@@ -47,7 +54,7 @@ def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) 
 
     Args:
         counts: `item_days`, of all items.
-        asked: item_id, day; distinct.
+        asked: item_id, day, arrival_day; each item and day once.
         days: widths of the windows.
         strength: times shown that the common rate weighs.
     """
@@ -59,7 +66,7 @@ def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) 
     totals = everything.select(DAY, *[f"all_{name}_{width}" for name in COUNTS for width in days])
     told = asked.join(staged(items), on=[c.ITEM_ID, DAY]).join(staged(totals), on=DAY)
     columns = [column for width in days for column in _told(width, float(strength))]
-    return staged(told).select(c.ITEM_ID, DAY, *columns)
+    return staged(told).select(c.ITEM_ID, DAY, ARRIVAL, *columns)
 
 
 def _told(width: int, strength: float) -> list[Any]:

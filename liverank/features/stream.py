@@ -1,8 +1,9 @@
-"""What each event could know of its user's and item's past, as running sums over the stream of one user.
+"""What each event could know of its user's and item's past, as running sums over the instants of one user.
 
-The stream has a row where an event asks (when it happened) and a row where it becomes known (when it arrived); an event
-that was not late has one row for both. What came before a day can stand in the stream as one row a user and one a pair
-of user and item: all that is asked are sums, maxima and the latest row, so a day's features need no older rows.
+A user's instants are those at which an event asks (when it happened) or becomes known (when it arrived). What came
+before a day can stand among them as one instant a user and one a pair of user and item: all that is asked are sums,
+maxima and the latest name, so a day's features need no older events. An instant has few, narrow columns; what else an
+event says is joined to it at the end.
 """
 
 from __future__ import annotations
@@ -14,132 +15,137 @@ from liverank import columns as c
 from liverank.features.definitions import KNOWN, MICROS, SECOND
 from liverank.features.engine import F, Frame, Window, staged, union
 
-FRESH = "fresh"
-"""Working column: the row of an event whose features are wanted."""
 AT = "at"
-_LATE, _MARKS, _LAST, _STARTS, _NAMED = "late", "marks", "last", "starts", "named"
-_PAIR_MARKS, _PAIR_LAST = "pair_marks", "pair_last"
-PAYLOAD = (
-    c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.VALUE, c.IMPRESSION_ID, c.SESSION_ID, MICROS, KNOWN, FRESH,
-)  # fmt: skip
+LATEST, OPENS, MET = "latest", "opens", "met"
+_LATE, _MARKS, _LAST, _STARTS, _ON_TIME, _FIRST, _FINAL = "late", "marks", "last", "starts", "on_time", "first", "final"
 _LONG = "long"
 
 
 def marks_of(name: str) -> str:
-    """Working column: how many known events of this type a row stands for."""
+    """Working column: how many known events of this type an instant stands for."""
     return f"marks {name}"
 
 
 def of_events(events: Frame, types: Sequence[str]) -> Frame:
-    """The stream's rows of single events: `PAYLOAD` in, one row an event that came in time, two for a late one."""
-    on_time = events.where(F.col(KNOWN) == F.col(MICROS))
-    late = events.where(F.col(KNOWN) > F.col(MICROS))
-    asks = _rows(late, types, at=MICROS, late=1, marks=0)
-    arrivals = _rows(late, types, at=KNOWN, late=1, marks=1).withColumn(FRESH, F.lit(False))
-    return union(_rows(on_time, types, at=MICROS, late=0, marks=1), asks, arrivals)
-
-
-def _rows(events: Frame, types: Sequence[str], at: str, late: int, marks: int) -> Frame:
-    one = F.lit(marks).cast(_LONG)
-    last = F.col(MICROS) if marks else F.lit(None).cast(_LONG)
-    kinds = [F.when(F.col(c.TYPE) == name, one).otherwise(F.lit(0)).cast(_LONG).alias(marks_of(name)) for name in types]
-    return events.select(
-        *PAYLOAD,
-        F.col(at).alias(AT),
-        F.lit(late).alias(_LATE),
-        one.alias(_MARKS),
-        last.alias(_LAST),
+    """The instants of users: user_id, at, and what became known then; a late event also asks before it is known."""
+    late = F.col(KNOWN) > F.col(MICROS)
+    kinds = {marks_of(name): F.when(F.col(c.TYPE) == name, 1).otherwise(0) for name in types}
+    told = {_LATE: late.cast("int"), _MARKS: F.lit(1), _LAST: F.col(MICROS), c.SESSION_ID: F.col(c.SESSION_ID), **kinds}
+    asks = {_LATE: F.lit(1), _LAST: F.lit(None).cast(_LONG), c.SESSION_ID: F.lit(None).cast("string")}
+    rows = union(*(
+        frame.select(c.USER_ID, c.EVENT_ID, F.col(at).alias(AT), *[one.alias(name) for name, one in columns.items()])
+        for frame, at, columns in (
+            (events, KNOWN, told),
+            (events.where(late), MICROS, {**dict.fromkeys(told, F.lit(0)), **asks}),
+        )
+    ))  # fmt: skip
+    ordered = F.struct(_LATE, c.EVENT_ID, c.SESSION_ID)
+    rows = staged(rows)
+    return rows.groupBy(c.USER_ID, AT).agg(
+        *[F.sum(name).cast("int").alias(name) for name in (_MARKS, *kinds)],
+        F.max(_LAST).alias(_LAST),
+        F.min(_LATE).alias(_ON_TIME),
+        F.min(ordered).getField(c.SESSION_ID).alias(_FIRST),
+        F.max(ordered).getField(c.SESSION_ID).alias(_FINAL),
         F.lit(None).cast(_LONG).alias(_STARTS),
-        (F.col(c.SESSION_ID) if marks else F.lit(None).cast("string")).alias(_NAMED),
-        one.alias(_PAIR_MARKS),
-        last.alias(_PAIR_LAST),
-        *kinds,
     )
 
 
 def of_users(log: Frame, types: Sequence[str], before: int) -> Frame:
-    """One row a user that stands for all of its events in `log`, all of them known before the instant `before`."""
-    kinds = [F.sum(F.when(F.col(c.TYPE) == name, 1).otherwise(0)).cast(_LONG).alias(marks_of(name)) for name in types]
+    """One instant a user that stands for all of its events in `log`, all of them known before the instant `before`."""
+    kinds = [F.sum(F.when(F.col(c.TYPE) == name, 1).otherwise(0)).cast("int").alias(marks_of(name)) for name in types]
     latest = F.max(F.struct(F.col(KNOWN), (F.col(KNOWN) > F.col(MICROS)).cast("int"), c.EVENT_ID, c.SESSION_ID))
-    state = log.groupBy(c.USER_ID).agg(
-        F.count("*").cast(_LONG).alias(_MARKS),
-        F.max(MICROS).cast(_LONG).alias(_LAST),
-        (F.max(c.SESSION) + 1).cast(_LONG).alias(_STARTS),
-        latest.alias("latest"),
+    return log.groupBy(c.USER_ID).agg(
+        F.lit(before - 1).cast(_LONG).alias(AT),
+        F.count("*").cast("int").alias(_MARKS),
         *kinds,
+        F.max(MICROS).cast(_LONG).alias(_LAST),
+        F.lit(0).alias(_ON_TIME),
+        F.lit(None).cast("string").alias(_FIRST),
+        latest.getField(c.SESSION_ID).alias(_FINAL),
+        (F.max(c.SESSION) + 1).cast(_LONG).alias(_STARTS),
     )
-    state = state.withColumn(_NAMED, F.col("latest").getField(c.SESSION_ID)).drop("latest")
-    return _standing(state, types, before)
 
 
-def of_pairs(log: Frame, types: Sequence[str], before: int) -> Frame:
-    """One row a user and item that stands for their events in `log`, unseen by what is asked of the user alone."""
-    state = log.groupBy(c.USER_ID, c.ITEM_ID).agg(
-        F.count("*").cast(_LONG).alias(_PAIR_MARKS), F.max(MICROS).cast(_LONG).alias(_PAIR_LAST)
-    )
-    return _standing(state, types, before - 1)
-
-
-def _standing(state: Frame, types: Sequence[str], before: int) -> Frame:
-    empty = {
-        **dict.fromkeys((c.EVENT_ID, c.TYPE, c.IMPRESSION_ID, c.SESSION_ID, _NAMED), ("string", None)),
-        **dict.fromkeys((MICROS, KNOWN, _LAST, _STARTS, _PAIR_LAST), (_LONG, None)),
-        **dict.fromkeys((_MARKS, _PAIR_MARKS, *map(marks_of, types)), (_LONG, 0)),
-        c.ITEM_ID: ("string", ""), c.TIMESTAMP: ("timestamp", None), c.VALUE: ("double", None),
-        FRESH: ("boolean", False), AT: (_LONG, before - 1), _LATE: ("int", 0),
-    }  # fmt: skip
-    missing = {name: F.lit(value).cast(kind) for name, (kind, value) in empty.items() if name not in state.columns}
-    return state.withColumns(missing)
-
-
-def with_past(stream: Frame, types: Sequence[str], gap_minutes: float) -> Frame:
-    """What each row knew of its user: seen, its counts by type, gap_seconds, session, session_start.
+def past_of_users(instants: Frame, types: Sequence[str], gap_minutes: float) -> Frame:
+    """What was known of the user at each instant: user_id, micros, latest, seen (also by type), session, opens.
 
     A session ends after more than `gap_minutes` without an event, or where the source names another session. A late
     event opens none: it carries the number of the one that was going on.
     """
     by_time = Window.partitionBy(c.USER_ID).orderBy(AT)
-    before = by_time.rangeBetween(Window.unboundedPreceding, -1)
-    previous = Window.partitionBy(c.USER_ID).orderBy(AT, _LATE, c.EVENT_ID)
-    told = stream.withColumns(
-        {
-            c.SEEN: _total(_MARKS, before),
-            **{c.seen(name): _total(marks_of(name), before) for name in types},
-            "latest": F.max(_LAST).over(before),
-            "previous_name": F.lag(_NAMED).over(previous),
-            "previous_at": F.lag(AT).over(previous),
-        }
-    )
-    told = staged(staged(told).withColumn("opens", _opens(gap_minutes).cast(_LONG)))
-    until_now = by_time.rangeBetween(Window.unboundedPreceding, 0)
-    numbered = told.withColumns({"opened": F.sum("opens").over(until_now), "opened_before": _total("opens", before)})
-    return staged(numbered).withColumns(
-        {
-            c.GAP_SECONDS: _seconds_since("latest"),
-            c.SESSION: F.greatest(F.col("opened") - 1, F.lit(0)).cast(_LONG),
-            c.SESSION_START: (F.col("opened") > F.col("opened_before")) & (F.col(_LATE) == 0),
-        }
-    )
+    before = by_time.rowsBetween(Window.unboundedPreceding, -1)
+    names = {c.SEEN: _MARKS, **{c.seen(name): marks_of(name) for name in types}}
+    told = instants.select(
+        c.USER_ID, AT, _FIRST, _STARTS, _ON_TIME,
+        *[F.sum(marks).over(before).cast("int").alias(name) for name, marks in names.items()],
+        F.max(_LAST).over(before).alias(LATEST),
+        F.lag(_FINAL).over(by_time).alias("previous"),
+    )  # fmt: skip
+    kept = [F.coalesce(F.col(name), F.lit(0)).alias(name) for name in names]
+    told = staged(told).select(c.USER_ID, AT, LATEST, *kept, _opens(gap_minutes).alias(OPENS))
+    opened = F.sum(OPENS).over(by_time.rowsBetween(Window.unboundedPreceding, 0))
+    numbered = staged(told).withColumn(c.SESSION, F.greatest(opened - 1, F.lit(0)).cast(_LONG))
+    return numbered.select(c.USER_ID, F.col(AT).alias(MICROS), LATEST, *names, c.SESSION, OPENS)
 
 
 def _opens(gap_minutes: float) -> Any:
-    """How many sessions a row opens: 1 or 0 for the first event of an instant, all of them for a standing row."""
-    first = (F.col(_LATE) == 0) & F.coalesce(F.col("previous_at") < F.col(AT), F.lit(True))
-    late = F.coalesce(F.col(AT) - F.col("latest") > int(gap_minutes * 60 * SECOND), F.lit(True))
-    renamed = F.coalesce(F.col(_NAMED) != F.col("previous_name"), F.lit(False))
-    single = F.when(first & (late | renamed), F.lit(1)).otherwise(F.lit(0))
-    return F.when(F.col(c.EVENT_ID).isNull(), F.coalesce(F.col(_STARTS), F.lit(0))).otherwise(single)
+    """How many sessions an instant opens: 1 or 0, or all of them where it stands for the past."""
+    late = F.coalesce(F.col(AT) - F.col(LATEST) > int(gap_minutes * 60 * SECOND), F.lit(True))
+    renamed = F.coalesce(F.col(_FIRST) != F.col("previous"), F.lit(False))
+    single = F.when((F.col(_ON_TIME) == 0) & (late | renamed), F.lit(1)).otherwise(F.lit(0))
+    return F.coalesce(F.col(_STARTS), single.cast(_LONG))
 
 
-def with_item_past(stream: Frame) -> Frame:
-    """What each row knew of its user and item: repeats and since_item_seconds."""
-    before = Window.partitionBy(c.USER_ID, c.ITEM_ID).orderBy(AT).rangeBetween(Window.unboundedPreceding, -1)
-    told = stream.withColumns({c.REPEATS: _total(_PAIR_MARKS, before), "met": F.max(_PAIR_LAST).over(before)})
-    return staged(told).withColumn(c.SINCE_ITEM_SECONDS, _seconds_since("met"))
+def of_item_events(events: Frame) -> Frame:
+    """The instants of users with an item: user_id, item_id, at, and what became known then."""
+    late = events.where(F.col(KNOWN) > F.col(MICROS))
+    told = events.select(
+        c.USER_ID, c.ITEM_ID, F.col(KNOWN).alias(AT), F.lit(1).alias(_MARKS), F.col(MICROS).alias(_LAST)
+    )
+    nothing = F.lit(None).cast(_LONG)
+    asks = late.select(c.USER_ID, c.ITEM_ID, F.col(MICROS).alias(AT), F.lit(0).alias(_MARKS), nothing.alias(_LAST))
+    rows = staged(union(told, asks))
+    sums = F.sum(_MARKS).cast("int").alias(_MARKS), F.max(_LAST).cast(_LONG).alias(_LAST)
+    return rows.groupBy(c.USER_ID, c.ITEM_ID, AT).agg(*sums)
 
 
-def _total(column: str, window: Any) -> Any:
-    return F.coalesce(F.sum(column).over(window), F.lit(0)).cast(_LONG)
+def of_pairs(log: Frame, before: int) -> Frame:
+    """One instant a user and item that stands for their events in `log`, all of them known before `before`."""
+    return log.groupBy(c.USER_ID, c.ITEM_ID).agg(
+        F.lit(before - 1).cast(_LONG).alias(AT),
+        F.count("*").cast("int").alias(_MARKS),
+        F.max(MICROS).cast(_LONG).alias(_LAST),
+    )
+
+
+def past_of_pairs(instants: Frame) -> Frame:
+    """Where a user had met the item before: user_id, item_id, micros, repeats, met (the latest time)."""
+    by_time = Window.partitionBy(c.USER_ID, c.ITEM_ID).orderBy(AT)
+    before = by_time.rowsBetween(Window.unboundedPreceding, -1)
+    told = instants.select(
+        c.USER_ID,
+        c.ITEM_ID,
+        F.col(AT).alias(MICROS),
+        F.sum(_MARKS).over(before).cast("int").alias(c.REPEATS),
+        F.max(_LAST).over(before).alias(MET),
+    )
+    return staged(told).where(F.col(c.REPEATS) > 0)
+
+
+def with_past(events: Frame, users: Frame, pairs: Frame, types: Sequence[str]) -> Frame:
+    """Joins `past_of_users` and `past_of_pairs` to the events that ask."""
+    told = events.join(users, [c.USER_ID, MICROS]).join(pairs, [c.USER_ID, c.ITEM_ID, MICROS], "left")
+    counts = {name: F.col(name).cast(_LONG) for name in (c.SEEN, *map(c.seen, types))}
+    return staged(told).withColumns(
+        {
+            **counts,
+            c.GAP_SECONDS: _seconds_since(LATEST),
+            c.SESSION_START: (F.col(OPENS) > 0) & (F.col(KNOWN) == F.col(MICROS)),
+            c.REPEATS: F.coalesce(F.col(c.REPEATS), F.lit(0)).cast(_LONG),
+            c.SINCE_ITEM_SECONDS: _seconds_since(MET),
+        }
+    )
 
 
 def _seconds_since(column: str) -> Any:

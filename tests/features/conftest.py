@@ -17,6 +17,7 @@ from liverank.features.build import FeatureSummary, build_features
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
 """A Monday."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BEFORE_EPOCH = datetime(1969, 12, 30, 23, 30, tzinfo=UTC)
 
 
@@ -74,8 +75,13 @@ class Built:
         return rows  # type: ignore[no-any-return]
 
     def events(self) -> dict[str, dict[str, Any]]:
-        """Event id -> row."""
-        return {row["event_id"]: row for row in self.rows("events")}
+        """Event id -> row, with what the days before its own say of its item."""
+        past = {(row.pop("item_id"), row.pop("day")): row for row in self.rows("trailing")}
+        day = timedelta(days=1)
+        return {
+            row["event_id"]: {**row, **past[row["item_id"], (row["timestamp"] - EPOCH) // day]}
+            for row in self.rows("events")
+        }
 
     def requests(self) -> dict[str, dict[str, Any]]:
         """Request id -> row."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from liverank.config import DataConfig, FeatureConfig
+from liverank.config import DataConfig
 from liverank.events import Interaction, Item
 from liverank.features.log import event_columns
-from tests.features.conftest import BEFORE_EPOCH, START, Built, at, build, event, random_events, write
+from liverank.features.popularity import trailing_columns
+from tests.features.conftest import BEFORE_EPOCH, EPOCH, START, Built, at, build, event, random_events, write
 
 # Enough later requests that the split has something to cut; they are of another user and other items.
 TAIL = [event(f"z{n}", "z", f"i{20 + n}", 24 * 50 + n) for n in range(6)]
@@ -81,21 +82,27 @@ def test_every_feature_by_hand(table: Built, column: str, expected: dict[str, ob
 
 
 def test_columns_types_and_order(table: Built) -> None:
-    stored = pq.read_table(table.folder / "events").schema
-    assert stored.names == event_columns(FeatureConfig(popularity_days=(1, 2, 7)), DataConfig())
+    events = pq.read_table(table.folder / "events").schema
+    trailing = pq.read_table(table.folder / "trailing").schema
+    assert events.names == event_columns(DataConfig())
+    assert trailing.names == ["item_id", "day", *trailing_columns((1, 2, 7))]
     kinds = {
         "weight": "double", "timestamp": "timestamp[us, tz=UTC]", "session": "int64", "session_start": "bool",
-        "gap_seconds": "double", "hour": "int8", "weekday": "int8", "popularity_1d": "int64", "repeats": "int64",
-        "known_at": "timestamp[us, tz=UTC]", "seen": "int64", "seen_view": "int64", "click_rate_7d": "double",
-        "since_item_seconds": "double", "value": "double",
+        "gap_seconds": "double", "hour": "int8", "weekday": "int8", "repeats": "int64", "value": "double",
+        "known_at": "timestamp[us, tz=UTC]", "seen": "int64", "seen_view": "int64", "since_item_seconds": "double",
     }  # fmt: skip
-    assert {name: str(stored.field(name).type) for name in kinds} == kinds
+    assert {name: str(events.field(name).type) for name in kinds} == kinds
+    kinds = {"day": "int32", "popularity_1d": "int64", "click_rate_7d": "double"}
+    assert {name: str(trailing.field(name).type) for name in kinds} == kinds
     keys = [(row["user_id"], row["timestamp"], row["event_id"]) for row in table.rows("events")]
     assert keys == sorted(keys)
 
 
-def test_config_names_the_columns() -> None:
-    assert "popularity_3d" in event_columns(FeatureConfig(popularity_days=(3,)), DataConfig())
+def test_what_past_days_say_is_kept_once_an_item_and_day(table: Built) -> None:
+    found = [(row["item_id"], row["day"]) for row in table.rows("trailing")]
+    asked = {(row["item_id"], (row["timestamp"] - EPOCH) // timedelta(days=1)) for row in table.rows("events")}
+    assert set(found) == asked
+    assert len(found) == len(asked)
 
 
 def test_popularity_counts_whole_days_before_the_day(table: Built) -> None:
