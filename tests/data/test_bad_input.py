@@ -182,5 +182,5 @@ def test_a_zone_that_does_not_exist_is_a_configuration_error():
 
 
 def test_a_url_of_no_known_kind(tmp_path):
-    with pytest.raises(DataError, match="ftpx://user/clicks.csv cannot be looked at: Protocol not known: ftpx"):
+    with pytest.raises(DataError, match=r"ftpx://user/clicks\.csv cannot be looked at: Protocol not known: ftpx"):
         ingest(DataConfig(source="ftpx://user/clicks.csv"), tmp_path / "out")

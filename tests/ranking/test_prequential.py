@@ -28,7 +28,8 @@ def dataset(tmp_path_factory):
     event, user, item, instant, session = zip(*rows, strict=True)
     times = pa.array([int(at * 1e6) for at in instant], pa.timestamp("us", tz="UTC"))
     one = [1.0] * len(rows)
-    columns = [event, user, item, ["purchase"] * len(rows), times, one, [None] * len(rows), session, [[]] * len(rows)]
+    none, contexts = [None] * len(rows), [[]] * len(rows)
+    columns = [event, user, item, ["purchase"] * len(rows), times, one, none, session, contexts, none]
     arrays = dict(zip(ARROW_SCHEMAS["interactions"].names, columns, strict=True))
     pq.write_table(pa.table(arrays, schema=ARROW_SCHEMAS["interactions"]), folder / "interactions.parquet")
     items = [{"item_id": f"i{at}", "title": f"thing {at}"} for at in range(40)]
