@@ -142,7 +142,7 @@ class _Work:
         arrow, types = self.engine.arrow, self.data.label_types
         base = arrow(chosen.orderBy(requests.ROW))
         history = arrow(requests.histories(chosen, events, self.config.history_length))
-        truth = arrow(requests.truths(chosen, events, types))
+        truth = arrow(requests.truths(chosen, events, types, cuts.train_until))
         shown = arrow(requests.shown_lists(chosen, self.impressions))
         contexts = arrow(requests.basket_contexts(chosen, definitions.with_micros(self.interactions), types))
         table = assembly.request_table(base, history, truth, shown, contexts)

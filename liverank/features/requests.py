@@ -20,7 +20,7 @@ ROW = "row"
 """Working column: the request's row in the finished table, from 0."""
 ORDINAL = "ordinal"
 """Working column: place of the event among its user's, from 1, by arrival, then time, then event id."""
-LATE_ROOM = 1000
+LATE_ROOM = 100_000
 """Arrivals beyond the wanted length that are looked through where a user has late events."""
 
 
@@ -110,8 +110,9 @@ def _latest(requests: Frame, count: int) -> Frame:
 def histories(requests: Frame, events: Frame, length: int) -> Frame:
     """The last `length` events that each request could know: row, item_id, type, micros; sorted by row, then time.
 
-    They are the latest by when they happened, of what had arrived strictly before the request. Where a user has late
-    events, they are looked for among the last `length` + `LATE_ROOM` arrivals.
+    They are the latest by when they happened, of what had arrived strictly before the request. With n late events
+    among them these are in the last `length` + n arrivals: whatever arrives after one of them is late, or happened
+    after it. Beyond `LATE_ROOM` late events of one user it is no longer looked so far back.
 
     Args:
         requests: user_id, micros, row.
@@ -123,7 +124,7 @@ def histories(requests: Frame, events: Frame, length: int) -> Frame:
     by_arrival = Window.partitionBy(c.USER_ID).orderBy(KNOWN, MICROS, c.EVENT_ID)
     log = staged(log.withColumn(ORDINAL, F.row_number().over(by_arrival).cast("long")))
     asked = _arrived_before(requests, log).where(F.col("earlier") > 0)
-    room = F.lit(length - 1) + F.when(F.col("disordered") > 0, F.lit(LATE_ROOM)).otherwise(F.lit(0))
+    room = F.lit(length - 1) + F.least(F.col("disordered"), F.lit(LATE_ROOM))
     first = F.greatest(F.col("earlier") - room, F.lit(1))
     places = asked.select(ROW, c.USER_ID, F.explode(F.sequence(first, F.col("earlier"))).alias(ORDINAL))
     found = staged(places.join(log, on=[c.USER_ID, ORDINAL], how="inner"))
@@ -141,7 +142,6 @@ def _arrived_before(requests: Frame, log: Frame) -> Frame:
         c.USER_ID, F.col(MICROS).alias("at"), F.lit(0).alias("event"), F.lit(0).alias("late"), F.col(ROW)
     )
     before = Window.partitionBy(c.USER_ID).orderBy("at").rangeBetween(Window.unboundedPreceding, -1)
-    before = Window.partitionBy(c.USER_ID).orderBy("at").rangeBetween(Window.unboundedPreceding, -1)
     counted = union(marks, asks).withColumns(
         {"earlier": F.sum("event").over(before), "disordered": F.sum("late").over(before)}
     )
@@ -149,15 +149,21 @@ def _arrived_before(requests: Frame, log: Frame) -> Frame:
     return staged(counted).where(F.col(ROW) >= 0).withColumns(told)
 
 
-def truths(requests: Frame, events: Frame, label_types: Sequence[str]) -> Frame:
-    """The distinct relevant items of each request: row, item_id; sorted."""
+def truths(requests: Frame, events: Frame, label_types: Sequence[str], train_until: int) -> Frame:
+    """The distinct relevant items of each request: row, item_id; sorted.
+
+    A training request knows only the answers that had arrived when the training time ended (`train_until`, in
+    microseconds): a model trained at that moment would not have had the others.
+    """
     positive = events.where(F.col(c.TYPE).isin(*label_types) & F.col(c.IMPRESSION_ID).isNotNull())
-    answers = positive.select(F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.ITEM_ID, F.lit(IMPRESSIONS).alias(c.SOURCE))
-    baskets = unprompted(events, label_types).select(c.REQUEST_ID, c.ITEM_ID, F.lit(RETRIEVER).alias(c.SOURCE))
-    both = union(answers, baskets)
+    names = (c.REQUEST_ID, c.ITEM_ID, KNOWN, c.SOURCE)
+    answers = positive.withColumns({c.REQUEST_ID: F.col(c.IMPRESSION_ID), c.SOURCE: F.lit(IMPRESSIONS)}).select(*names)
+    baskets = unprompted(events, label_types).withColumn(c.SOURCE, F.lit(RETRIEVER)).select(*names)
+    both = staged(union(answers, baskets))
     return (
-        requests.select(ROW, c.REQUEST_ID, c.SOURCE)
+        requests.select(ROW, c.REQUEST_ID, c.SOURCE, c.SPLIT)
         .join(both, on=[c.REQUEST_ID, c.SOURCE])
+        .where((F.col(c.SPLIT) != c.TRAIN) | (F.col(KNOWN) < train_until))
         .select(ROW, c.ITEM_ID)
         .distinct()
         .orderBy(ROW, c.ITEM_ID)
