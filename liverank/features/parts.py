@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.errors import DataError
+from liverank.progress import note
 
 EVENTS, ITEM_DAYS, TRAILING, REQUEST_KEYS, PAIRS = KINDS = ("events", "item_days", "trailing", "request_keys", "pairs")
 _LIST: Final = "parts.json"
@@ -78,21 +79,34 @@ class PartStore:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
+        self._digests: dict[str, str] = {}
+        """File, as `<kind>/<name>` -> SHA-256, of what is known to be whole."""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes here meanwhile; waits for who does."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "w", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Nobody else writes here meanwhile; waits for who does.
+
+        Raises:
+            DataError: the folder cannot be made or written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115  closed below
+        except OSError as problem:
+            raise DataError(
+                f"{self.folder}, where the features of past days are kept, cannot be written: {problem.strerror}.",
+                "Make it a folder that can be, or set another workspace.",
+            ) from problem
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def keep(self, wanted: Sequence[Part]) -> int:
-        """How many of the first `wanted` parts are there and valid; everything else in the folder is deleted."""
+        """How many of the first `wanted` parts are there, valid and whole; all else in the folder is deleted."""
         there = self._listed()
         valid = 0
         for part, known in zip(wanted, there, strict=False):
-            if part != known or not all(self.path(kind, part).is_file() for kind in KINDS):
+            if part != known or not all(self._whole(kind, part) for kind in KINDS):
                 break
             valid += 1
         self._list(wanted[:valid])
@@ -111,6 +125,15 @@ class PartStore:
     def write(self, kind: str, part: Part, table: pa.Table) -> None:
         """Writes one file, aside and then in its place."""
         write_aside(table, self.path(kind, part))
+        self._digests[f"{kind}/{part.file}"] = _digest(self.path(kind, part))
+
+    def _whole(self, kind: str, part: Part) -> bool:
+        """Whether the file holds the bytes that were written; one that does not is told and computed anew."""
+        path = self.path(kind, part)
+        if path.is_file() and _digest(path) == self._digests.get(f"{kind}/{part.file}"):
+            return True
+        note(f"{path} is damaged or gone: its days are computed anew.")
+        return False
 
     def complete(self, parts: Sequence[Part]) -> None:
         """Says that all files of these parts, the first ones, are there."""
@@ -119,12 +142,15 @@ class PartStore:
     def _listed(self) -> list[Part]:
         try:
             told = json.loads((self.folder / _LIST).read_text(encoding="utf-8"))
+            self._digests = dict(told["digests"])
             return [Part(**one) for one in told["parts"]] if told["key"] == self.key else []
         except (OSError, ValueError, KeyError, TypeError):
             return []  # nothing was kept, or not by this version
 
     def _list(self, parts: Sequence[Part]) -> None:
-        told = {"key": self.key, "parts": [vars(part) for part in parts]}
+        files = {f"{kind}/{part.file}" for part in parts for kind in KINDS}
+        digests = {name: digest for name, digest in sorted(self._digests.items()) if name in files}
+        told = {"key": self.key, "parts": [vars(part) for part in parts], "digests": digests}
         aside = self.folder / f"{_LIST}.part"
         aside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         aside.replace(self.folder / _LIST)
@@ -139,6 +165,11 @@ class PartStore:
                 os.link(source, target)
             except OSError:
                 shutil.copyfile(source, target)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_aside(table: pa.Table, path: Path) -> None:

@@ -16,6 +16,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from liverank.errors import DataError
 from liverank.events import Impression, Interaction
 from liverank.features.parts import Day, planned
 from tests.features.conftest import at, build, event, shown, write
@@ -158,3 +159,22 @@ def test_a_broken_list_of_parts_is_a_run_from_scratch(tmp_path: Path) -> None:
     same_as_from_scratch(tmp_path, events, [], "a")
     (tmp_path / "cache" / "parts.json").write_text("{", encoding="utf-8")
     same_as_from_scratch(tmp_path, events, [], "b")
+
+
+@pytest.mark.parametrize("kind", ["events", "item_days"])
+def test_a_damaged_file_is_computed_anew(tmp_path: Path, kind: str) -> None:
+    events, lists = world(3)
+    data = write(tmp_path / "data", events, lists)
+    expected = files(build(data, tmp_path / "whole", cache=tmp_path / "cache", **CONFIG).folder)
+    damaged = min((tmp_path / "cache" / kind).iterdir())
+    content = damaged.read_bytes()
+    damaged.unlink()  # it shares its bytes with the folder that was handed out
+    damaged.write_bytes(content[: len(content) // 2])
+    assert files(build(data, tmp_path / "again", cache=tmp_path / "cache", **CONFIG).folder) == expected
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    events, lists = world(1)
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(DataError, match="where the features of past days are kept"):
+        build(write(tmp_path / "data", events, lists), tmp_path / "out", cache=tmp_path / "cache", **CONFIG)
