@@ -55,5 +55,5 @@ class FeatureConfig(Section):
         ge=1,
         description="Events and lists after which a part of the kept features ends, with its UTC day of arrival.",
     )
-    memory_limit: str = Field("4GB", description="Memory the engine may take before it spills to disk (DuckDB syntax).")
+    memory_limit: str = Field("2GB", description="Memory the engine may take before it spills to disk (DuckDB syntax).")
     candidate: CandidateConfig = CandidateConfig()

@@ -121,7 +121,7 @@ class _Work:
         with stage("features: profiles and pairs"):
             told = profiles(self.engine, chosen, table[c.REQUEST_ID], events, items, self.config)
             write_aside(told, self.out / "profiles.parquet")
-            self._write_pairs(store)
+            self._write_pairs(store, items[c.ITEM_ID])
         split = definitions.split_events(events, cuts)
         ranker = training.feature_ranker
         write_candidates(self.engine, split, self.impressions, self.out, self.config, self.data, cuts, ranker)
@@ -133,9 +133,9 @@ class _Work:
         write_aside(items, self.out / "items.parquet")
         return items
 
-    def _write_pairs(self, store: PartStore) -> None:
+    def _write_pairs(self, store: PartStore, items: pa.ChunkedArray) -> None:
         pairs = self.engine.scan([store.path(parts.PAIRS, part) for part in self.parts])
-        found = cooccurrence.neighbours(pairs, self.config.cooccurrence_items)
+        found = cooccurrence.neighbours(self.engine, pairs, items, self.config.cooccurrence_items)
         write_aside(self.engine.arrow(found), self.out / "cooccurrence.parquet")
 
     def _assembled(self, chosen: Frame, events: Frame, cuts: definitions.Cuts, training: TrainingConfig) -> pa.Table:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from liverank import columns as c
 from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
-from liverank.features.engine import F, Frame, Window, staged, union
+from liverank.features.engine import Engine, F, Frame, Window, staged, union
 
 NEIGHBOUR, TOGETHER, WEIGHT = "neighbour_id", "together", "weight"
 _FRESH, _ORDER = "fresh", (KNOWN, MICROS, c.EVENT_ID)
+_ID, _ONE, _OTHER = "id", "one", "other"
 _UNIT = 1_000_000
 """Weights are summed as whole millionths: sums of fractions depend on their order."""
 
@@ -43,10 +47,10 @@ def partial_pairs(fresh: Frame, log: Frame | None, window: int) -> Frame:
     ]
     pairs = told.select(c.ITEM_ID, day_of(KNOWN).alias(DAY), F.explode(F.array(*apart)).alias("pair"))
     met = pairs.select(
-        F.col(c.ITEM_ID).alias("one"), DAY, _of("pair", NEIGHBOUR).alias("other"), _of("pair", WEIGHT).alias(WEIGHT)
+        F.col(c.ITEM_ID).alias(_ONE), DAY, _of("pair", NEIGHBOUR).alias(_OTHER), _of("pair", WEIGHT).alias(WEIGHT)
     )
-    found = staged(met).where(F.col("other") != F.col("one"))
-    least, most = F.least("one", "other").alias(c.ITEM_ID), F.greatest("one", "other").alias(NEIGHBOUR)
+    found = staged(met).where(F.col(_OTHER) != F.col(_ONE))
+    least, most = F.least(_ONE, _OTHER).alias(c.ITEM_ID), F.greatest(_ONE, _OTHER).alias(NEIGHBOUR)
     return found.groupBy(least, most, DAY).agg(
         F.count("*").cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
     )
@@ -56,21 +60,37 @@ def _of(pair: str, name: str) -> Any:
     return F.col(pair).getField(name)
 
 
-def neighbours(partials: Frame, most: int) -> Frame:
+def neighbours(engine: Engine, partials: Frame, items: pa.ChunkedArray, most: int) -> Frame:
     """The `most` heaviest neighbours of each item: sorted by item, then weight (columns as in the file).
 
     Args:
+        engine: the open engine.
         partials: `partial_pairs` of all parts.
+        items: all item ids, sorted.
         most: neighbours of an item.
     """
-    summed = partials.groupBy(c.ITEM_ID, NEIGHBOUR).agg(
-        F.sum(TOGETHER).cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
+    codes = engine.rows(pa.table({_ID: items, _ONE: np.arange(len(items), dtype=np.int32)}))
+    named = (
+        codes.select(F.col(_ID).alias(c.ITEM_ID), _ONE),
+        codes.select(F.col(_ID).alias(NEIGHBOUR), F.col(_ONE).alias(_OTHER)),
     )
-    summed = staged(summed)
-    turned = summed.select(
-        F.col(NEIGHBOUR).alias(c.ITEM_ID), F.col(c.ITEM_ID).alias(NEIGHBOUR), F.col(TOGETHER), F.col(WEIGHT)
-    )
-    heaviest = Window.partitionBy(c.ITEM_ID).orderBy(F.col(WEIGHT).desc(), NEIGHBOUR)
-    ranked = union(summed, turned).withColumn("place", F.row_number().over(heaviest)).where(F.col("place") <= most)
+    coded = staged(partials.join(named[0], c.ITEM_ID).join(named[1], NEIGHBOUR))
+    sums = F.sum(TOGETHER).cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
+    summed = engine.kept(coded.groupBy(_ONE, _OTHER).agg(*sums), "pairs summed")
+    turned = summed.select(F.col(_OTHER).alias(_ONE), F.col(_ONE).alias(_OTHER), TOGETHER, WEIGHT)
+    both = union(summed, turned)
+    heavy = both.join(_least(both, most), _ONE).where(F.col(WEIGHT) >= F.col("least"))
+    heaviest = Window.partitionBy(_ONE).orderBy(F.col(WEIGHT).desc(), _OTHER)
+    ranked = staged(staged(heavy).withColumn("place", F.row_number().over(heaviest)).where(F.col("place") <= most))
     weight = (F.col(WEIGHT).cast("double") / F.lit(float(_UNIT))).alias(WEIGHT)
-    return staged(ranked).orderBy(c.ITEM_ID, "place").select(c.ITEM_ID, NEIGHBOUR, TOGETHER, weight)
+    told = ranked.join(named[0], _ONE).join(named[1], _OTHER).orderBy(_ONE, "place")
+    return told.select(c.ITEM_ID, NEIGHBOUR, TOGETHER, weight)
+
+
+def _least(both: Frame, most: int) -> Frame:
+    """The least weight of each item's `most` heaviest pairs: so only those need be sorted."""
+    levels = staged(both.groupBy(_ONE, WEIGHT).agg(F.count("*").cast("long").alias("rows")))
+    downwards = Window.partitionBy(_ONE).orderBy(F.col(WEIGHT).desc())
+    heavier = F.sum("rows").over(downwards.rowsBetween(Window.unboundedPreceding, -1))
+    wanted = staged(levels.withColumn("heavier", F.coalesce(heavier, F.lit(0)))).where(F.col("heavier") < most)
+    return staged(wanted).groupBy(_ONE).agg(F.min(WEIGHT).alias("least"))

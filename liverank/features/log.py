@@ -138,7 +138,8 @@ class FeatureLog:
         names = (c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.TYPE, c.SESSION_ID, MICROS, KNOWN)
         rows = fresh.select(*names)
         if log is None:
-            users, pairs = stream.of_events(rows, self.types), stream.of_item_events(rows)
+            users = stream.of_events(self.engine, rows, self.types)
+            pairs = stream.of_item_events(rows)
         else:
             before = start * DAY_MICROS
             log = staged(with_instants(log))
@@ -148,7 +149,9 @@ class FeatureLog:
             settled = staged(log.join(late, c.USER_ID, "leftanti"))
             of_users = settled.join(fresh.select(c.USER_ID), c.USER_ID, "leftsemi")
             of_pairs = settled.join(fresh.select(c.USER_ID, c.ITEM_ID), [c.USER_ID, c.ITEM_ID], "leftsemi")
-            users = union(stream.of_events(rows, self.types), stream.of_users(of_users, self.types, before))
+            users = union(
+                stream.of_events(self.engine, rows, self.types), stream.of_users(of_users, self.types, before)
+            )
             pairs = union(stream.of_item_events(rows), stream.of_pairs(of_pairs, before))
         users = stream.past_of_users(staged(users), self.types, self.config.session_gap_minutes)
         # Each sort has the memory for itself.

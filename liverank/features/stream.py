@@ -8,12 +8,12 @@ event says is joined to it at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from liverank import columns as c
 from liverank.features.definitions import KNOWN, MICROS, SECOND
-from liverank.features.engine import F, Frame, Window, staged, union
+from liverank.features.engine import Engine, F, Frame, Window, staged, union
 
 AT = "at"
 LATEST, OPENS, MET = "latest", "opens", "met"
@@ -26,29 +26,55 @@ def marks_of(name: str) -> str:
     return f"marks {name}"
 
 
-def of_events(events: Frame, types: Sequence[str]) -> Frame:
+def of_events(engine: Engine, events: Frame, types: Sequence[str]) -> Frame:
     """The instants of users: user_id, at, and what became known then; a late event also asks before it is known."""
+    rows, kinds = _rows(events, types)
+    named, any_of_them = F.count(c.SESSION_ID).alias("named"), F.count("*").alias("rows")
+    instants = rows.groupBy(c.USER_ID, AT).agg(
+        *[F.sum(name).cast("int").alias(name) for name in (_MARKS, *kinds)],
+        F.max(_LAST).alias(_LAST),
+        F.min(_LATE).alias(_ON_TIME),
+        F.min(c.SESSION_ID).alias(_FIRST),
+        F.max(c.SESSION_ID).alias(_FINAL),
+        F.lit(None).cast(_LONG).alias(_STARTS),
+        named,
+        any_of_them,
+    )
+    instants = engine.kept(instants, "instants")
+    several = (F.col(_FIRST) != F.col(_FINAL)) | ((F.col("named") > 0) & (F.col("named") < F.col("rows")))
+    mixed = engine.kept(instants.where(several).select(c.USER_ID, AT), "mixed instants")
+    instants = instants.drop("named", "rows")
+    return _in_order(instants, rows, mixed) if mixed.limit(1).count() else instants
+
+
+def _rows(events: Frame, types: Sequence[str]) -> tuple[Frame, list[str]]:
     late = F.col(KNOWN) > F.col(MICROS)
     kinds = {marks_of(name): F.when(F.col(c.TYPE) == name, 1).otherwise(0) for name in types}
     told = {_LATE: late.cast("int"), _MARKS: F.lit(1), _LAST: F.col(MICROS), c.SESSION_ID: F.col(c.SESSION_ID), **kinds}
     asks = {_LATE: F.lit(1), _LAST: F.lit(None).cast(_LONG), c.SESSION_ID: F.lit(None).cast("string")}
-    rows = union(*(
-        frame.select(c.USER_ID, c.EVENT_ID, F.col(at).alias(AT), *[one.alias(name) for name, one in columns.items()])
-        for frame, at, columns in (
-            (events, KNOWN, told),
-            (events.where(late), MICROS, {**dict.fromkeys(told, F.lit(0)), **asks}),
-        )
-    ))  # fmt: skip
+    known = events.select(c.USER_ID, c.EVENT_ID, F.col(KNOWN).alias(AT), *_named(told))
+    asks = {**dict.fromkeys(told, F.lit(0)), **asks}
+    asked = events.where(late).select(c.USER_ID, c.EVENT_ID, F.col(MICROS).alias(AT), *_named(asks))
+    return staged(union(known, asked)), list(kinds)
+
+
+def _named(columns: Mapping[str, Any]) -> list[Any]:
+    return [column.alias(name) for name, column in columns.items()]
+
+
+def _in_order(instants: Frame, rows: Frame, mixed: Frame) -> Frame:
+    """The instants with the first and the final name of those that have several; few have, and sorting takes long."""
     ordered = F.struct(_LATE, c.EVENT_ID, c.SESSION_ID)
-    rows = staged(rows)
-    return rows.groupBy(c.USER_ID, AT).agg(
-        *[F.sum(name).cast("int").alias(name) for name in (_MARKS, *kinds)],
-        F.max(_LAST).alias(_LAST),
-        F.min(_LATE).alias(_ON_TIME),
-        F.min(ordered).getField(c.SESSION_ID).alias(_FIRST),
-        F.max(ordered).getField(c.SESSION_ID).alias(_FINAL),
-        F.lit(None).cast(_LONG).alias(_STARTS),
+    told = staged(rows.join(mixed, [c.USER_ID, AT], "leftsemi"))
+    told = told.groupBy(c.USER_ID, AT).agg(
+        F.lit(True).alias("mixed"),
+        F.min(ordered).getField(c.SESSION_ID).alias("one"),
+        F.max(ordered).getField(c.SESSION_ID).alias("other"),
     )
+    both = staged(instants.join(staged(told), [c.USER_ID, AT], "left"))
+    chosen = {_FIRST: "one", _FINAL: "other"}
+    picked = {name: F.when(F.col("mixed"), F.col(new)).otherwise(F.col(name)) for name, new in chosen.items()}
+    return staged(both.withColumns(picked)).select(*instants.columns)
 
 
 def of_users(log: Frame, types: Sequence[str], before: int) -> Frame:
