@@ -59,24 +59,26 @@ class Judging:
         """The verdict; the folders are filled when it returns."""
         counts = {table: rows_of(self.dataset, table) for table in ARROW_SCHEMAS}
         rejected = partition.keep_rejected(self.dataset, self.quarantine)
-        if not self._schemas():
-            return verdict(list(self.found.values()), {name: Rows(count, 0, 0) for name, count in counts.items()}, {})
+        fits = self._schemas()
         with opened(self.dataset, self.accepted / _SPILL) as engine:
             engine.values = self._limits()
             losses = self._losses(engine, rejected)
-            rows: dict[str, Rows] = {}
+            rows = {table: Rows(read, 0, 0, losses.get(table, 0)) for table, read in counts.items()}
+            unplaced = sum(losses.values()) - sum(one.rejected for one in rows.values())
+            if not fits:
+                return verdict(list(self.found.values()), rows, dict(self._reasons), self._by_source(), unplaced)
             with stage("validate rows", sum(counts.values())) as progress:
                 for table, read in counts.items():
                     aside = self._table(engine, table, read)
                     rows[table] = Rows(read, read - aside, aside, losses.get(table, 0))
                     progress.advance(read)
-            self._rejected(rows)
+            self._rejected(rows, unplaced)
             self.profile = profile(engine.connection, self.accepted, self.config.late_hours * 3600)
-        self._whole(rows)
+        self._whole(rows, unplaced)
         kept = {name: count.accepted for name, count in rows.items()}
         self.hash = partition.seal(self.accepted, dict(self.source), kept)
         ordered = [self.found[check.name] for check in self.checks]
-        return verdict(ordered, rows, dict(self._reasons), self._by_source())
+        return verdict(ordered, rows, dict(self._reasons), self._by_source(), unplaced)
 
     def _limits(self) -> dict[str, Any]:
         earliest = datetime.fromisoformat(self.config.earliest).replace(tzinfo=UTC)
@@ -181,7 +183,8 @@ class Judging:
         file = f"read_parquet({quoted(rejected)})"
         losses: Counter[str] = Counter()
         found = engine.connection.execute(
-            f"""SELECT "table", reason, coalesce(origin, ''), count(*) FROM {file} GROUP BY ALL ORDER BY ALL"""
+            f"""SELECT coalesce("table", ''), reason, coalesce(origin, ''), count(*) FROM {file} """
+            "GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         for table, reason, origin, count in found:
             losses[table] += count
@@ -193,15 +196,17 @@ class Judging:
             self.samples[check.name] = samples.rejected_rows(engine.connection, path, self.config.sample_rows)
         return dict(losses)
 
-    def _rejected(self, rows: Mapping[str, Rows]) -> None:
+    def _rejected(self, rows: Mapping[str, Rows], unplaced: int) -> None:
         (check,) = self._of("source", "rejected")
-        lost = sum(one["rejected"] for one in self._sources.values())
+        lost = unplaced + sum(one.rejected for one in rows.values())
         total = lost + sum(one.read for one in rows.values())
         self._judge(check.name, [check], {check.name: Measure(lost, rows=total, detail=_of(lost, total))})
 
-    def _whole(self, rows: Mapping[str, Rows]) -> None:
+    def _whole(self, rows: Mapping[str, Rows], unplaced: int) -> None:
         items, events = rows["items"].accepted, rows["interactions"]
-        share = (events.set_aside + events.rejected) / max(1, events.read + events.rejected)
+        # A row of which nobody knows the table may have been an interaction.
+        lost = events.rejected + unplaced
+        share = (events.set_aside + lost) / max(1, events.read + lost)
         config = self.config
         told: trends.Told = {
             "items-volume": Measure(
@@ -216,7 +221,8 @@ class Judging:
             "set-aside-share": Measure(
                 share,
                 most=config.max_set_aside,
-                detail=f"{share:.1%} of the interactions are set aside, at most {config.max_set_aside:.1%} may be.",
+                detail=f"{share:.1%} of the interactions are set aside, at most {config.max_set_aside:.1%} may be."
+                + (f" {unplaced:,} rows of no known table count as interactions." if unplaced else ""),
             ),
             **trends.measure(self.profile, self.before, config, self.now),
         }

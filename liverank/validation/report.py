@@ -133,6 +133,9 @@ def _where(result: ValidationResult) -> str:
         f"<td>{rows.set_aside:,}</td><td>{rows.rejected:,}</td></tr>"
         for name, rows in result.rows.items()
     )
+    if result.unplaced:
+        lost = f"{result.unplaced:,}"
+        lines += f"<tr><td>Of no known table</td><td>{lost}</td><td>0</td><td>0</td><td>{lost}</td></tr>"
     return (
         "<section><h2>Where the rows went</h2><div class='scroll'><table class='numbers'><thead><tr><th>table</th>"
         "<th>in the source</th><th>accepted</th><th>set aside by checks</th><th>not expressible</th></tr></thead>"

@@ -39,6 +39,7 @@ def conformed(data: DataConfig, table: str, raw: pa.Table) -> Requalified:
 def reconformed(data: DataConfig, rejected: pa.Table) -> Iterator[Requalified]:
     """Rejected rows, from their JSON text, with the mapping and the time zone that their source has now."""
     sources = _by_name(data)
+    rejected = rejected.set_column(0, "table", pc.fill_null(rejected["table"], ""))
     keys = rejected.group_by(["table", c.ORIGIN]).aggregate([]).sort_by([("table", "ascending")]).to_pylist()
     for key in keys:
         table, origin = key["table"], key[c.ORIGIN]

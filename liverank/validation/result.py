@@ -62,16 +62,18 @@ class ValidationResult:
     """Reason -> rows set aside for it, most frequent first; a row with two reasons counts in both."""
     sources: dict[str, SourceRows] = field(default_factory=dict)
     """Name of the source -> where its rows went."""
+    unplaced: int = 0
+    """Rows that ingest could not express and of which nobody knows the table they were meant for."""
 
     @property
     def set_aside(self) -> int:
         """Rows set aside, with those that ingest could not express."""
-        return sum(rows.set_aside + rows.rejected for rows in self.rows.values())
+        return self.unplaced + sum(rows.set_aside + rows.rejected for rows in self.rows.values())
 
     @property
     def total(self) -> int:
         """Rows of the source."""
-        return sum(rows.read + rows.rejected for rows in self.rows.values())
+        return self.unplaced + sum(rows.read + rows.rejected for rows in self.rows.values())
 
     @property
     def stopped_by(self) -> list[CheckResult]:
@@ -97,7 +99,9 @@ class ValidationResult:
             "ok": self.ok,
             "checks": [asdict(check) for check in self.checks],
             "rows": {name: asdict(rows) for name, rows in self.rows.items()},
+            "unplaced": self.unplaced,
             "set_aside": self.set_aside,
+            "total": self.total,
             "reasons": self.reasons,
             "sources": {name: asdict(rows) for name, rows in self.sources.items()},
         }
@@ -117,8 +121,9 @@ def verdict(
     rows: dict[str, Rows],
     reasons: dict[str, int],
     sources: dict[str, SourceRows] | None = None,
+    unplaced: int = 0,
 ) -> ValidationResult:
     """The result; the run may go on when nothing says stop and everything could be evaluated."""
     ok = not any(check.outcome in ("stop", "error") for check in checks)
     ranked = dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
-    return ValidationResult(ok, tuple(checks), rows, ranked, sources or {})
+    return ValidationResult(ok, tuple(checks), rows, ranked, sources or {}, unplaced)

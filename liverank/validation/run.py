@@ -104,6 +104,7 @@ def _record(judging: Judging, result: ValidationResult) -> past.Record:
         "set_aside": result.set_aside,
         "total": result.total,
         "checks": {one.name: [one.outcome, one.failing] for one in result.checks if one.outcome != "pass"},
+        "unplaced": result.unplaced,
         "sources": {name: vars(rows) for name, rows in result.sources.items()},
         "profile": judging.profile,
     }

@@ -14,6 +14,7 @@ from liverank.validation.engine import quoted
 Sample = list[dict[str, str]]
 """Rows as column -> text."""
 LONGEST = 160
+UNKNOWN = "–"
 _PERSONAL = re.compile(r"user|customer|client|visitor|e-?mail|phone", re.IGNORECASE)
 
 
@@ -36,10 +37,19 @@ def rejected_rows(connection: Any, path: Path, limit: int) -> Sample:
     """Rejected rows of the source, every reason in turn."""
     file = f"read_parquet({quoted(path)}, file_row_number = true)"
     rows = connection.execute(
-        f'SELECT reason, "table", "row" FROM {file} '
+        f'SELECT reason, "table", file, line, "row" FROM {file} '
         f"ORDER BY row_number() OVER (PARTITION BY reason ORDER BY file_row_number), reason LIMIT {limit}"
     ).fetchall()
-    return [{"reason": reason, "table": table, "row": text_of(masked(row))} for reason, table, row in rows]
+    return [
+        {
+            "reason": reason,
+            "table": table or UNKNOWN,
+            "file": text_of(str(at).rstrip("/").rsplit("/", 1)[-1]) if at else UNKNOWN,
+            "line": f"{line:,}" if line is not None else UNKNOWN,
+            "row": text_of(masked(row)),
+        }
+        for reason, table, at, line, row in rows
+    ]
 
 
 def masked(row: str) -> str:

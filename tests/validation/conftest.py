@@ -86,7 +86,7 @@ def loose(table: str) -> pa.Schema:
     return pa.schema([field.with_nullable(True) for field in ARROW_SCHEMAS[table]])
 
 
-def write(folder: Path, tables: Tables, rejected: list[dict[str, str]] | None = None) -> Path:
+def write(folder: Path, tables: Tables, rejected: list[dict[str, Any]] | None = None) -> Path:
     """Writes a dataset folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
@@ -108,7 +108,7 @@ def write(folder: Path, tables: Tables, rejected: list[dict[str, str]] | None = 
 def judge(tmp_path: Path) -> Callable[..., Judged]:
     """Writes tables and validates them; keyword arguments are of `ValidationConfig`."""
 
-    def run(tables: Tables, rejected: list[dict[str, str]] | None = None, **config: Any) -> Judged:
+    def run(tables: Tables, rejected: list[dict[str, Any]] | None = None, **config: Any) -> Judged:
         source = write(tmp_path / "source", tables, rejected)
         return run_on(source, tmp_path, **config)
 

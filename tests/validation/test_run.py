@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from liverank.config import DataConfig, ValidationConfig
-from liverank.data.dataset import DATASET_SCHEMAS, read_dataset
+from liverank.data.dataset import DATASET_SCHEMAS, REJECTED_SCHEMA, read_dataset
+from liverank.data.ingest import ingest
 from liverank.errors import DataError
 from liverank.validation.checks import Check
 from liverank.validation.result import outcome_of, verdict
@@ -27,9 +29,11 @@ from tests.validation.conftest import Judged, clean, run_on, write
 from tests.validation.test_checks import spoilt
 
 Judge = Callable[..., Judged]
-REJECTED = [
+REJECTED: list[dict[str, Any]] = [
     {"table": "interactions", "row": '{"CustomerID": "17850", "item": "i0"}', "reason": "no zone"},
     {"table": "items", "row": "not json", "reason": "<b>unreadable</b>"},
+    {"table": "", "row": "17850,i0", "reason": "a cut line", "file": "/data/de/clicks.csv", "line": 1234},
+    {"table": None, "row": "17850,i0", "reason": "a cut line"},
 ]
 
 
@@ -52,10 +56,56 @@ def test_nothing_is_lost(dirty: Judged) -> None:
         assert sorted(found) == sorted(map(str, source))
         assert all(row["reasons"] for row in aside)
     rejected = pq.read_table(dirty.quarantine / "rejected.parquet").to_pylist()
-    assert [{name: row[name] for name in REJECTED[0]} for row in rejected] == REJECTED
-    assert dirty.result.set_aside == sum(len(dirty.rows(name)[1]) for name in DATASET_SCHEMAS) + 2
-    kept = sum(rows.accepted for rows in dirty.result.rows.values())
-    assert kept + dirty.result.set_aside == dirty.result.total
+    assert rejected == [{**dict.fromkeys(REJECTED_SCHEMA.names), **row} for row in REJECTED]
+
+
+def test_every_total_is_that_of_the_source(dirty: Judged) -> None:
+    files = [pq.read_metadata(path).num_rows for path in sorted(dirty.source.glob("*.parquet"))]
+    kept = sum(len(dirty.rows(name)[0]) for name in DATASET_SCHEMAS)
+    result = dirty.result
+    assert result.total == sum(files)
+    assert result.set_aside == sum(files) - kept
+    (expressed,) = [check for check in result.checks if check.name == "rows-expressed"]
+    assert (expressed.failing, expressed.total) == (len(REJECTED), sum(files))
+    told = list(result.sources.values())
+    assert sum(one.accepted + one.set_aside + one.rejected for one in told) == sum(files)
+    assert f"{result.set_aside:,} of {sum(files):,} rows were set aside" in dirty.page
+    table = re.findall(r"<td>([\d,]+)</td>" * 4 + "</tr>", dirty.page.split("Where the rows went")[1])
+    sums = [sum(int(line[place].replace(",", "")) for line in table) for place in range(4)]
+    assert sums[0] == sum(files) == sum(sums[1:])
+    assert sums[1] == kept
+    assert "<td>Of no known table</td><td>2</td>" in dirty.page
+
+
+def test_the_lines_of_a_file_are_all_accounted_for_and_cut_ones_stop_the_run(tmp_path: Path) -> None:
+    def written(cut: int) -> tuple[Judged, int]:
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        good = [f"u{n % 3},i{n % 4},click,2024-05-20T00:{n:02}:00Z" for n in range(20)]
+        odd = [f"u{n},i{n}" if n % 2 else f"u{n},i{n},click,2024-05-20T00:00:00Z,one,too,many" for n in range(cut)]
+        lines = ["user_id,item_id,type,timestamp", *good, *odd]
+        (folder / "interactions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        ingest(DataConfig(source=str(folder / "interactions.csv")), folder / "dataset")
+        return run_on(folder / "dataset", folder), len(lines) - 1
+
+    few, lines = written(cut=10)
+    made_up = few.result.rows["items"].read
+    assert (few.result.ok, few.result.total - made_up) == (True, lines)
+    assert few.result.set_aside == 10
+    many, lines = written(cut=60)
+    assert many.result.total - made_up == lines
+    assert [check.name for check in many.result.stopped_by] == ["set-aside-share"]
+    assert "75.0% of the interactions are set aside" in many.result.stopped_by[0].detail
+
+
+def test_rows_of_no_known_table_count_as_interactions(judge: Judge) -> None:
+    def share(rejected: int) -> list[str]:
+        stopped = judge(clean(), [{"table": "", "row": "{}", "reason": "cut"}] * rejected).result.stopped_by
+        return [check.name for check in stopped]
+
+    # Of twelve events and as many rows half are gone, which is the most that may be.
+    assert share(12) == []
+    assert share(13) == ["set-aside-share"]
 
 
 def test_accepted_is_a_clean_dataset_folder(dirty: Judged, tmp_path: Path) -> None:
@@ -83,8 +133,11 @@ def test_result_json_holds_the_verdict(dirty: Judged) -> None:
 
 
 def test_rejected_rows_are_reported_with_their_reasons(dirty: Judged, judge: Judge) -> None:
-    assert dirty.outcome("rows-expressed") == ("set-aside", 2)
+    assert dirty.outcome("rows-expressed") == ("set-aside", 4)
     assert dirty.result.reasons["no zone"] == 1
+    assert dirty.result.reasons["a cut line"] == 2
+    assert "<td>a cut line</td><td>–</td><td>clicks.csv</td><td>1,234</td>" in dirty.page
+    assert "<td>no zone</td><td>interactions</td><td>–</td><td>–</td>" in dirty.page
     assert not judge(clean(), REJECTED, severities={"rows-expressed": "stop"}).result.ok
 
 
@@ -123,7 +176,7 @@ def test_no_more_sample_rows_than_configured(judge: Judge) -> None:
 
 
 def test_wrong_columns_stop_before_anything_is_accepted(tmp_path: Path) -> None:
-    source = write(tmp_path / "source", clean())
+    source = write(tmp_path / "source", clean(), REJECTED)
     events = pq.read_table(source / "interactions.parquet").drop(["value"])
     events = events.set_column(3, "type", pa.array(range(12)))
     pq.write_table(events, source / "interactions.parquet")
@@ -133,6 +186,7 @@ def test_wrong_columns_stop_before_anything_is_accepted(tmp_path: Path) -> None:
     assert "value: expected double, found (no column)." in stopped.detail
     assert "type: expected string, found int64." in stopped.detail
     assert not (judged.accepted / "interactions.parquet").exists()
+    assert judged.result.total == sum(pq.read_metadata(path).num_rows for path in source.glob("*.parquet"))
     assert "The run stops here" in judged.page
 
 
