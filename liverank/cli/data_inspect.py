@@ -8,37 +8,47 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from liverank.cli.source_options import EncodingOption, FormatOption, TimezoneOption, told_source
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from liverank.config.data import DataConfig, SourceConfig
+    from liverank.config.data import DataConfig
     from liverank.data.inspect import Inspection
 
 
 def inspect(
     path: Annotated[str, typer.Argument(help="File, folder, glob or URL.")],
-    source_format: Annotated[
-        str, typer.Option("--format", help="How to read it (default: told by its content).")
-    ] = "auto",
-    timezone: Annotated[str, typer.Option(help="Zone of timestamps that carry none, e.g. Europe/Paris.")] = "",
+    source_format: FormatOption = "",
+    timezone: TimezoneOption = "",
+    encoding: EncodingOption = "",
     samples: Annotated[int, typer.Option(min=0, help="Rows to show of each table.")] = 3,
     full: Annotated[bool, typer.Option("--full", help="Look at all of it, however large.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write what was found into the configuration file.")] = False,
-    file: Annotated[Path, typer.Option("--config", "-c", help="That file.")] = Path("liverank.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Replace what the file says otherwise.")] = False,
+    file: Annotated[
+        Path, typer.Option("--config", "-c", help="That file; what it says of the source counts too.")
+    ] = Path("liverank.yaml"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Guess format and columns anew, and replace what the file says otherwise.")
+    ] = False,
 ) -> None:
     """Say what a source holds: its format, what becomes what, rows, time span, event types, what does not fit."""
     from rich.console import Console
+    from rich.markup import escape
 
     from liverank.config import load_config
     from liverank.data.inspect import LIMIT, inspect_source
 
     known = load_config(file).data if file.exists() else _defaults()
     console = Console()
-    seen = inspect_source(_config(path, source_format, timezone), 0 if full else LIMIT, samples)
+    told = known.model_copy(update={"mapping": {}, "format": "auto"}) if force else known
+    options = {"format": source_format, "timezone": timezone, "encoding": encoding}
+    seen = inspect_source(told_source(path, told, options), 0 if full else LIMIT, samples)
     _tell(console, seen, known, samples)
     if write:
         _write(console, seen, known, file, force)
+    elif seen.problem:
+        console.print(f"\nA run would fail: {escape(seen.problem)}", style="yellow", highlight=False, soft_wrap=True)
     else:
         console.print(f"\n--write puts this into {file}.", highlight=False)
 
@@ -48,19 +58,6 @@ def _defaults() -> DataConfig:
     from liverank.config.data import DataConfig
 
     return DataConfig()
-
-
-def _config(path: str, source_format: str, timezone: str) -> SourceConfig:
-    from pydantic import ValidationError
-
-    from liverank.config.data import SourceConfig
-    from liverank.errors import ConfigError
-
-    try:
-        return SourceConfig.model_validate({"source": path, "format": source_format, "timezone": timezone})
-    except ValidationError as problem:
-        error = problem.errors()[0]
-        raise ConfigError(f"--{error['loc'][0]}: {error['msg']}.") from None
 
 
 def _tell(console: Console, seen: Inspection, known: DataConfig, samples: int) -> None:
@@ -116,7 +113,7 @@ def _tell_tables(console: Console, seen: Inspection, samples: int) -> None:
             console.print(f"{name}: 0 rows", highlight=False)
             continue
         span = f", {told.first:%Y-%m-%d %H:%M} to {told.last:%Y-%m-%d %H:%M} UTC" if told.first and told.last else ""
-        console.print(f"{name}: {told.rows:,} rows{span}", highlight=False)
+        console.print(f"{name}: {told.rows:,} {'row' if told.rows == 1 else 'rows'}{span}", highlight=False)
         for row in told.samples[:samples]:
             text = json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False, default=str)
             console.print(f"  {escape(_cut(text))}", highlight=False, soft_wrap=True)
@@ -142,7 +139,9 @@ def _tell_refused(console: Console, seen: Inspection) -> None:
     from rich.markup import escape
 
     if seen.refused:
-        console.print(f"{seen.refused.total():,} rows do not fit the contract:", style="yellow", highlight=False)
+        count = seen.refused.total()
+        verb = "row does" if count == 1 else "rows do"
+        console.print(f"{count:,} {verb} not fit the contract:", style="yellow", highlight=False)
     for reason, count in seen.refused.most_common(12):
         first = seen.examples[reason]
         line = f", line {first['line']:,}" if first["line"] else ""
@@ -154,10 +153,15 @@ def _write(console: Console, seen: Inspection, known: DataConfig, file: Path, fo
     from rich.markup import escape
 
     from liverank.data.write_config import Proposal, write_source
+    from liverank.errors import DataError
 
+    if seen.problem:
+        raise DataError(f"Nothing was written, as a run would fail: {seen.problem}")
     diff = write_source(file, Proposal.of(seen.config, list(seen.types), known), force)
     if not diff:
         console.print(f"\n{file} says all of this already.", highlight=False)
         return
     console.print(f"\n{escape(diff)}", highlight=False, soft_wrap=True)
-    console.print(f"Written to {file}. Next: liverank run", highlight=False)
+    told = seen.tables.get("interactions")
+    following = "Next: liverank run" if told and told.rows else "A run needs events too."
+    console.print(f"Written to {file}. {following}", highlight=False)

@@ -54,17 +54,18 @@ class TableGuess:
         return {guess.field: guess.column for guess in self.guesses if guess.field != guess.column}
 
 
-def guess_table(rows: pa.Table, stem: str) -> TableGuess | None:
+def guess_table(rows: pa.Table, stem: str, only: str = "") -> TableGuess | None:
     """What a file's first rows seem to be; None where there is neither an item nor a user in them.
 
     Args:
         rows: some rows, text or typed.
         stem: the file's name without its suffix, which may say that it holds items or users.
+        only: the table that it is known to be; empty: any.
     """
     rows = rows.slice(0, LOOKED_AT)
     # A column that is empty throughout says nothing.
     names = [name for name in rows.column_names if rows.column(name).null_count < rows.num_rows]
-    for table in _order(stem):
+    for table in (only,) if only in SYNONYMS else _order(stem):
         found = _by_names(table, names)
         found = _complete(table, found, rows, names) if table == "interactions" else found
         if _enough(table, found):

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.accept import Accepted, accept
-from liverank.data.column_guess import LOOKED_AT, TableGuess, guess_table
-from liverank.data.conform import REQUIRED
-from liverank.data.files import data_files, read_raw
+from liverank.data.column_guess import TableGuess
 from liverank.data.locations import locate
-from liverank.data.sources.contract import RECORD, carried
+from liverank.data.sources.contract import carried
 from liverank.data.sources.parts import Note, Refused
 from liverank.data.sources.registry import format_of
+from liverank.data.table_guess import guess_source
 from liverank.errors import DataError
 
 LIMIT: Final = 200_000
 """Events after which a source has been looked at enough."""
-MOST_FILES: Final = 20
-"""Files of a plain source whose columns are guessed."""
 ASSUMED_ZONE: Final = "UTC"
 EVENTS: Final = ("impressions", "interactions")
 
@@ -61,6 +57,8 @@ class Inspection:
     guesses: list[tuple[str, TableGuess]] = field(default_factory=list)
     """(file, what its columns seem to be), of plain tables."""
     notes: list[str] = field(default_factory=list)
+    problem: str = ""
+    """Why a run on it would fail."""
 
 
 def inspect_source(config: SourceConfig, limit: int = LIMIT, samples: int = 3) -> Inspection:
@@ -86,7 +84,9 @@ def inspect_source(config: SourceConfig, limit: int = LIMIT, samples: int = 3) -
     except DataError as problem:
         if not seen.refused and not any(table.rows for table in seen.tables.values()):
             raise
-        seen.notes.append(str(problem))
+        seen.problem = str(problem)
+    if not any(table.rows for table in seen.tables.values()):
+        seen.problem = seen.problem or "No row fits the contract."
     return seen
 
 
@@ -99,59 +99,14 @@ def _measure(seen: Inspection) -> None:
 
 def _guess(seen: Inspection) -> None:
     """Adds to the source's configuration what its columns' names and values tell."""
-    mapping: dict[str, dict[str, str]] = {}
-    zoneless = False
-    for file in data_files(seen.config.source)[0][:MOST_FILES]:
-        rows = next((raw.rows.slice(0, LOOKED_AT) for raw in read_raw(file)), pa.table({}))
-        names = rows.column_names
-        if RECORD in names or c.SHOWN in names or any(set(need) < set(names) for need in (REQUIRED["impressions"],)):
-            continue
-        guess = guess_table(with_nested(rows), file.stem)
-        if guess is None:
-            continue
-        seen.guesses.append((file.name, guess))
-        zoneless = zoneless or guess.zoneless
-        known = mapping.setdefault(guess.table, guess.mapping)
-        if known != guess.mapping:
-            seen.notes.append(f"{file.name} names its columns unlike the first file of {guess.table}: rename them.")
-    # A file is of the first table whose columns it has: events have those of their items too, so they come first.
-    ordered = {
-        table: mapping[table] for table in ("interactions", "impressions", "items", "users") if mapping.get(table)
-    }
-    change: dict[str, Any] = {"mapping": ordered}
-    if zoneless and not seen.config.timezone:
+    guess = guess_source(seen.config)
+    seen.guesses, seen.problem = guess.tables, guess.problem
+    seen.notes += guess.notes
+    change: dict[str, Any] = {"mapping": guess.mapping}
+    if guess.zoneless and not seen.config.timezone:
         change["timezone"] = ASSUMED_ZONE
         seen.notes.append(f"The times carry no zone: {ASSUMED_ZONE} is assumed; --timezone names another.")
     seen.config = seen.config.model_copy(update=change)
-
-
-def with_nested(rows: pa.Table) -> pa.Table:
-    """The rows with the fields of nested JSON objects and structs as columns of their own, `user.id`."""
-    columns: dict[str, Any] = {}
-    for name in rows.column_names:
-        inner = _inner(rows.column(name))
-        columns |= {f"{name}.{key}": cells for key, cells in inner.items()} if inner else {name: rows.column(name)}
-    return pa.table(columns) if columns else rows
-
-
-def _inner(column: pa.ChunkedArray) -> Mapping[str, Any]:
-    if pa.types.is_struct(column.type):
-        array = column.combine_chunks()
-        return {item.name: pc.struct_field(array, item.name) for item in column.type}
-    if not pa.types.is_string(column.type):
-        return {}
-    texts = column.to_pylist()
-    if not any(text and text.startswith("{") for text in texts):
-        return {}
-    try:
-        objects = [msgspec.json.decode(text, type=dict[str, Any]) if text else {} for text in texts]
-    except msgspec.DecodeError:
-        return {}
-    keys = dict.fromkeys(key for entry in objects for key, value in entry.items() if not isinstance(value, dict | list))
-    return {
-        key: pa.array([None if entry.get(key) is None else str(entry[key]) for entry in objects], pa.string())
-        for key in keys
-    }
 
 
 def _look(seen: Inspection, parts: Iterator[Accepted | Refused | Note], limit: int, samples: int) -> None:

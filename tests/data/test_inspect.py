@@ -246,3 +246,99 @@ def test_the_real_files_are_recognised():
     }
     for name, kind in expected.items():
         assert inspect_source(SourceConfig(source=str(folder / name)), 1000).config.format == kind
+
+
+ORDERS = "用户ID,商品ID,时间,Menge\n1,Tee,2026-01-31 12:00:00,2\n2,Tasse,2026-01-31 13:00:00,1\n"
+WIDE = "Kunden-Nr.;Größe;Artikel;Zeitpunkt\n1;groß;Tee;2026-01-31T12:00:00Z\n2;klein;Tasse;2026-01-31T13:00:00Z\n"
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("utf-16", ORDERS), ("gb18030", ORDERS), ("cp1252", WIDE)])
+def test_another_encoding_is_read_as_told_and_written(tmp_path, monkeypatch, encoding, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match="not UTF-8"):
+        run("orders.csv")
+    told = run("orders.csv", "--encoding", encoding, "--timezone", "Europe/Berlin", "--write")
+    assert "orders.csv becomes interactions" in told
+    assert "interactions: 2 rows, 2026-01-31" in told
+    data = load_config().data
+    assert (data.encoding, data.timezone) == (encoding, "Europe/Berlin")
+    assert ingest(data, tmp_path / "out").rows["interactions"] == 2
+    assert "says all of this already" in run("orders.csv", "--write")
+
+
+def test_the_configuration_of_a_source_counts_and_options_win(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "x.csv", "a,b,c", "u1,i1,2026-01-31 12:00:00", "u2,i2,2026-01-31 13:00:00")
+    (tmp_path / "own.yaml").write_text(
+        "data:\n  timezone: Asia/Shanghai\n  mapping:\n    interactions: {user_id: a, item_id: b, timestamp: c}\n"
+    )
+    assert "interactions: 2 rows, 2026-01-31 04:00 to 2026-01-31 05:00" in run("x.csv", "-c", "own.yaml")
+    assert "interactions: 2 rows, 2026-01-31 12:00" in run("x.csv", "-c", "own.yaml", "--timezone", "UTC")
+    (tmp_path / "own.yaml").write_text(f"data:\n  source: {tmp_path / 'x.csv'}\n  timezone: Asia/Shanghai\n")
+    lines(tmp_path / "y.csv", "user,item,time", "u1,i1,2026-01-31 12:00:00")
+    assert "interactions: 1 row, 2026-01-31 12:00" in run("y.csv", "-c", "own.yaml")
+
+
+def test_every_distinct_header_of_a_large_folder_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for day in range(30):
+        lines(folder / f"clicks-{day:02}.csv", "uid,sku,ts", f"u{day},p1,{1_700_000_000 + day}")
+    lines(folder / "waren.csv", "sku,titel,beschreibung", "p1,Tee,Grün")
+    told = run("shop", "--write")
+    assert "clicks-00.csv becomes interactions" in told
+    assert "clicks-01.csv becomes" not in told
+    assert "waren.csv becomes items" in told
+    found = ingest(load_config().data, tmp_path / "out").rows
+    assert (found["interactions"], found["items"], found["rejected"]) == (30, 1, 0)
+
+
+def test_files_that_are_not_looked_at_are_counted(tmp_path):
+    for number in range(503):
+        lines(tmp_path / f"{number}.csv", "uid,sku,ts", f"u{number},p1,1700000000")
+    seen = inspect_source(SourceConfig(source=str(tmp_path)))
+    assert "3 files after the first 500 were not looked at." in seen.notes
+    assert seen.tables["interactions"].rows == 503
+
+
+def test_a_field_that_only_some_files_have_is_left_and_a_required_one_elsewhere_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "s" / "a.csv", "uid,sku,ts,menge", "u1,p1,1700000000,2")
+    lines(tmp_path / "s" / "b.csv", "uid,sku,ts", "u1,p1,1700000000")
+    seen = inspect_source(SourceConfig(source="s"))
+    assert (seen.tables["interactions"].rows, seen.problem) == (2, "")
+    assert "a.csv: value from menge is not taken, as other files of interactions lack it." in seen.notes
+    lines(tmp_path / "s" / "c.csv", "kunde,sku,ts", "u1,p1,1700000000")
+    with pytest.raises(DataError, match=r"Nothing was written, as a run would fail: .*c\.csv"):
+        run("s", "--write")
+    assert not (tmp_path / "liverank.yaml").exists()
+
+
+def test_what_no_run_could_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "x.csv", "user_id,item_id,timestamp", "u1,i1,monday", "u2,i2,tuesday")
+    with pytest.raises(DataError, match="Nothing was written, as a run would fail: None of the 2 rows"):
+        run("x.csv", "--write")
+    told = run("x.csv")
+    assert "A run would fail: None of the 2 rows of x.csv follows the data contract" in told
+    assert "--write" not in told
+    assert not (tmp_path / "liverank.yaml").exists()
+
+
+def test_items_alone_are_written_and_no_run_is_promised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "products.csv", "sku,titel", "p1,Tee")
+    told = run("products.csv", "--write")
+    assert "A run needs events too." in told
+    assert "liverank run" not in told
+
+
+def test_a_file_is_what_the_reader_takes_it_for(tmp_path):
+    lines(tmp_path / "products.csv", "sku,name,uid,ts", "p1,Tee,u1,1700000000")
+    lines(tmp_path / "clicks.csv", "uid,sku,ts", "u1,p1,1700000000")
+    seen = inspect_source(SourceConfig(source=str(tmp_path)))
+    found = read(tmp_path, format="contract", mapping=seen.config.mapping).rows()
+    assert seen.tables["interactions"].rows == found["interactions"] == 2
+    assert [guess.table for _, guess in seen.guesses] == ["interactions", "interactions"]
