@@ -66,13 +66,13 @@ def write_page(figures: dict[str, Any], out: Path, now: datetime) -> None:
 
 @contextmanager
 def as_folder(config: DataConfig) -> Iterator[Path]:
-    """A dataset folder of the source: itself where it is one, else a temporary one that ingest fills.
+    """A dataset folder of the sources: the only one where it is such, else a temporary one that ingest fills.
 
     Raises:
         DataError: the source cannot be read.
     """
     path = Path(config.source)
-    if (path / SOURCE_FILE).is_file():
+    if config.source and not (config.sources or config.live_store) and (path / SOURCE_FILE).is_file():
         yield path
         return
     from liverank.data.ingest import ingest

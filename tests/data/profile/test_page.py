@@ -139,6 +139,34 @@ def test_any_source_from_the_command_line(tmp_path, monkeypatch):
     assert json.loads(asked.stdout[asked.stdout.index("{") :])["tables"]["interactions"]["rows"] == 2
 
 
+def told(*arguments):
+    done = CliRunner().invoke(app, ["report", *arguments, "--json"], catch_exceptions=False)
+    return json.loads(done.stdout[done.stdout.index("{") :])["tables"]["interactions"]
+
+
+def test_a_source_that_needs_a_mapping_is_read_as_configured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "Größe;wer;was;wann\ngroß;u;a;2026-01-31T12:00:00\nklein;v;b;2026-01-31T13:00:00\n"
+    (tmp_path / "log.csv").write_text(text, encoding="cp1252")
+    clicks_csv(tmp_path / "more.csv", "w,a,2026-02-01T13:00:00Z")
+    mapping = "mapping: {interactions: {user_id: wer, item_id: was, timestamp: wann}}"
+    (tmp_path / "liverank.yaml").write_text(
+        f"data:\n  source: log.csv\n  encoding: cp1252\n  timezone: Asia/Shanghai\n  {mapping}\n"
+        "  sources: [{source: more.csv}]\n"
+    )
+    assert told()["rows"] == 3
+    alone = {"rows": 2, "first": "2026-01-31T04:00:00+00:00", "last": "2026-01-31T05:00:00+00:00"}
+    assert told("log.csv") == alone
+    assert told("log.csv", "--timezone", "UTC")["first"] == "2026-01-31T12:00:00+00:00"
+    assert told("more.csv")["rows"] == 1
+    (tmp_path / "liverank.yaml").rename(tmp_path / "own.yaml")
+    assert told("log.csv", "-c", "own.yaml", "--format", "contract") == alone
+    (tmp_path / "own.yaml").write_text(f"data: {{{mapping}}}")
+    assert told("log.csv", "-c", "own.yaml", "--encoding", "cp1252", "--timezone", "Asia/Shanghai") == alone
+    with pytest.raises(ConfigError, match="no source to report on"):
+        told()
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem", "said"),
     [
