@@ -16,6 +16,7 @@ from liverank.data.dataset import SOURCE_FILE, Dataset, write_facts
 from liverank.data.dataset_files import growing
 from liverank.data.live import ORIGIN, live_parts
 from liverank.data.locations import locate, without_secrets
+from liverank.data.replayed_rows import without_erased
 from liverank.data.sources.contract import carried
 from liverank.data.sources.parts import Note, Parts
 from liverank.data.sources.registry import GENERAL, format_of
@@ -87,6 +88,7 @@ def _ingest(
     config: DataConfig, out: Path, spool: Spool, workspace: Path | None, progress: Stage
 ) -> tuple[_Told, dict[str, int]]:
     """Reads everything and writes the tables into `out`; returns what is known of them, and their rows."""
+    config = without_erased(config)
     told, sources = _Told(), config.every_source()
     for rank, (name, source) in enumerate(zip(source_names(sources), sources, strict=True)):
         notes = _take_source(source, name, rank, spool, told, workspace, progress)

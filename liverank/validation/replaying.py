@@ -25,6 +25,7 @@ from liverank import columns as c
 from liverank.config import Config
 from liverank.config.replayed_data import FOLDER
 from liverank.data.dataset import DATASET_SCHEMAS, REJECTED_FILE, REJECTED_SCHEMA
+from liverank.data.replayed_rows import erased_users, of_erased
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 from liverank.validation import history
@@ -36,6 +37,8 @@ from liverank.validation.run import prepared
 IDS: Final = {"items": c.ITEM_ID, "users": c.USER_ID, "impressions": c.IMPRESSION_ID, "interactions": c.EVENT_ID}
 _CONTEXT: Final = "\x00accepted"
 """Origin of the rows that only say what is known already."""
+ERASED: Final = "the user was erased"
+"""Why a row of a user whom the live store has erased is not replayed."""
 Tables = dict[str, pa.Table]
 
 
@@ -105,10 +108,12 @@ def _candidates(config: Config, quarantine: Path, done: Replayed) -> Tables:
     rejected = _read(quarantine / REJECTED_FILE)
     if rejected.num_rows:
         parts += reconformed(config.data, rejected.select(REJECTED_SCHEMA.names))
+    erased = erased_users(config.data.live_store)
     for part in parts:
-        found[part.table].append(part.rows)
-        done.left.update(part.reasons)
-        done.rows_left += len(part.reasons)
+        gone = of_erased(part.rows, erased)
+        found[part.table].append(part.rows.filter(pc.invert(gone)))
+        done.left.update([*part.reasons, *[ERASED] * (pc.sum(gone).as_py() or 0)])
+        done.rows_left = done.left.total()
     return {name: _news(name, pa.concat_tables(rows), done) for name, rows in found.items()}
 
 

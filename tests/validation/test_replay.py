@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from liverank.config import Config, DataConfig, ValidationConfig
 from liverank.config.replayed_data import with_replayed
 from liverank.data.ingest import ingest
 from liverank.errors import DataError
-from liverank.validation.replaying import Replayed, replay
+from liverank.events import Interaction, Item
+from liverank.store import SqliteStore, open_store
+from liverank.validation.replaying import ERASED, Replayed, replay
 from liverank.validation.run import validate
 from tests.validation.conftest import NOW, Tables, clean, write
 
@@ -167,6 +170,60 @@ def test_the_next_run_reads_what_passed_before_the_source_it_came_from(workspace
         if row["event_id"] == "s1"
     ]
     assert (row["item_id"], row["origin"]) == ("i2", "replayed")
+
+
+@pytest.fixture
+def erasing(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A live store that knows two of the users."""
+    store = open_store(tmp_path / "live.db")
+    item = Item(item_id="i1", title="One")
+    clicks = [Interaction(event_id=f"x{n}", user_id=f"u{n}", item_id="i1", type="click", timestamp=NOW) for n in (0, 1)]
+    store.append([item, *clicks])
+    yield store
+    store.close()
+
+
+def ingested(config: DataConfig, workspace: Path, folder: Path) -> set[str]:
+    """Ids of the events of a run."""
+    ingest(with_replayed(config, workspace), folder, workspace)
+    return set(pq.read_table(folder / "interactions.parquet")["event_id"].to_pylist())
+
+
+def test_an_erased_user_comes_back_through_no_replayed_row(
+    workspace: Path, tmp_path: Path, erasing: SqliteStore
+) -> None:
+    write(tmp_path / "clean", clean())
+    fix: dict[str, Any] = {
+        "source": str(tmp_path / "clean"),
+        "live_store": str(tmp_path / "live.db"),
+        "event_weights": {"click": 1.0, "hover": 0.1},
+        "timezone": "UTC",
+    }
+    again(workspace, **fix)
+    settings = config(workspace, **fix).data
+    assert {"h1", "h2", "n1", "x1"} <= ingested(settings, workspace, tmp_path / "first")
+
+    erasing.erase("u1")
+    found = ingested(settings, workspace, tmp_path / "second")
+    assert {"h1", "h2"} <= found
+    assert not {"n1", "x1"} & found
+    assert rows(workspace) == ["h1", "h2"]
+    # The quarantine still has the row: it does not pass again.
+    done = again(workspace, **fix)
+    assert (done.passed, done.left[ERASED]) == ({}, 1)
+    assert rows(workspace) == ["h1", "h2"]
+
+    erasing.erase("u0")
+    assert not {"h1", "h2", "n1"} & ingested(settings, workspace, tmp_path / "third")
+    assert list((workspace / "replayed").iterdir()) == []
+    # All that is in the quarantine but the broken line is of the two.
+    assert again(workspace, **fix).left == {ERASED: 5, "broken line": 1}
+
+
+def test_no_store_is_made_to_look_for_erasures(workspace: Path, tmp_path: Path) -> None:
+    fix = {"event_weights": {"click": 1.0, "hover": 0.1}, "live_store": str(tmp_path / "none.db")}
+    assert again(workspace, **fix).passed == {"interactions": 2}
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_no_validation_and_no_quarantine_are_named(tmp_path: Path, workspace: Path) -> None:
