@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from liverank.config.base import Section
 
 DEFAULT_WEIGHTS = {"view": 0.2, "click": 1.0, "cart": 2.0, "purchase": 3.0, "rating": 1.0, "dislike": -1.0}
+_NO_FILES_ENCODING = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "unicode_escape")
 FormatName = Literal[
     "auto",
     "contract",
@@ -60,9 +61,13 @@ class SourceConfig(Section):
     @classmethod
     def _known_encoding(cls, name: str) -> str:
         try:
-            return name and codecs.lookup(name).name
-        except LookupError as problem:
-            raise ValueError(f"there is no encoding {name!r}; write one such as cp1252 or utf-16") from problem
+            known = name and codecs.lookup(name).name
+            # Python also calls encodings what turns text into text or bytes into bytes: rot13, base64, zip.
+            if known and ("".encode(known).decode(known) or known in _NO_FILES_ENCODING):
+                raise LookupError(name)
+            return known
+        except (LookupError, UnicodeError) as problem:
+            raise ValueError(f"there is no encoding {name!r} of text; write one such as cp1252 or utf-16") from problem
 
     @field_validator("timezone")
     @classmethod

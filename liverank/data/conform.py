@@ -20,6 +20,7 @@ from liverank.events import ARROW_SCHEMAS
 LONGEST_ID: Final = 256
 LONGEST_TYPE: Final = 64
 DEFAULT_TYPE: Final = "click"
+NO_MAP: Final = "is not a flat JSON object of text and numbers"
 REQUIRED: Final = {
     "items": (c.ITEM_ID,),
     "users": (c.USER_ID,),
@@ -141,8 +142,8 @@ def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: st
         return _instants(array, name, sieve, timezone)
     converter = {
         c.VALUE: (values.numbers, "is not a number"),
-        c.ATTRIBUTES: (values.maps, "is not a JSON object of text to text"),
-        c.CONTEXT: (values.maps, "is not a JSON object of text to text"),
+        c.ATTRIBUTES: (values.maps, NO_MAP),
+        c.CONTEXT: (values.maps, NO_MAP),
         c.SHOWN: (values.shown, "is not a list of shown items"),
         c.DEGRADED: (values.words, "is not a list of texts"),
     }.get(name)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from liverank.data.encodings import blocks, text_lines
+from liverank.data.encodings import CutOff, blocks, text_lines
 from liverank.data.locations import Location
 from liverank.data.raw import RawBatch, broken
 from liverank.data.sources.parts import BATCH_ROWS
@@ -47,7 +47,8 @@ def read_csv(location: Location, encoding: str = "") -> Iterator[RawBatch]:
     Raises:
         DataError: see `csv_header`; the message of a wrong encoding names line and column.
     """
-    source = blocks(location, encoding)
+    ends: list[bytes] = []
+    source = _whole(blocks(location, encoding), ends)
     block = next(source, b"")
     header = _header(block, location)
     at = _after_lines(block, header.lines)
@@ -55,11 +56,37 @@ def read_csv(location: Location, encoding: str = "") -> Iterator[RawBatch]:
     for part in chain([block], source):
         # Without a quote every line is a row, which is ten times faster than looking at every letter.
         if b'"' in part:
-            yield from _quoted(chain([part], source), header, location, line)
-            return
+            counted = _Counted(chain([part], source))
+            yield from _quoted(counted, header, location, line)
+            line += counted.lines
+            break
         if part:
             yield _plain(part, header, location, line)
             line += part.count(b"\n")
+    if ends:
+        cut = [(line, ends[0].decode("utf-8").rstrip("\n"), "is cut off within a letter")]
+        yield RawBatch(_parsed(b"", header), pa.array([], pa.int64()), broken(str(location), cut))
+
+
+def _whole(source: Iterable[bytes], ends: list[bytes]) -> Iterator[bytes]:
+    """The blocks; a last line that is cut off within a letter goes to `ends`."""
+    for block in source:
+        if isinstance(block, CutOff):
+            ends.append(block)
+        else:
+            yield block
+
+
+class _Counted:
+    """Blocks, and the lines in those that were taken."""
+
+    def __init__(self, source: Iterable[bytes]) -> None:
+        self._source, self.lines = source, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._source:
+            self.lines += block.count(b"\n")
+            yield block
 
 
 def _after_lines(block: bytes, count: int) -> int:

@@ -79,15 +79,19 @@ def _check(block: bytes, location: Location, line: int) -> None:
         _refuse(block, problem, location, line)
 
 
+class CutOff(bytes):
+    """The last line of a file whose end cuts a letter in two, with a replacement for that letter."""
+
+
 def _checked_end(block: bytes, location: Location, line: int) -> bytes:
-    """The last line; a letter that its end cuts in two is replaced, so that the line can be shown and set aside."""
+    """The last line; one whose last letter is cut in two is a `CutOff`, to be set aside."""
     try:
         block.decode("utf-8")
         return block
     except UnicodeDecodeError as problem:
         if problem.end < len(block) - 1 or len(block) - problem.start > 4:
             _refuse(block, problem, location, line)
-        return block[: problem.start] + "\ufffd".encode() + b"\n"
+        return CutOff(block[: problem.start] + "\ufffd".encode() + b"\n")
 
 
 def _refuse(block: bytes, problem: UnicodeDecodeError, location: Location, line: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -38,8 +38,13 @@ def data_files(source: str) -> tuple[list[Location], list[Location]]:
     return data, others
 
 
-def read_raw(file: Location, encoding: str = "") -> Iterator[RawBatch]:
+def read_raw(file: Location, encoding: str = "", ids: Sequence[str] = ()) -> Iterator[RawBatch]:
     """The rows of a data file, at most `BATCH_ROWS` at a time or a block of some megabytes.
+
+    Args:
+        file: the data file.
+        encoding: of its text; empty: UTF-8.
+        ids: fields of JSON lines that hold ids, see `read_json_lines`.
 
     Raises:
         DataError: the file is empty, damaged or cut off, has a column twice or is in another encoding.
@@ -51,7 +56,7 @@ def read_raw(file: Location, encoding: str = "") -> Iterator[RawBatch]:
     elif file.suffix in (".csv", ".tsv"):
         yield from read_csv(file, encoding)
     else:
-        yield from read_json_lines(file, encoding)
+        yield from read_json_lines(file, encoding, ids)
 
 
 def header(file: Location, encoding: str = "") -> list[str]:

@@ -18,11 +18,17 @@ from liverank.errors import DataError
 Object = dict[str, Any]
 _BYTE: Final = re.compile(r" \(byte (\d+)\)")
 _ARRAY: Final = msgspec.json.Decoder(list[Object])
+_NO_IDS: Final[dict[type, str]] = {dict: "a JSON object", list: "a JSON list", bool: "true or false"}
 _ONE: Final = msgspec.json.Decoder(Object)
 
 
-def read_json_lines(location: Location, encoding: str = "") -> Iterator[RawBatch]:
+def read_json_lines(location: Location, encoding: str = "", ids: Sequence[str] = ()) -> Iterator[RawBatch]:
     """The objects, their fields as columns: text and numbers as they are, anything else as JSON text.
+
+    Args:
+        location: the file.
+        encoding: of the file; empty: UTF-8.
+        ids: fields that hold ids; a line where one is an object, a list or a boolean is set aside.
 
     Raises:
         DataError: the file cannot be read, or is one JSON array.
@@ -34,7 +40,7 @@ def read_json_lines(location: Location, encoding: str = "") -> Iterator[RawBatch
         lines = block.split(b"\n")[:-1]
         filled = [at for at, text in enumerate(lines) if text and not text.isspace()]
         texts = [lines[at] for at in filled] if len(filled) < len(lines) else lines
-        yield _batch(texts, np.array(filled, np.int64) + line, location)
+        yield _batch(texts, np.array(filled, np.int64) + line, location, ids)
         line += len(lines)
 
 
@@ -46,24 +52,37 @@ def _refuse_array(block: bytes, location: Location) -> None:
         )
 
 
-def _batch(texts: list[bytes], numbers: np.ndarray, location: Location) -> RawBatch:
+def _batch(texts: list[bytes], numbers: np.ndarray, location: Location, ids: Sequence[str]) -> RawBatch:
     try:
         # One call for all lines is faster; a line end within an object would show in the count.
         objects = _ARRAY.decode(b"[" + b",".join(texts) + b"]")
     except msgspec.DecodeError:
         objects = []
-    if len(objects) == len(texts):
+    if len(objects) == len(texts) and not any(_no_id(row, ids) for row in objects):
         return RawBatch(object_table(objects), pa.array(numbers))
     found: list[tuple[int, str, str]] = []
     objects, good = [], []
     for at, text in enumerate(texts):
         try:
-            objects.append(_ONE.decode(text))
-            good.append(at)
+            row = _ONE.decode(text)
+            reason = _no_id(row, ids)
         except msgspec.DecodeError as problem:
             reason = f"is not a JSON object: {told(problem, text)}"
+        if reason:
             found.append((int(numbers[at]), text.decode("utf-8").strip(), reason))
+        else:
+            objects.append(row)
+            good.append(at)
     return RawBatch(object_table(objects), pa.array(numbers[good]), broken(str(location), found))
+
+
+def _no_id(row: Object, ids: Sequence[str]) -> str:
+    """Why the row's ids are none; empty where they may be."""
+    for name in ids:
+        kind = _NO_IDS.get(type(row.get(name)))
+        if kind:
+            return f"{name} is {kind} where text or a number is expected"
+    return ""
 
 
 def told(problem: msgspec.DecodeError, text: bytes) -> str:

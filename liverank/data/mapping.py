@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
+from liverank import columns as c
 from liverank.data import values
 from liverank.errors import ConfigError, DataError
 from liverank.events import ARROW_SCHEMAS
 
+_IDS: Final = (c.USER_ID, c.ITEM_ID, c.EVENT_ID, c.IMPRESSION_ID, c.SESSION_ID)
 Mappings = Mapping[str, Mapping[str, str]]
 
 
@@ -37,7 +39,25 @@ def fits(fields: Mapping[str, str], names: Sequence[str]) -> bool:
     return all(_column(path, names) is not None for path in fields.values())
 
 
-def mapped(rows: pa.Table, fields: Mapping[str, str], file: str) -> pa.Table:
+def id_columns(mappings: Mappings) -> list[str]:
+    """The source's own fields that hold ids, each whole: a path into one says that it is an object."""
+    taken = {name: path for fields in mappings.values() for name, path in fields.items()}
+    within = {path.split(".")[0] for path in taken.values() if "." in path}
+    return sorted({taken.get(name, name) for name in _IDS} - within)
+
+
+def missing(fields: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """The contract's fields that the mapping takes from columns which a file with these does not have."""
+    return [name for name, path in fields.items() if _column(path, names) is None]
+
+
+def after(fields: Mapping[str, str], names: Sequence[str]) -> set[str]:
+    """The names of the columns once the mapping is applied."""
+    used = {_column(path, names) for path in fields.values()}
+    return set(fields) | (set(names) - used)
+
+
+def mapped(rows: pa.Table, fields: Mapping[str, str], file: str, table: str = "") -> pa.Table:
     """The rows with the mapped fields in place of the columns they are taken from; others keep their name.
 
     Raises:
@@ -45,7 +65,10 @@ def mapped(rows: pa.Table, fields: Mapping[str, str], file: str) -> pa.Table:
     """
     if not fields:
         return rows
-    taken = {name: _picked(rows, path, file) for name, path in fields.items()}
+    taken = {
+        name: _picked(rows, path, file, f"data.mapping.{table}.{name}" if table else "data.mapping")
+        for name, path in fields.items()
+    }
     used = {_column(path, rows.column_names) for path in fields.values()}
     rest = [name for name in rows.column_names if name not in taken and name not in used]
     return pa.table({**taken, **{name: rows.column(name) for name in rest}})
@@ -58,12 +81,12 @@ def _column(path: str, names: Sequence[str]) -> str | None:
     return next((head for head in heads if head in names), None)
 
 
-def _picked(rows: pa.Table, path: str, file: str) -> pa.Array:
+def _picked(rows: pa.Table, path: str, file: str, key: str) -> pa.Array:
     head = _column(path, rows.column_names)
     if head is None:
         found = ", ".join(rows.column_names)
         raise DataError(
-            f"{file} has no column {path.split('.')[0]}, which data.mapping names; found {found}.", "Mend the mapping."
+            f"{file} has no column {path.split('.')[0]}, which {key} names; found {found}.", "Mend the mapping."
         )
     array = values.flat(rows.column(head))
     rest = path[len(head) + 1 :]
@@ -71,7 +94,7 @@ def _picked(rows: pa.Table, path: str, file: str) -> pa.Array:
         return _inside(array, rest.split(".")) if rest else array
     except (pa.ArrowException, KeyError) as problem:
         raise DataError(
-            f"{file}: data.mapping names {path}, and the column {head} has no {rest} in it: it is {array.type}.",
+            f"{file}: {key} names {path}, and the column {head} has no {rest} in it: it is {array.type}.",
             "Mend the mapping.",
         ) from problem
 

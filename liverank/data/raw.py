@@ -28,3 +28,9 @@ def broken(file: str, found: Sequence[tuple[int, str, str]]) -> pa.Table:
     count = len(found)
     columns = {"table": [""] * count, "row": texts, "reason": reasons, c.ORIGIN: [None] * count}
     return pa.table({**columns, "file": [file] * count, "line": lines}, schema=REJECTED_SCHEMA)
+
+
+def of_table(rejected: pa.Table, table: str) -> pa.Table:
+    """Rejected rows under the table that they were meant for."""
+    at = REJECTED_SCHEMA.get_field_index("table")
+    return rejected.set_column(at, REJECTED_SCHEMA.field(at), pa.repeat(pa.scalar(table), rejected.num_rows))

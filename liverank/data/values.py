@@ -23,6 +23,7 @@ Converted = tuple[pa.Array, Mask]
 ZONE: Final = r"(?:[Zz]|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
 NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _MAP = pa.map_(pa.string(), pa.string())
+_Plain = str | bool | int | float | None
 
 
 def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -179,13 +180,28 @@ def _utc(times: pd.Series) -> pa.Array:
 
 
 def maps(array: pa.Array) -> Converted:
-    """Text to text: Arrow maps, structs (null fields left out), or JSON objects as text."""
+    """Text to text: Arrow maps, structs, or JSON objects as text.
+
+    Numbers become their digits, true and false these words; null fields are left out; nested ones mark the row.
+    """
     if kinds.is_map(array.type):
         return array.cast(_MAP), np.zeros(len(array), bool)
     if kinds.is_struct(array.type):
-        rows = [{k: str(v) for k, v in row.items() if v is not None} if row else row for row in array.to_pylist()]
-        return pa.array([list(row.items()) if row is not None else None for row in rows], _MAP), _none(array)
-    return _decoded(array, lambda text: list(msgspec.json.decode(text, type=dict[str, str]).items()), _MAP)
+        rows = array.to_pylist()
+        nested = [row is not None and any(isinstance(cell, dict | list) for cell in row.values()) for row in rows]
+        pairs = [None if bad or row is None else _pairs(row) for row, bad in zip(rows, nested, strict=True)]
+        return pa.array(pairs, _MAP), np.array(nested, bool)
+    return _decoded(array, lambda text: _pairs(msgspec.json.decode(text, type=dict[str, _Plain])), _MAP)
+
+
+def _pairs(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _as_text(cell)) for name, cell in row.items() if cell is not None]
+
+
+def _as_text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    return msgspec.json.encode(cell).decode() if isinstance(cell, bool | int | float) else str(cell)
 
 
 def shown(array: pa.Array) -> Converted:

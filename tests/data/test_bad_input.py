@@ -129,7 +129,7 @@ def test_rows_without_zone_are_set_aside_among_good_ones_or_read_in_the_given_zo
         ("u,a,2026-02-31T12:00:00Z,click,1,", "timestamp is not an ISO time"),
         ("u,a,2026-01-31T12:00:00Z,,1,", "type is missing"),
         ("u,a,2026-01-31T12:00:00Z,click,many,", "value is not a number"),
-        ('u,a,2026-01-31T12:00:00Z,click,1,"{broken"', "context is not a JSON object of text to text"),
+        ('u,a,2026-01-31T12:00:00Z,click,1,"{broken"', "context is not a flat JSON object of text and numbers"),
         (f"{'u' * 257},a,2026-01-31T12:00:00Z,click,1,", "user_id is longer than 256 letters"),
         ("u,a,2026-01-31T12:00:00Z", "has 3 fields where the header has 6"),
     ],

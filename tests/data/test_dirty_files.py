@@ -247,7 +247,7 @@ def test_a_mapping_reaches_into_any_form(tmp_path, form):
 
 def test_a_mapping_that_does_not_fit_says_so(tmp_path):
     path = clicks_csv(tmp_path / "interactions.csv", ROW, head=HEAD)
-    assert "has no column who, which data.mapping names" in refused(
+    assert "has no column who, which data.mapping.interactions.user_id names" in refused(
         path, mapping={"interactions": {"user_id": "who.id"}}
     )
     with pytest.raises(ConfigError, match=r"names the table 'clicks'"):
@@ -324,8 +324,14 @@ def test_an_empty_folder_and_an_empty_day(tmp_path):
     clicks_csv(folder / "clicks-01.csv", ROW, head=HEAD)
     clicks_csv(folder / "clicks-02.csv", head=HEAD)
     assert len(events(folder)) == 1
-    (folder / "clicks-03.csv").write_bytes(b"")
-    assert "clicks-03.csv is empty (0 bytes)" in refused(folder)
+    for name in ("clicks-03.csv", "clicks-04.jsonl"):
+        (folder / name).write_bytes(b"")
+    dataset = read_contract(folder)
+    assert dataset.tables["interactions"].num_rows == 1
+    assert "clicks-03.csv is empty (0 bytes): it was read as no rows." in dataset.notes
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    assert "clicks-01.csv is empty (0 bytes)" in refused(folder)
 
 
 def test_one_user_with_a_great_many_events(tmp_path):

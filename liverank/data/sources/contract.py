@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,27 +18,31 @@ from liverank.data.csv_rows import SEPARATORS, csv_header
 from liverank.data.dataset import REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
 from liverank.data.files import data_files, read_raw
 from liverank.data.locations import Location, locate
-from liverank.data.mapping import check, fits, mapped
-from liverank.data.raw import RawBatch
+from liverank.data.mapping import after, check, fits, id_columns, mapped, missing
+from liverank.data.raw import RawBatch, of_table
 from liverank.data.sources.parts import BATCH_ROWS, Batch, Format, Note, Parts, Refused
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 
 RECORD: Final = "record"
+DESCRIBING: Final = {c.TITLE, c.TEXT, c.CATEGORY, c.ATTRIBUTES, c.AVAILABLE_FROM}
 TAGS: Final = {"item": "items", "user": "users", "impression": "impressions", "interaction": "interactions"}
 
 
 def read(config: SourceConfig) -> Parts:
     """The records of a file, a folder, a glob or a URL of them.
 
-    A file's table is told by its name (items, users, impressions, interactions, also with a suffix such as
-    `interactions-2026-01`), by the `record` tag of its rows, by `data.mapping`, or by its columns.
+    A file's table is told by the `record` tag of its rows, by `data.mapping`, by columns that only one table has, and
+    else by its name (items, users, impressions, interactions, also with a suffix such as `interactions-2026-01`).
 
     Raises:
         DataError: nothing to read, an unreadable file, or a table that cannot be told.
     """
     check(config.mapping)
     files, others = data_files(config.source)
+    if not any(file.size for file in files):
+        # One empty file among others is a day on which nothing happened; nothing but empty files is a mistake.
+        files = files[:1]
     known = carried(config)
     yield from (Note(text) for text in known.get("notes", ()))
     if others:
@@ -46,7 +50,10 @@ def read(config: SourceConfig) -> Parts:
         verb = "was" if len(others) == 1 else "were"
         yield Note(f"{names} {verb} not read: no data {'file' if len(others) == 1 else 'files'}.")
     for file in files:
-        yield from _read_file(file, config, bool(known))
+        if file.size or len(files) == 1 or file.suffix == ".parquet":
+            yield from _read_file(file, config, bool(known))
+        else:
+            yield Note(f"{file.name} is empty (0 bytes): it was read as no rows.")
     if known:
         yield from _rejected_before(config.source)
 
@@ -83,10 +90,10 @@ def _rejected_before(source: str) -> Parts:
 def _read_file(file: Location, config: SourceConfig, dataset: bool) -> Parts:
     yield from _separator_note(file, config.encoding)
     kept, refused = 0, REJECTED_SCHEMA.empty_table()
-    for raw in read_raw(file, config.encoding):
+    for raw in read_raw(file, config.encoding, id_columns(config.mapping)):
         if raw.rejected.num_rows:
             refused = refused if refused.num_rows else raw.rejected.slice(0, 1)
-            yield Refused(raw.rejected)
+            yield Refused(of_table(raw.rejected, _meant(file, raw.rows.column_names, config)))
         kept += raw.rows.num_rows
         for table, rows in _by_table(raw, file, config).items():
             yield from _batches(table, rows, file, config, dataset)
@@ -99,6 +106,16 @@ def _read_file(file: Location, config: SourceConfig, dataset: bool) -> Parts:
         )
 
 
+def _meant(file: Location, names: Sequence[str], config: SourceConfig) -> str:
+    """The table that lines which are no rows would have belonged to; empty where nothing tells."""
+    if RECORD in names and not config.mapping:
+        return ""
+    try:
+        return table_of(file, names, config)
+    except DataError:
+        return ""
+
+
 def _separator_note(file: Location, encoding: str) -> Iterator[Note]:
     if file.suffix in (".csv", ".tsv") and file.size:
         separator = csv_header(file, encoding).separator
@@ -107,7 +124,7 @@ def _separator_note(file: Location, encoding: str) -> Iterator[Note]:
 
 
 def _batches(table: str, raw: RawBatch, file: Location, config: SourceConfig, dataset: bool) -> Iterator[Batch]:
-    rows = mapped(raw.rows, config.mapping.get(table, {}), str(file))
+    rows = mapped(raw.rows, config.mapping.get(table, {}), str(file), table)
     dropped = [name for name in (RECORD,) if name in rows.column_names and name not in ARROW_SCHEMAS[table].names]
     rows = rows.drop_columns(dropped)
     if not dataset and c.ORIGIN in rows.column_names:
@@ -156,25 +173,55 @@ def table_of(file: Location, names: Sequence[str], config: SourceConfig | None =
     """
     columns = set(names)
     mapping = config.mapping if config else {}
+    told = [table for table in (_named(file.stem), _named(_folder(file))) if table]
+    full = [table for table, fields in mapping.items() if fields and _complete(table, fields, names)]
+    if full:
+        return next((table for table in told if table in full), full[0])
+    if decided := _decided(file, columns):
+        return decided
     if named := _named(file.stem):
         return named
-    named = _named(_folder(file))
     # A folder may be called so for another reason, /mnt/users for one.
-    if named and (named in mapping or columns.issuperset(REQUIRED[named])):
-        return named
+    if told and (told[0] in mapping or columns.issuperset(REQUIRED[told[0]])):
+        return told[0]
     for table, fields in mapping.items():
         if fits(fields, names):
             return table
     if {c.USER_ID, c.ITEM_ID} <= columns:
         return "interactions"
-    if c.SHOWN in columns:
-        return "impressions"
     if c.ITEM_ID in columns:
         return "items"
     if c.USER_ID in columns and c.TIMESTAMP not in columns:
         return "users"
-    raise DataError(
-        f"{file} is no table of the data contract: found the columns {', '.join(names)}.",
+    raise _no_table(file, names, mapping)
+
+
+def _complete(table: str, fields: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether the mapping makes all that the table needs of a file with these columns."""
+    return fits(fields, names) and after(fields, names).issuperset(REQUIRED[table])
+
+
+def _decided(file: Location, columns: set[str]) -> str:
+    """The table where the columns say more than the name: users_clicks.csv holds clicks."""
+    if c.SHOWN in columns:
+        return "impressions"
+    named = _named(file.stem)
+    if not columns.issuperset(REQUIRED["interactions"]) or named == "impressions":
+        # A file of impressions without the shown list lacks something: it is no file of clicks.
+        return ""
+    own = {"items": DESCRIBING - {c.ATTRIBUTES}, "users": {c.ATTRIBUTES}}.get(named or "", set())
+    return "" if file.stem.lower() == named and columns & own else "interactions"
+
+
+def _no_table(file: Location, names: Sequence[str], mapping: Mapping[str, Mapping[str, str]]) -> DataError:
+    lacks = [
+        f"data.mapping.{table}.{name} names {fields[name]}"
+        for table, fields in mapping.items()
+        for name in missing(fields, names)
+    ]
+    why = f": {', '.join(lacks)}, which is not there" if lacks else ""
+    return DataError(
+        f"{file} is no table of the data contract{why}; found the columns {', '.join(names)}.",
         "Expected user_id, item_id, timestamp[, type] for events, or item_id[, title, text, category] for items; "
         "data.mapping says which column is which.",
     )
