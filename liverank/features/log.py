@@ -177,8 +177,8 @@ class FeatureLog:
         """Sorts the rows of each part into its file; parts without a row get an empty one."""
         names = [name for name in frame.columns if name != day or day in order]
         of_days = pa.table(_parts_of(self.days, missing))
+        frame = staged(frame)
         placed = frame.join(self.engine.rows(of_days), F.col("of_day") == F.col(day)).select(*names, _PART)
-        nothing = self.engine.arrow(frame.select(*names).limit(0))
         found = dict.fromkeys(range(len(missing)))
         # One part is written while the next one is sorted.
         with ThreadPoolExecutor(1) as writer:
@@ -188,8 +188,10 @@ class FeatureLog:
                 last = writer.submit(store.write, kind, missing[at], rows)
                 del found[at]
             _ = last and last.result()
-        for at in found:
-            store.write(kind, missing[at], nothing)
+        if found:
+            nothing = self.engine.arrow(frame.select(*names).limit(0))
+            for at in found:
+                store.write(kind, missing[at], nothing)
 
 
 def with_instants(events: Frame) -> Frame:
