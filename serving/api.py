@@ -216,15 +216,18 @@ def check_types(batch: Sequence[Record], known: Mapping[str, float]) -> None:
 
 
 def check_times(batch: Sequence[Record], latest: float) -> None:
-    """Refuses what happened after `latest` (epoch seconds): it would lead its user's history for as long.
+    """Refuses what happened or was received after `latest` (epoch seconds).
+
+    The one would lead its user's history for as long, the other would count for features of days to come.
 
     Raises:
         Refused: 400.
     """
     for index, record in enumerate(batch):
-        at = getattr(record, "timestamp", None)
-        if at is not None and at.timestamp() > latest:
-            raise Refused(400, f"Record {index}: timestamp '{at.isoformat()}' {_TO_COME}")
+        for name in ("timestamp", "received_at"):
+            at = getattr(record, name, None)
+            if at is not None and at.timestamp() > latest:
+                raise Refused(400, f"Record {index}: {name} '{at.isoformat()}' {_TO_COME}")
 
 
 def only_items(batch: Sequence[Record]) -> list[Item]:

@@ -114,6 +114,7 @@ def _list_rules() -> tuple[Rule, ...]:
 def _event_rules() -> tuple[Rule, ...]:
     known = joins.unknown("interactions", "item_id", "items")
     lost = joins.unknown("interactions", "impression_id", "impressions")
+    received = flags.not_after("$latest", "received_at")
     return (
         Rule("event-user-present", "set-aside", "The event has a user.", flags.identifier("user_id")),
         Rule("event-item-present", "set-aside", "The event has an item.", flags.identifier("item_id")),
@@ -122,6 +123,7 @@ def _event_rules() -> tuple[Rule, ...]:
         Rule("event-type-known", "set-aside", "data.event_weights has the type.", flags.listed("type", "$types")),
         *_timed("event"),
         Rule("event-arrival", "warn", "The event arrived no earlier than it happened.", flags.arrived_after()),
+        Rule("event-arrival-past", "set-aside", "The arrival, where given, is not in the future.", received),
         Rule("event-value-finite", "set-aside", "The value, where given, is a finite number.", flags.finite("value")),
         Rule("event-impression-known", "warn", "The list that the event answers was recorded.", query=lost),
     )

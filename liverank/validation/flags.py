@@ -37,9 +37,9 @@ def filled(column: str) -> str:
     return f"(coalesce(trim({column}), '') <> '')"
 
 
-def not_after(limit: str) -> str:
+def not_after(limit: str, column: str = "timestamp") -> str:
     """At most `limit`."""
-    return f"coalesce(epoch_us(timestamp) <= {limit}, true)"
+    return f"coalesce(epoch_us({column}) <= {limit}, true)"
 
 
 def not_before(limit: str) -> str:

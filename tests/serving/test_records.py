@@ -42,6 +42,7 @@ BAD: list[tuple[Any, str]] = [
     (click(1, "bad") | {"timestamp": "2026-03-01T12:00:00"}, "timezone"),
     (click(1, "bad") | {"timestamp": "yesterday"}, "$.timestamp"),
     (click(1, "bad") | {"timestamp": "2999-01-01T00:00:00Z"}, "'2999-01-01T00:00:00+00:00' lies in the future"),
+    (click(1, "bad") | {"received_at": "2999-01-01T00:00:00Z"}, "received_at '2999-01-01T00:00:00+00:00' lies in the"),
     (IMPRESSION | {"user_id": "bad", "timestamp": "9999-12-31T00:00:00+01:00"}, "lies in the future"),
     (click(1, "bad") | {"timestamp": "0001-01-01T00:00:00+14:00"}, "has no equal in UTC"),
     (click(1, "bad") | {"timestamp": "9999-12-31T23:59:59-14:00"}, "has no equal in UTC"),
@@ -75,6 +76,10 @@ def test_clocks_may_differ_a_little(client: httpx.Client) -> None:
 
     assert send(client, at(290))[0] == 202
     assert send(client, at(320))[0] == 400
+    assert send(client, at(-900) | {"received_at": at(290)["timestamp"]})[0] == 202
+    assert send(client, at(-901) | {"received_at": at(320)["timestamp"]})[0] == 400
+    # A client that says it was received before it happened: its clock is its affair.
+    assert send(client, at(-902) | {"received_at": at(-990)["timestamp"]})[0] == 202
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000

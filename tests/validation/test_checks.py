@@ -55,6 +55,7 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("event-time-present", "interactions", {"timestamp": None}),
     ("event-time-past", "interactions", {"timestamp": NOW + timedelta(seconds=301)}),
     ("event-time-plausible", "interactions", {"timestamp": datetime(1989, 12, 31, tzinfo=UTC)}),
+    ("event-arrival-past", "interactions", {"received_at": NOW + timedelta(seconds=301)}),
     ("event-value-finite", "interactions", {"value": math.inf}),
     ("event-value-finite", "interactions", {"value": math.nan}),
 ]
