@@ -16,6 +16,7 @@ from liverank.config.validation import Severity
 from liverank.data.dataset import DATASET_SCHEMAS
 from liverank.errors import ConfigError
 from liverank.validation.checks import SHOWN, Check
+from liverank.validation.own_arguments import in_utc, refuse_impossible, refuse_no_objects
 
 Suite = dict[str, Any]
 _SEVERITIES: Final[Mapping[str, Severity]] = {"critical": "stop", "warning": "set-aside", "info": "warn"}
@@ -87,6 +88,7 @@ def expectations(suites: Sequence[Suite]) -> list[Expectation]:
     for place, given in enumerate(suites, 1):
         suite = {_OLD_NAMES.get(key, key): value for key, value in given.items()}
         where = f"validation.suites: suite {suite.get('name') or place}"
+        refuse_no_objects(suite, ("meta",), where)
         table = _table(suite, where)
         for number, spec in enumerate(_specs(suite, where), 1):
             one = _expectation(spec, table, f"{where}, expectation {number}", taken)
@@ -113,7 +115,10 @@ def _specs(suite: Suite, where: str) -> Iterator[Suite]:
 
 
 def _expectation(spec: Suite, table: str, where: str, taken: dict[str, int]) -> Expectation:
-    kind, kwargs = str(spec.get("type")), spec.get("kwargs") or {}
+    refuse_no_objects(spec, ("kwargs", "meta"), where)
+    spec = dict(spec, kwargs=in_utc(spec.get("kwargs") or {}))
+    kind, kwargs = str(spec.get("type")), spec["kwargs"]
+    refuse_impossible(kind, kwargs, f"{where} ({kind})")
     expectation = _built(spec, where)
     columns = _columns(kwargs)
     for column in columns:

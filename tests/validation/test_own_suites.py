@@ -188,11 +188,57 @@ def test_an_expectation_that_cannot_be_evaluated_is_an_error(judge: Judge) -> No
             suite("items", one(f"{COLUMN}not_be_null", column="title", meta={"severity": "fatal"})),
             "severity is 'fatal'",
         ),
+        ({**suite("items"), "meta": "x"}, "suite items: \"meta\" must be a JSON object, not 'x'"),
+        (suite("items", {**one(f"{COLUMN}not_be_null"), "kwargs": "x"}), '1: "kwargs" must be a JSON object'),
+        (suite("items", {**one(f"{COLUMN}not_be_null"), "meta": ["x"]}), '1: "meta" must be a JSON object'),
+        (suite("items", one(f"{COLUMN}match_regex", column="title", regex="([")), r"'\(\[' is no regular expression"),
+        (
+            suite("items", one(f"{COLUMN}match_regex_list", column="title", regex_list=["a", "*b"])),
+            r"'\*b' is no regular expression",
+        ),
+        (
+            suite("interactions", one(f"{COLUMN}be_between", column="value", min_value=5, max_value=1)),
+            "min_value is 5, above max_value, 1",
+        ),
+        (
+            suite(
+                "interactions",
+                one(
+                    "column_max_to_be_between",
+                    column="timestamp",
+                    min_value="2024-06-01",
+                    max_value="2024-05-31T23:00+00:00",
+                ),
+            ),
+            "min_value is '2024-06-01T00:00:00[+]00:00', above max_value, '2024-05-31T23",
+        ),
+        (
+            suite("items", one("column_value_lengths_to_be_between", column="title", min_value=9, max_value=2)),
+            "no value lies between",
+        ),
+        (
+            suite("items", {"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": "SELECT 1"}}),
+            "asks a database in SQL",
+        ),
     ],
 )
 def test_suites_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         expectations([given])
+
+
+@pytest.mark.parametrize("start", ["2024-05-22 05:00", "2024-05-22T05:00:00Z", "2024-05-22T07:00:00+02:00"])
+def test_times_without_a_zone_are_utc(judge: Judge, start: str) -> None:
+    listed = suite(
+        "interactions",
+        one(f"{COLUMN}be_between", column="timestamp", min_value=start, max_value="2024-06-01", meta={"check": "late"}),
+        one("column_min_to_be_between", "info", column="timestamp", min_value="2024-05-22", meta={"check": "first"}),
+        one("column_min_to_be_between", "info", column="timestamp", min_value="2024-05-23", meta={"check": "later"}),
+    )
+    judged = judge(clean(), suites=(listed,))
+    # Events come a minute past each of the first twelve hours of the 22nd: five of them before five o'clock.
+    assert judged.outcome("late") == ("set-aside", 5)
+    assert (judged.outcome("first")[0], judged.outcome("later")[0]) == ("pass", "warn")
 
 
 def test_files_and_globs_are_read_old_names_too(tmp_path: Path) -> None:
