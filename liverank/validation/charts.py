@@ -11,6 +11,10 @@ _LABEL: Final = 390
 _ROW: Final = 30
 _NUMBERS: Final = 150
 _SHARE_LABEL: Final = 220
+_STEP: Final = 60.0
+"""Width of an upright bar with its gap, where there is room."""
+_ENDS: Final = 250.0
+"""Width of the two labels at the ends of an axis."""
 
 
 def bars(counts: Sequence[tuple[str, int]], total: int, about: Mapping[str, str]) -> str:
@@ -57,12 +61,13 @@ def columns(points: Sequence[tuple[str, float, str]], unit: str, width: int = _W
     if not points:
         return ""
     largest, height = max(value for _, value, _ in points) or 1.0, 90
-    step = min(60.0, width / len(points))
+    # Few bars are wide enough that the labels of the first and the last have room below them.
+    step = min(width / len(points), max(_STEP, _ENDS / len(points)) if len(points) > 1 else _STEP)
     drawn = "".join(
         _column(place * step, step, point, height * point[1] / largest, height + 18, unit)
         for place, point in enumerate(points)
     )
-    end = float(width) if len(points) > 1 else 0.0
+    end = step * len(points) if len(points) > 1 else 0.0
     ends = f'<text x="0" y="{height + 34}" class="number">{escape(points[0][0])}</text>'
     if end:
         ends += f'<text x="{end:.1f}" y="{height + 34}" class="number label">{escape(points[-1][0])}</text>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liverank.config import DataConfig, ValidationConfig
+from liverank.validation.charts import columns
 from liverank.validation.history import recall, remember
 from liverank.validation.trends import jensen_shannon, new_words
 from tests.validation.conftest import NOW, Judged, Tables, clean, run_on, write
@@ -200,3 +202,17 @@ def test_without_a_history_nothing_is_kept(tmp_path: Path) -> None:
     judged = run_on(write(tmp_path / "source", clean()), tmp_path)
     assert judged.result.ok
     assert not (tmp_path / "history").exists()
+
+
+@pytest.mark.parametrize("width", [300, 920])
+@pytest.mark.parametrize("count", [2, 3, 7, 40, 180])
+def test_the_axis_of_a_chart_ends_where_its_bars_end(count: int, width: int) -> None:
+    drawn = columns([(f"day {place}", 1.0, "") for place in range(count)], "rows", width)
+    bars = [(float(x), float(w)) for x, w in re.findall(r'<rect class="" x="([\d.]+)"[^>]* width="([\d.]+)"', drawn)]
+    (end,) = (float(x) for x in re.findall(rf'x="([\d.]+)"[^>]*>day {count - 1}</text>', drawn))
+    assert len(bars) == count
+    left, last = bars[-1]
+    # But for the gap after the last bar.
+    assert left + last <= end <= min(width, left + last + 2) + 0.01
+    # The labels of both ends, of 100 pixels or so, do not meet.
+    assert end >= 240
