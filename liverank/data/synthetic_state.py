@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.data.catalogue import Ints
@@ -88,8 +87,3 @@ def _numbers(ids: pa.ChunkedArray) -> Ints:
     import pyarrow.compute as pc
 
     return np.asarray(pc.replace_substring_regex(ids, r"^\D+", "").cast(pa.int64()).to_numpy(), np.int64)
-
-
-def known_users(dataset: Path) -> pa.Array:
-    """Ids of the users."""
-    return pq.read_table(dataset / "users.parquet", columns=[c.USER_ID]).column(c.USER_ID).combine_chunks()

@@ -59,7 +59,7 @@ def guess_source(config: SourceConfig) -> SourceGuess:
     found = SourceGuess()
     files = [file for file in data_files(config.source)[0] if file.size]
     if len(files) > MOST_FILES:
-        found.notes.append(f"{len(files) - MOST_FILES:,} files after the first {MOST_FILES} were not looked at.")
+        found.notes.append(f"Only the columns of the first {MOST_FILES} of {len(files):,} files were looked at.")
     looked = list(_distinct(files[:MOST_FILES], config.encoding))
     found.mapping = _mapping(looked)
     # How the reader tells a file's table is what counts: where it takes a file for another table, so does the guess.

@@ -70,7 +70,10 @@ def top_shares(engine: Engine, table: str) -> dict[str, float]:
 
 
 def sessions(engine: Engine) -> dict[str, Any]:
-    """Sessions: events in each, seconds from first to last event, and the gaps between a user's moments."""
+    """Sessions: events in each, seconds from first to last event, and the gaps between a user's moments.
+
+    `several`: sessions of more than one event; `at_once`: those of them that are one instant.
+    """
     engine.run(
         """CREATE TABLE sessions AS
         SELECT coalesce(next_place, n + 1) - place AS events,
@@ -80,6 +83,10 @@ def sessions(engine: Engine) -> dict[str, Any]:
     )
     return {
         "gap_minutes": SESSION_GAP // 60,
+        **engine.row(
+            "SELECT count(*) FILTER (WHERE events > 1) AS several, "
+            "count(*) FILTER (WHERE events > 1 AND seconds = 0) AS at_once FROM sessions"
+        ),
         "events": spread(engine, "SELECT events AS v FROM sessions"),
         "seconds": spread(engine, "SELECT seconds AS v FROM sessions", SECOND_EDGES),
         "gaps": spread(engine, "SELECT gap AS v FROM events WHERE gap > 0", SECOND_EDGES),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from liverank.data.profile.numbers import count, duration, share
+from liverank.data.profile.numbers import duration, exact, many, share
 
 Finding = dict[str, str]
 Figures = Mapping[str, Any]
+_FAR: Final = (("events", "event", "events"), ("lists", "shown list", "shown lists"))
 
 
 def findings(figures: Figures) -> list[Finding]:
@@ -37,19 +38,30 @@ def _rows(figures: Figures) -> Iterator[Finding]:
 
 
 def _times(figures: Figures) -> Iterator[Finding]:
-    week, points = figures["week"], figures["volume"]["points"]
-    total = sum(map(sum, week))
-    by_hour = [sum(row[hour] for row in week) for hour in range(24)]
-    if total and max(by_hour) > 0.9 * total:
+    points, left = figures["volume"]["points"], figures["volume"]["left"]
+    if left["events"] or left["lists"]:
+        what = [many(left[name], *words) for name, *words in _FAR if left[name]]
+        alone = left["events"] + left["lists"] == 1
+        yield _say(
+            "mend",
+            f"{' and '.join(what)} {'lies' if alone else 'lie'} far from all others in time ({left['first'][:10]}"
+            f"{'' if alone else ' to ' + left['last'][:10]}).",
+            "A wrong clock or dirt? The charts over time leave that out; validation can set such times aside.",
+        )
+    if mere := _mere_dates(figures):
         yield _say(
             "mind",
-            f"{share(max(by_hour), total)} of the events lie in one hour of the day: the times look like mere dates.",
+            f"{mere} of the events lie in one hour of the day: the times look like mere dates.",
             "Order within a day is unknown, so sessions and transitions inside it mean little.",
         )
     empty = [point for point in points if not sum(point["types"])]
     if len(points) >= 7 and len(empty) > 0.1 * len(points):
         unit = figures["volume"]["bucket"]
-        yield _say("mind", f"{len(empty)} of {len(points)} {unit}s have no event at all.", "Is a part missing?")
+        yield _say(
+            "mind",
+            f"{len(empty)} of {len(points)} {unit}s {'has' if len(empty) == 1 else 'have'} no event at all.",
+            "Is a part missing?",
+        )
     late = figures["late"]
     if late["told"] and late["seconds"]["p99"] is not None and late["seconds"]["p99"] > 3600:
         yield _say(
@@ -58,7 +70,14 @@ def _times(figures: Figures) -> Iterator[Finding]:
             "Features use it from its arrival on; close a day only after that long.",
         )
     if late["early"]:
-        yield _say("mend", f"{count(late['early'])} events arrived before they happened.", "Clocks differ: mend them.")
+        early = many(late["early"], "event arrived before it", "events arrived before they")
+        yield _say("mend", f"{early} happened.", "Clocks differ: mend them.")
+
+
+def _mere_dates(figures: Figures) -> str:
+    """Share of the events in the busiest hour of the day where that is nearly all of them."""
+    by_hour = [sum(row[hour] for row in figures["week"]) for hour in range(24)]
+    return share(max(by_hour), sum(by_hour)) if max(by_hour) > 0.9 * sum(by_hour) else ""
 
 
 def _lists(figures: Figures) -> Iterator[Finding]:
@@ -87,7 +106,7 @@ def _lists(figures: Figures) -> Iterator[Finding]:
     if propensity["broken"]:
         yield _say(
             "mend",
-            f"{count(propensity['broken'])} propensities are not in (0, 1].",
+            f"{many(propensity['broken'], 'propensity is', 'propensities are')} not in (0, 1].",
             "Log the chance with which the line was picked for its position.",
         )
     if not propensity["told"]:
@@ -113,8 +132,8 @@ def _items(figures: Figures) -> Iterator[Finding]:
     if items["unknown_events"]:
         yield _say(
             "mend" if items["unknown_events"] > 0.05 * events else "mind",
-            f"{share(items['unknown_events'], events)} of the events are on {count(items['unknown_items'])} items that "
-            "the catalogue lacks.",
+            f"{share(items['unknown_events'], events)} of the events are on "
+            f"{many(items['unknown_items'], 'item', 'items')} that the catalogue lacks.",
             "Validation sets them aside unless it is told otherwise.",
         )
     if items["catalogue"] and items["untouched"] > 0.3 * items["catalogue"]:
@@ -154,25 +173,40 @@ def _users(figures: Figures) -> Iterator[Finding]:
     if bots["users"]:
         yield _say(
             "mend" if bots["events"] > 0.05 * events else "mind",
-            f"{count(bots['users'])} users look like bots; they have {share(bots['events'], events)} of the events.",
+            f"{many(bots['users'], 'user looks like a bot and has', 'users look like bots and have')} "
+            f"{share(bots['events'], events)} of the events.",
             "Validation can set such users aside.",
         )
-    gaps, visits = figures["sessions"]["gaps"], figures["sessions"]["seconds"]
-    if gaps["n"] >= 100 and gaps["p50"] == gaps["p90"]:
-        yield _say(
-            "mind",
-            f"Most gaps between a user's events are {duration(gaps['p50'])} exactly: those times were made up.",
-            "Their order may hold; sessions, hours and the rule for bots do not.",
-        )
-    if visits["p90"] == 0:
-        yield _say(
-            "know",
-            "Nine sessions in ten are one instant: events come in baskets.",
-            "What happens within a session cannot be learned here; from basket to basket it can.",
-        )
+    yield from _visits(figures)
     if users["active"] and users["once"] > 0.5 * users["active"]:
         yield _say(
             "mind",
             f"{share(users['once'], users['active'])} of the users have one event only.",
             "For them everything hangs on the session and the context.",
+        )
+
+
+def _visits(figures: Figures) -> Iterator[Finding]:
+    visits = figures["sessions"]
+    gaps, sessions = visits["gaps"], visits["events"]["n"]
+    # Two quantiles that are the same to the microsecond: all gaps between them are.
+    same = gaps["n"] >= 100 and gaps["p50"] == gaps["p90"] and float(gaps["p50"]).is_integer()
+    if same and not _mere_dates(figures):
+        yield _say(
+            "mind",
+            f"Four gaps in ten or more between a user's events are {exact(int(gaps['p50']))} exactly: those times were "
+            "made up or rounded.",
+            "Their order may hold; sessions, hours and the rule for bots do not.",
+        )
+    if visits["several"] > 0.1 * sessions and visits["at_once"] >= 0.9 * visits["several"]:
+        yield _say(
+            "know",
+            "Nine in ten sessions of several events are one instant: events come in baskets.",
+            "What happens within a session cannot be learned here; from basket to basket it can.",
+        )
+    elif sessions >= 10 and visits["several"] <= 0.1 * sessions:
+        yield _say(
+            "know",
+            "Nine sessions in ten are a single event.",
+            "There is little to learn within a session; from one to the next there is.",
         )

@@ -43,6 +43,24 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.2g} s" if seconds else "0 s"
 
 
+def exact(seconds: int) -> str:
+    """Whole seconds in full.
+
+    >>> exact(41_400), exact(86_400), exact(90_061)
+    ('11 h 30 min', '1 d', '1 d 1 h 1 min 1 s')
+    """
+    parts = []
+    for unit, size in _DURATIONS[1:]:
+        many, seconds = divmod(seconds, size)
+        parts += [f"{many:,} {unit}"] if many else []
+    return " ".join(parts) or "0 s"
+
+
+def many(number: float, one: str, several: str) -> str:
+    """A count with its words in the singular or the plural: 1 user looks, 2 users look."""
+    return f"{count(number)} {one if number == 1 else several}"
+
+
 def ticks(largest: float, most: int = 4) -> list[float]:
     """Round numbers from 0 to at least `largest`."""
     if largest <= 0:

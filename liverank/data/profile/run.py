@@ -11,7 +11,7 @@ from typing import Any
 
 from liverank.config.data import DataConfig
 from liverank.data.dataset import SOURCE_FILE, read_source
-from liverank.data.profile import behaviour, exposure, scripts, size, supply, volume
+from liverank.data.profile import behaviour, exposure, scripts, size, span, supply, volume
 from liverank.data.profile.engine import MEMORY_LIMIT, opened
 from liverank.data.profile.findings import findings
 from liverank.progress import stage
@@ -25,7 +25,7 @@ def profile(folder: Path, memory_limit: str = MEMORY_LIMIT) -> dict[str, Any]:
     """
     facts = read_source(folder)
     with stage("profile"), opened(folder, memory_limit) as engine:
-        volume.load_hours(engine)
+        span.load_hours(engine)
         bucket = volume.bucket_of(engine)
         figures: dict[str, Any] = {
             "source": {name: facts.get(name) for name in ("source", "format", "synthetic", "hash", "notes")},

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from liverank.data.profile.charts import Axis, Frame, Line, heat, linear, lines, stacked
 from liverank.data.profile.layout import card, histogram, moment, named, none, quantiles, section, table
-from liverank.data.profile.numbers import count, share
+from liverank.data.profile.numbers import count, many, share
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -36,7 +36,13 @@ def _volume(volume: dict[str, Any]) -> str:
         f"Events per {bucket} by type",
         named(instants, bucket, 9),
     )
-    parts = card(f"Events per {bucket}", chart, wide=True)
+    left = volume["left"]
+    lead = ""
+    if left["events"] or left["lists"]:
+        what = f"{many(left['events'], 'event', 'events')} and {many(left['lists'], 'list', 'lists')}"
+        span = f"from {left['first'][:10]} to {left['last'][:10]}"
+        lead = f"Left out of all charts over time, as they lie far from all else: {what}, {span}."
+    parts = card(f"Events per {bucket}", chart, lead, wide=True)
     shown = [point["lists"] for point in points]
     if any(shown):
         lists = stacked(

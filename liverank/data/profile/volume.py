@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from liverank.data.profile.engine import Engine, Row, iso
 from liverank.data.profile.histogram import spread
+from liverank.data.profile.span import KEPT, KEPT_EVENTS, left_out
 
 MOST_TYPES: Final = 7
 MOST_LISTED_TYPES: Final = 20
@@ -14,17 +15,9 @@ _SECONDS: Final = {"hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 
 LATE_EDGES: Final = (0, 1, 60, 600, 3600, 6 * 3600, 86_400, 7 * 86_400)
 
 
-def load_hours(engine: Engine) -> None:
-    """Makes the table `hours`: interactions by hour and type."""
-    engine.run(
-        "CREATE TABLE hours AS SELECT date_trunc('hour', timestamp) AS hour, type, count(*) AS n "
-        "FROM interactions GROUP BY ALL"
-    )
-
-
 def bucket_of(engine: Engine) -> str:
-    """The unit of time in which the whole span is drawn: the finest with at most `MOST_BUCKETS` of them."""
-    row = engine.row("SELECT epoch(max(hour)) - epoch(min(hour)) AS seconds FROM hours")
+    """The unit of time in which all that is drawn is drawn: the finest with at most `MOST_BUCKETS` of them."""
+    row = engine.row(f"SELECT epoch(max(hour)) - epoch(min(hour)) AS seconds FROM hours WHERE {KEPT}")
     seconds = row["seconds"] or 0
     # Below two days, hours tell more than two columns.
     finest = "hour" if seconds <= 2 * 86_400 else "day"
@@ -36,12 +29,17 @@ def over_time(engine: Engine, bucket: str) -> dict[str, Any]:
     """Events of each type and shown lists in each unit of time; rare types are one, `other`.
 
     Returns:
-        `bucket`, `types` (most frequent first), `points`: `[{at, lists, <type>: n}]`, one a unit, gaps as zeros.
+        `bucket`, `types` (most frequent first), `points`: `[{at, lists, <type>: n}]`, one a unit, gaps as zeros;
+        `left`: what lies too far from all else to be drawn.
     """
     totals = engine.rows("SELECT type, sum(n)::BIGINT AS n FROM hours GROUP BY type ORDER BY n DESC, type")
     types = [row["type"] for row in totals[:MOST_TYPES]]
-    rows = engine.rows(f"SELECT date_trunc('{bucket}', hour) AS at, type, sum(n)::BIGINT AS n FROM hours GROUP BY ALL")
-    lists = engine.rows(f"SELECT date_trunc('{bucket}', timestamp) AS at, count(*) AS n FROM impressions GROUP BY ALL")
+    rows = engine.rows(
+        f"SELECT date_trunc('{bucket}', hour) AS at, type, sum(n)::BIGINT AS n FROM hours WHERE {KEPT} GROUP BY ALL"
+    )
+    lists = engine.rows(
+        f"SELECT date_trunc('{bucket}', hour) AS at, sum(n)::BIGINT AS n FROM list_hours WHERE {KEPT} GROUP BY ALL"
+    )
     counts: dict[Any, dict[str, int]] = {}
     for row in rows:
         name = row["type"] if row["type"] in types else "other"
@@ -58,7 +56,7 @@ def over_time(engine: Engine, bucket: str) -> dict[str, Any]:
     kept = {name: total.get(name, 0) for name in types}
     if len(totals) > len(types):
         kept["other"] = sum(total.values()) - sum(kept.values())
-    return {"bucket": bucket, "types": names, "totals": kept, "points": points}
+    return {"bucket": bucket, "types": names, "totals": kept, "points": points, "left": left_out(engine)}
 
 
 def _every(engine: Engine, bucket: str, instants: list[Any]) -> list[Any]:
@@ -101,12 +99,13 @@ def unseen(engine: Engine, bucket: str) -> list[Row]:
     """
     rows = engine.rows(
         f"""WITH parts AS (SELECT item, date_trunc('{bucket}', instant) AS moment, count(*) AS n
-                FROM events GROUP BY ALL),
+                FROM events WHERE {KEPT_EVENTS} GROUP BY ALL),
             births AS (SELECT min(moment) AS moment, arg_min(n, moment) AS n FROM parts GROUP BY item),
             items AS (SELECT moment, sum(n)::BIGINT AS items FROM births GROUP BY moment)
         SELECT date_trunc('{bucket}', instant) AS moment, count(*) AS n, coalesce(any_value(items), 0) AS items,
             count(*) FILTER (WHERE date_trunc('{bucket}', born) = date_trunc('{bucket}', instant)) AS users
-        FROM events LEFT JOIN items ON items.moment = date_trunc('{bucket}', instant) GROUP BY 1 ORDER BY 1"""
+        FROM events LEFT JOIN items ON items.moment = date_trunc('{bucket}', instant) WHERE {KEPT_EVENTS}
+        GROUP BY 1 ORDER BY 1"""
     )
     return [{"at": iso(row["moment"]), "n": row["n"], "items": row["items"], "users": row["users"]} for row in rows]
 

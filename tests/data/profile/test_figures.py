@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liverank.data.profile.engine import opened
+from liverank.data.profile.page import page
 from liverank.data.profile.run import profile
 from liverank.data.profile.scripts import main_scripts
 from liverank.data.profile.supply import gini, lorenz, zipf
@@ -232,8 +233,69 @@ def test_a_folder_that_is_none_or_lost_a_column(tmp_path):
 def test_what_stands_out(tmp_path):
     found = figures(tmp_path, item("a", "Lamp"), event("u", "a"), event("v", "gone", at(days=1)))
     said = {one["text"]: one["kind"] for one in found["findings"]}
-    assert said["50.0 % of the events are on 1 items that the catalogue lacks."] == "mend"
+    assert said["50.0 % of the events are on 1 item that the catalogue lacks."] == "mend"
     assert said["No shown list was logged."] == "mind"
     assert said["No item has a category."] == "know"
     assert [one["kind"] for one in found["findings"]] == sorted(said.values(), key=("mend", "mind", "know").index)
     assert MONDAY.hour == 9
+
+
+def texts(found):
+    return " ".join(one["text"] for one in found["findings"])
+
+
+def test_a_few_times_years_away_do_not_stretch_the_charts_and_are_told(tmp_path):
+    days = [event(f"u{n % 9}", "a", at(hours=n)) for n in range(480)]
+    far = event("u1", "b", at(days=30_000))
+    found = figures(tmp_path / "far", *days, far, shown("l", ["a"], at(days=1)))
+    assert found["volume"]["bucket"] == "day"
+    assert len(found["volume"]["points"]) == 21  # twenty days from nine in the morning
+    assert sum(point["types"][0] for point in found["volume"]["points"]) == 480
+    assert sum(row["n"] for row in found["unseen"]) == 480
+    assert found["volume"]["left"] == {
+        "events": 1,
+        "lists": 0,
+        "first": "2108-04-21T09:00:00+00:00",
+        "last": "2108-04-21T09:00:00+00:00",
+    }
+    assert "1 event lies far from all others in time (2108-04-21)." in texts(found)
+    assert found["tables"]["interactions"]["rows"] == 481
+    assert "far from all else: 1 event and 0 lists, from 2108-04-21 to 2108-04-21." in page(found, MONDAY)
+    near = figures(tmp_path / "near", *days, event("u1", "b", at(days=39)))
+    assert near["volume"]["left"]["events"] == 0
+    assert len(near["volume"]["points"]) == 40
+
+
+def test_lists_of_another_time_than_the_events_are_drawn(tmp_path):
+    lists = [shown(f"l{n}", ["a"], at(days=400, hours=n)) for n in range(300)]
+    found = figures(tmp_path, *(event("u", "a", at(hours=n)) for n in range(300)), *lists)
+    assert sum(point["lists"] for point in found["volume"]["points"]) == 300
+    assert found["volume"]["left"]["lists"] == found["volume"]["left"]["events"] == 0
+
+
+def test_gaps_are_called_exact_only_where_they_repeat_exactly(tmp_path):
+    same = [event("u", "a", at(seconds=41_400 * n)) for n in range(150)]
+    assert "are 11 h 30 min exactly: those times were made up or rounded." in texts(figures(tmp_path / "a", *same))
+    near = [event("u", "a", at(seconds=41_400 * n + n * n % 60)) for n in range(150)]
+    assert "exactly" not in texts(figures(tmp_path / "b", *near))
+    parts = [event("u", "a", at(seconds=41_400.25 * n)) for n in range(150)]
+    assert "exactly" not in texts(figures(tmp_path / "c", *parts))
+    dates = [event("u", "a", at(days=n)) for n in range(150)]
+    assert "exactly" not in texts(figures(tmp_path / "d", *dates))
+
+
+def test_baskets_have_several_events(tmp_path):
+    single = [event("u", "a", at(hours=5 * n)) for n in range(40)]
+    found = figures(tmp_path / "a", *single)
+    assert (found["sessions"]["several"], found["sessions"]["at_once"]) == (0, 0)
+    assert "baskets" not in texts(found)
+    assert "Nine sessions in ten are a single event." in texts(found)
+    pairs = [event("u", name, at(hours=5 * n)) for n in range(40) for name in "ab"]
+    found = figures(tmp_path / "b", *pairs)
+    assert (found["sessions"]["several"], found["sessions"]["at_once"]) == (40, 40)
+    assert "Nine in ten sessions of several events are one instant: events come in baskets." in texts(found)
+
+
+def test_one_of_a_kind_is_told_in_the_singular(tmp_path):
+    events = [event("u", "a", at(seconds=3 * n)) for n in range(400)] + [event("v", "a", at(days=1))]
+    assert "1 user looks like a bot and has 99.8 % of the events." in texts(figures(tmp_path, *events))
