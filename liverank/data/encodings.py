@@ -7,21 +7,12 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NoReturn
 
+from liverank.data.encoding_guess import looks_like, wide
 from liverank.data.locations import Location
 from liverank.errors import DataError
 
 BLOCK_BYTES: Final = 8 << 20
 LONGEST_LINE: Final = 64 << 20
-SAMPLE: Final = 1 << 16
-_WIDE_MARKS: Final = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-# Two-byte encodings decode many other texts too: only one that yields mostly letters of its script is believed.
-# Chinese is asked for last: what is Korean in one encoding reads as Chinese in the other, and seldom the other way.
-_SCRIPTS: Final = {"shift_jis": ("\u3040", "\u30ff"), "euc_kr": ("\uac00", "\ud7a3"), "gb18030": ("\u4e00", "\u9fff")}
 
 
 def blocks(location: Location, encoding: str = "", size: int = BLOCK_BYTES) -> Iterator[bytes]:
@@ -98,42 +89,14 @@ def _refuse(block: bytes, problem: UnicodeDecodeError, location: Location, line:
     before = block[: problem.start]
     row = line + before.count(b"\n")
     column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
-    guess = looks_like(block[max(0, problem.start - SAMPLE // 2) : problem.start + SAMPLE // 2])
-    raise DataError(
-        f"{location}, line {row:,}, column {column:,} is not UTF-8; the file looks like {guess}.",
-        f"Set data.encoding to {guess}, or convert the file: iconv -f {guess} -t utf-8 {location.name}.",
-    ) from problem
+    guess = looks_like(block[block.rfind(b"\n", 0, problem.start) + 1 :])
+    raise guess.error(f"{location}, line {row:,}, column {column:,}", location.name) from problem
 
 
 def _refuse_wide(block: bytes, location: Location) -> None:
-    marked = next((name for mark, name in _WIDE_MARKS.items() if block.startswith(mark)), "")
-    guess = marked or _wide_guess(block[:SAMPLE])
+    guess = wide(block)
     if guess:
-        raise DataError(
-            f"{location}, line 1 is not UTF-8; the file looks like {guess}.",
-            f"Set data.encoding to {guess}, or convert the file: iconv -f {guess} -t utf-8 {location.name}.",
-        )
-
-
-def _wide_guess(sample: bytes) -> str:
-    """UTF-16 without a mark: text in it has a zero in every other byte of its punctuation and digits."""
-    if len(sample) < 4 or sample.count(0) < len(sample) / 4:
-        return ""
-    return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
-
-
-def looks_like(sample: bytes) -> str:
-    """Which encoding some bytes that are not UTF-8 seem to be in."""
-    for name, (low, high) in _SCRIPTS.items():
-        # A sample may begin and end within a letter; one line end at each side is whole.
-        text = sample[sample.find(b"\n") + 1 : sample.rfind(b"\n")].decode(name, "replace") or sample.decode(
-            name, "replace"
-        )
-        strange = [letter for letter in text if letter > "\x7f"]
-        if strange and sum(low <= letter <= high for letter in strange) > 0.8 * len(strange):
-            return name
-    # Windows-1252 leaves five bytes without a meaning; Latin-1 has control characters there.
-    return "latin-1" if set(sample) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "cp1252"
+        raise guess.error(f"{location}, line 1", location.name)
 
 
 class _Transcoded:
@@ -142,7 +105,7 @@ class _Transcoded:
     def __init__(self, content: BinaryIO, encoding: str, location: Location) -> None:
         self._content, self._encoding, self._location = content, encoding, location
         self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._read = 0
+        self._line, self._column = 1, 1
 
     def read(self, size: int) -> bytes:
         while block := self._content.read(size):
@@ -152,15 +115,32 @@ class _Transcoded:
         return self._decoded(b"", final=True).encode("utf-8")
 
     def _decoded(self, block: bytes, final: bool) -> str:
+        before = self._decoder.getstate()
         try:
             text = self._decoder.decode(block, final)
         except UnicodeError as problem:
-            at = self._read + getattr(problem, "start", 0)
+            self._decoder.setstate(before)
+            self._move(self._readable(block, problem))
             raise DataError(
-                f"{self._location}, byte {at:,} is not {self._encoding}.", "Set data.encoding to the file's encoding."
+                f"{self._location}, line {self._line:,}, column {self._column:,} is not {self._encoding}.",
+                "Set data.encoding to the file's encoding; empty for UTF-8.",
             ) from problem
-        self._read += len(block)
+        self._move(text)
         return text
+
+    def _readable(self, block: bytes, problem: UnicodeError) -> str:
+        """What of a block can be read: the text before the byte that cannot."""
+        if not isinstance(problem, UnicodeDecodeError):
+            return ""
+        rest = len(problem.object) - problem.start
+        return self._decoder.decode(block[: max(0, len(block) - rest)])
+
+    def _move(self, text: str) -> None:
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        ends = text.count("\n")
+        self._line += ends
+        self._column = len(text) - text.rfind("\n") if ends else self._column + len(text)
 
 
 def text_lines(block: bytes) -> io.StringIO:
