@@ -24,7 +24,8 @@ class LogFollower:
     def __init__(self, store: SqliteStore, counts: DailyCounts) -> None:
         self._store = store
         self._counts = counts
-        self._cursor = _first(store, counts.settings.counted_until * DAY_SECONDS)
+        # A day sooner: a record may be dated a little after its arrival, and counts on the later of both.
+        self._cursor = store.cursor_before((counts.settings.counted_until - 1) * DAY_SECONDS)
         self._day = 0
         self._reading = threading.Lock()
         self._stopped = threading.Event()
@@ -64,16 +65,3 @@ def follow(store: SqliteStore, rankers: Mapping[str, Any]) -> LogFollower | None
     """A follower for a bundle's feature ranker; None where it has none."""
     ranker = rankers.get("features")
     return None if ranker is None else LogFollower(store, ranker.counts)
-
-
-def _first(store: SqliteStore, arrived: float) -> int:
-    """A cursor before the first record that arrived at that time or later: the log is in order of arrival."""
-    low, high = 0, store.cursor()
-    while low < high:
-        middle = (low + high) // 2
-        found = next(store.export_arrivals(middle, 1), None)
-        if found is None or found[1] >= arrived:
-            high = middle
-        else:
-            low = found[0]
-    return low

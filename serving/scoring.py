@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from liverank.errors import LiverankError
 from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
@@ -85,8 +86,9 @@ class Scorer:
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
+        """What training will make of the log for this instant: events dated strictly before it."""
         try:
-            return self._store.history(job.user_id, self._history_length), ()
+            return self._store.history(job.user_id, self._history_length, job.context.timestamp), ()
         except sqlite3.Error:
             _log.exception("The live store cannot be read.")
             return History(), ("history: the live store cannot be read",)
@@ -97,7 +99,7 @@ class Scorer:
             return ()
         try:
             model.follower.reach(max(job.context.timestamp for job in jobs))
-        except sqlite3.Error:
+        except (sqlite3.Error, LiverankError):
             _log.exception("The live store cannot be read.")
             return ("features: the counts of past days lag behind the live store",)
         return ()

@@ -96,6 +96,8 @@ class CandidateTable:
     lines: Lines
     daily: Frame = None
     """`candidates.daily_counts`, computed once."""
+    counted_until: int = 0
+    """See `Settings`."""
     near: dict[str, Frame] = field(default_factory=dict)
     """The neighbours, by the name of their table."""
 
@@ -123,6 +125,7 @@ class CandidateTable:
         )
         counts = candidates.daily_counts(self.events, lists, self.data.label_types, self.config.purchase_types)
         self.daily = self._kept(counts, "counts")
+        self.counted_until = max(map(self._latest_day, (self.events, lists)))
         categories, category = categories_of(items)
         prices = prices_of(items, self.config.price_attribute)
         edges = price_edges(prices[np.isfinite(prices)].tolist(), self.config.price_bands)
@@ -155,7 +158,7 @@ class CandidateTable:
             conversion=converted / events if events else 0.0,
             last_steps=config.last_steps,
             step_decay=config.step_decay,
-            counted_until=self._latest_day(),
+            counted_until=self.counted_until,
             label_types=tuple(self.data.label_types),
             conversion_types=self.config.purchase_types,
             categories=categories,
@@ -179,12 +182,16 @@ class CandidateTable:
         measures = SIMILARITIES if name == "similar" else (TOGETHER,)
         return neighbours_of(self.engine.arrow(self.near[name]), measures, self.catalogue.index, config.neighbours)
 
-    def _latest_day(self) -> int:
-        return int(self.daily.agg(F.max(DAY).alias(DAY)).collect()[0][0] or 0)
+    @staticmethod
+    def _latest_day(happened: Frame) -> int:
+        # Not the day on which anything was known: one arrival by a wrong clock would have serving wait for days to
+        # come, and leave out all that the live log says until then.
+        micros = happened.agg(F.max(definitions.MICROS).alias(DAY)).collect()[0][0]
+        return int(micros or 0) // DAY_MICROS
 
     def _daily_rows(self) -> DailyRows:
         oldest = self.cuts.validation_from // DAY_MICROS - max(self.config.popularity_days, default=0)
-        chosen = self.daily.where((F.col(DAY) >= oldest) & (F.col(DAY) < self._latest_day()))
+        chosen = self.daily.where((F.col(DAY) >= oldest) & (F.col(DAY) < self.counted_until))
         table = self.engine.arrow(chosen.orderBy(DAY, c.ITEM_ID))
         rows = self.catalogue.rows(table[c.ITEM_ID].to_pylist()).astype(np.int32)
         counts = np.stack([table[name].to_numpy().astype(np.int32) for name in COUNTED], axis=1)

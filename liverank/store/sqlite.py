@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -67,12 +68,15 @@ class SqliteStore:
                 raise
         return new
 
-    def history(self, user_id: str, n: int) -> History:
-        """The latest `n` events of a user by (timestamp, arrival), oldest first; empty for an unknown user."""
+    def history(self, user_id: str, n: int, before: float | None = None) -> History:
+        """The latest `n` events of a user by (timestamp, arrival), oldest first; empty for an unknown user.
+
+        `before` leaves out what is dated at that time (epoch seconds) or later, as training does for a request.
+        """
         rows = self._read(
-            "SELECT item_id, type, timestamp FROM history WHERE user_id = ?"
+            "SELECT item_id, type, timestamp FROM history WHERE user_id = ? AND timestamp < ?"
             " ORDER BY timestamp DESC, sequence DESC LIMIT ?",
-            (user_id, n),
+            (user_id, math.inf if before is None else before, n),
         )
         if not rows:
             return History()
@@ -93,9 +97,17 @@ class SqliteStore:
             )
             if not rows:
                 return
-            yield from ((sequence, arrived, _DECODER.decode(body)) for sequence, arrived, body in rows)
+            yield from ((sequence, arrived, _decoded(sequence, body)) for sequence, arrived, body in rows)
             since = rows[-1][0]
             left = None if left is None else left - len(rows)
+
+    def cursor_before(self, arrived: float) -> int:
+        """A cursor before the first record that arrived at that time or later; reads what precedes it in the log.
+
+        Arrivals need not be in order: a clock may have been set back.
+        """
+        found = self._read("SELECT sequence FROM log WHERE arrived >= ? ORDER BY sequence LIMIT 1", (arrived,))
+        return int(found[0][0]) - 1 if found else self.cursor()
 
     def cursor(self) -> int:
         """Sequence number of the latest record ever written (0: none), also when it has been erased since."""
@@ -196,6 +208,13 @@ class SqliteStore:
             connection = self._local.connection = connect(self.path)
             self._readers.append(connection)
         return connection.execute(query, values).fetchall()
+
+
+def _decoded(sequence: int, body: bytes) -> Record:
+    try:
+        return _DECODER.decode(body)
+    except msgspec.DecodeError as problem:
+        raise DataError(f"Record {sequence} of the live store cannot be read: {problem}.") from problem
 
 
 def _identity(record: Record) -> tuple[str, str, str | None]:

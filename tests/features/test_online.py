@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +159,7 @@ def test_a_replay_through_the_store_gives_what_the_frames_gave(
         elif record.impression_id in asked and day_of(when) >= day:
             request = asked[record.impression_id].request
             follower.reach(request.context.timestamp)
-            history = store.history(request.user_id, 20)
+            history = store.history(request.user_id, 20, request.context.timestamp)
             seen = online.scaled(replace(request, history=history))
             assert_equal(seen, made.rows[record.impression_id], made.names)
             compared += record.user_id in late
@@ -201,8 +201,47 @@ def test_late_events_count_from_their_arrival_on(
     assert counts.table(arrived + 3, {first.item_id: 0})[0, :, 0].tolist() == [0, 1, 1]
 
 
+def test_no_record_is_lost_to_a_clock_that_went_back(made: Offline, tmp_path: Path) -> None:
+    days = [100] * 20 + [103] * 5 + [101] * 3 + [99] * 60 + [104] * 10
+    clock = [0.0]
+    store = open_store(tmp_path / "live.db", lambda: clock[0])
+    for number, day in enumerate(days):
+        clock[0] = day * 86400.0 + number
+        moment = datetime.fromtimestamp(clock[0], UTC)
+        store.append([Interaction(event_id=f"e{number}", user_id="u", item_id="i", type="click", timestamp=moment)])
+    counts = DailyCounts(replace(made.snapshot.settings, days=(7,), counted_until=101), _no_days())
+    LogFollower(store, counts).close()
+    assert counts.table(105, {"i": 0})[0, 0, 0] == 5 + 3 + 10
+    store.close()
+
+
+def test_a_record_dated_over_midnight_counts_on_the_later_day(made: Offline, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "live.db", lambda: 101 * 86400 - 5.0)
+    moment = datetime.fromtimestamp(101 * 86400 + 5, UTC)
+    store.append([Interaction(event_id="e", user_id="u", item_id="i", type="click", timestamp=moment)])
+    counts = DailyCounts(replace(made.snapshot.settings, days=(7,), counted_until=101), _no_days())
+    LogFollower(store, counts).close()
+    assert counts.table(102, {"i": 0})[0, 0, 0] == 1
+    store.close()
+
+
 def _no_days() -> DailyRows:
     return DailyRows(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 4), np.int32))
+
+
+def test_an_arrival_dated_ahead_leaves_the_live_days_counted(tmp_path: Path) -> None:
+    """One wrong clock must not have the model wait for a day to come: what happens tomorrow counts tomorrow."""
+    events = [event(f"e{n:03d}", f"u{n % 3}", f"i{n % 9:02d}", n) for n in range(240)]
+    events.append(event("ahead", "u1", "i01", 200, received_at=at(24.0 * 400)))
+    built = build(write(tmp_path / "data", events), tmp_path / "out", candidate={"table": True}, popularity_days=(1, 3))
+    snapshot = Snapshot.load(built.folder / "snapshot")
+    first = day_of(START.timestamp())
+    assert snapshot.settings.counted_until == first + 9  # the last event happened in hour 239
+    counts = DailyCounts(snapshot.settings, snapshot.daily)
+    counts.add(event("live", "u1", "i01", 24 * 10 + 5), at(24 * 10 + 5).timestamp())
+    index = load_catalogue(built.folder).index
+    assert counts.table(first + 11, index)[index["i01"], 0, 0] == 1  # the live one alone
+    assert counts.table(first + 9, index)[index["i01"], 0, 0] == 2  # e199 and e208, of the snapshot
 
 
 def test_counts_that_nobody_asks_for_any_more_are_forgotten(made: Offline) -> None:

@@ -74,6 +74,21 @@ class StoreContract(ABC):
         assert list(store.history("u", 50).item_ids) == ["i1", "i2", "i3"]
         assert [record.item_id for _, record in store.export()] == ["i1", "i3", "i2"]
 
+    def test_a_history_before_an_instant_is_strictly_before_it(self, store: Any) -> None:
+        store.append([click(n) for n in (1, 2, 3, 4)])
+        at = (NOON + timedelta(seconds=3)).timestamp()
+        assert list(store.history("u", 50, at).item_ids) == ["i1", "i2"]
+        assert list(store.history("u", 1, at).item_ids) == ["i2"]
+        assert list(store.history("u", 50, at + 1e-6).item_ids) == ["i1", "i2", "i3"]
+        assert len(store.history("u", 50, NOON.timestamp())) == 0
+
+    def test_a_cursor_before_an_arrival(self, store: Any) -> None:
+        assert store.cursor_before(0) == 0
+        before = time.time()
+        store.append([click(1), click(2)])
+        assert store.cursor_before(before) == 0
+        assert store.cursor_before(time.time() + 60) == store.cursor() == 2
+
     def test_equal_times_keep_the_order_of_arrival(self, store: Any) -> None:
         store.append([click(n, at=NOON) for n in (5, 3, 9, 1)])
         assert list(store.history("u", 50).item_ids) == ["i5", "i3", "i9", "i1"]
