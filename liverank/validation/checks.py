@@ -125,6 +125,8 @@ def _event_rules() -> tuple[Rule, ...]:
         Rule("event-arrival", "warn", "The event arrived no earlier than it happened.", flags.arrived_after()),
         Rule("event-arrival-past", "set-aside", "The arrival, where given, is not in the future.", received),
         Rule("event-value-finite", "set-aside", "The value, where given, is a finite number.", flags.finite("value")),
+        # Prices, ratings and times are none below 0; rewards and dislikes may be, so that the row stays.
+        Rule("event-value-sign", "warn", "The value, where given, is not below 0.", flags.no_less_than("value", 0)),
         Rule("event-impression-known", "warn", "The list that the event answers was recorded.", query=lost),
     )
 

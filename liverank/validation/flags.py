@@ -57,6 +57,11 @@ def finite(column: str) -> str:
     return f"coalesce(isfinite({column}), true)"
 
 
+def no_less_than(column: str, least: int) -> str:
+    """`least` or more; NaN is above every number."""
+    return f"coalesce({column} >= {least}, true)"
+
+
 def no_longer_than(column: str, limit: str) -> str:
     """At most `limit` characters."""
     return f"coalesce(length({column}) <= {limit}, true)"

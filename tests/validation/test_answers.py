@@ -37,6 +37,7 @@ WARNED: list[tuple[str, str, int, dict[str, Any]]] = [
         {"user_id": "u2", "item_id": "i1", "timestamp": NOW - timedelta(days=9, hours=18, minutes=59)},
     ),
     ("event-arrival", "interactions", 3, {"received_at": NOW - timedelta(days=11)}),
+    ("event-value-sign", "interactions", 4, {"value": -0.5}),
     ("shown-contiguous", "impressions", 1, {"shown": [line(1), line(3)]}),
     ("shown-contiguous", "impressions", 1, {"shown": [line(1), {**line(1), "item_id": "i2"}]}),
     ("shown-propensities-complete", "impressions", 1, {"shown": [line(1), line(2, None)]}),

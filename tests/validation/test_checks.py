@@ -111,6 +111,13 @@ def test_warnings_keep_the_rows(judge: Judge) -> None:
     assert judged.result.summary["warnings"] == ["item-title-present", "shown-items-known", "event-impression-known"]
 
 
+def test_a_value_of_nothing_is_no_negative_one(judge: Judge) -> None:
+    tables = clean()
+    tables["interactions"][3]["value"] = 0.0
+    tables["interactions"][4]["value"] = None
+    assert judge(tables).not_passed() == {}
+
+
 def test_the_first_occurrence_is_kept(judge: Judge) -> None:
     tables = clean()
     tables["interactions"] = [*tables["interactions"], {**tables["interactions"][4], "item_id": "i1"}]
