@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from liverank import columns as c
 from liverank.data import values
-from liverank.data.column_names import SYNONYMS, plain
+from liverank.data.column_names import NO_IDS, SYNONYMS, plain
 from liverank.data.event_types import is_event_word
 from liverank.errors import DataError
 
@@ -122,8 +122,9 @@ def _complete(
         if field not in found and (column := _first(rows, names, found, looks_like)):
             found = {**found, field: (column, BY_VALUES)}
     if c.TIMESTAMP in found:
+        likely = [name for name in names if plain(name.rsplit(".", 1)[-1]) not in NO_IDS]
         for field in (c.USER_ID, c.ITEM_ID):
-            if field not in found and (column := _first(rows, names, found, _is_id)):
+            if field not in found and (column := _first(rows, likely, found, _is_id)):
                 found = {**found, field: (column, BY_VALUES)}
     return found
 

@@ -14,7 +14,8 @@ Names = Mapping[str, tuple[str, ...]]
 _USER: Final = (
     "user_id user uid usr_id customer_id customer cust_id client_id client visitor_id visitor member_id "
     "account_id buyer_id person_id shopper_id reviewer_id subscriber_id player_id viewer_id reader_id "
-    "learner_id student_id session_user anonymous_id kunde kunden_id kundennummer kunden_nr nutzer nutzer_id "
+    "learner_id student_id session_user anonymous_id account login username user_name user_uuid uuid cookie_id "
+    "device_id kunde kunden_id kundennummer kunden_nr nutzer nutzer_id "
     "benutzer benutzer_id utilisateur id_utilisateur utilisateur_id id_client usuario usuario_id id_usuario "
     "cliente cliente_id id_cliente utente id_utente gebruiker klant klant_id kullanici kullanici_id musteri "
     "uzytkownik klient 用户 用户id 用户编号 会员 会员id 客户 客户id 顾客id 買家id ユーザー ユーザーid 顧客id "
@@ -95,6 +96,16 @@ SYNONYMS: Final[Mapping[str, Names]] = {
     "users": {c.USER_ID: (*_USER.split(), "id")},
 }
 """Table -> field of the contract -> names that people give it, the likelier first."""
+
+
+NO_IDS: Final = frozenset(
+    "country city region state zip postcode postal_code land stadt ort plz language lang locale sprache device "
+    "device_type browser os platform app channel source medium campaign referrer currency price preis age alter gender "
+    "sex geschlecht brand marke color colour farbe size groesse status store shop ip page url path".replace(
+        "_", ""
+    ).split()
+)
+"""Names (plain) of columns whose values may look like ids, and that say neither who nor what."""
 
 
 def plain(name: str) -> str:

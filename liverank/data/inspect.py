@@ -84,7 +84,7 @@ def inspect_source(config: SourceConfig, limit: int = LIMIT, samples: int = 3) -
     except DataError as problem:
         if not seen.refused and not any(table.rows for table in seen.tables.values()):
             raise
-        seen.problem = str(problem)
+        seen.problem = seen.problem or str(problem)
     if not any(table.rows for table in seen.tables.values()):
         seen.problem = seen.problem or "No row fits the contract."
     return seen

@@ -17,6 +17,7 @@ from liverank.data.conform import REQUIRED
 from liverank.data.encodings import blocks
 from liverank.data.files import data_files, header, read_raw
 from liverank.data.locations import Location
+from liverank.data.mapping import after
 from liverank.data.sources.contract import RECORD, table_of
 from liverank.errors import DataError
 
@@ -27,6 +28,7 @@ JSON_LINES: Final = 100
 """How much of a file of JSON lines is read for its header."""
 ORDER: Final = ("interactions", "impressions", "items", "users")
 """A file is of the first table whose columns it has: events have those of their items too, so they come first."""
+MEND: Final = "rename it, or give the file as a source of its own (data.sources)"
 
 
 @dataclass
@@ -124,7 +126,7 @@ def _as_read(one: _Looked, config: SourceConfig) -> _Looked:
     told = _table(one, config)
     if one.guess is None or not told or told == one.guess.table:
         return one
-    return replace(one, guess=guess_table(one.rows, one.file.stem, told))
+    return replace(one, guess=guess_table(one.rows, one.file.stem, told) or one.guess)
 
 
 def _table(one: _Looked, config: SourceConfig) -> str:
@@ -141,16 +143,19 @@ def _problem(one: _Looked, config: SourceConfig) -> str:
         told = table_of(one.file, one.names, config)
     except DataError as problem:
         return str(problem)
-    if one.guess is None or told != one.guess.table:
-        return ""
-    mapping, own = config.mapping.get(told, {}), one.guess.mapping
-    unlike = [name for name in REQUIRED[told] if mapping.get(name, name) != own.get(name, name)]
+    mapping, own = config.mapping.get(told, {}), one.guess.mapping if one.guess else {}
+    if one.guess and told != one.guess.table:
+        return f"{one.file.name} looks like {one.guess.table} and is read as {told}: {MEND}."
+    if lacks := [name for name in REQUIRED[told] if name not in after(mapping, one.names)]:
+        names = ", ".join(one.names)
+        return f"{one.file.name} is read as {told} and has no {lacks[0]}; found the columns {names}: {MEND}."
+    unlike = [name for name in REQUIRED[told] if one.guess and mapping.get(name, name) != own.get(name, name)]
     if not unlike:
         return ""
     name = unlike[0]
     return (
         f"{one.file.name} has its {name} in {own.get(name, name)!r}, other files of {told} in "
-        f"{mapping.get(name, name)!r}: rename one, or give the files as sources of their own (data.sources)."
+        f"{mapping.get(name, name)!r}: {MEND}."
     )
 
 
@@ -159,7 +164,9 @@ def _lost(looked: Sequence[_Looked], mapping: Mapping[str, Mapping[str, str]]) -
         if one.guess is None:
             continue
         taken = mapping.get(one.guess.table, {})
-        lost = [f"{name} from {column}" for name, column in one.guess.mapping.items() if name not in taken]
+        need = REQUIRED[one.guess.table]
+        rest = [(name, column) for name, column in one.guess.mapping.items() if name not in need]
+        lost = [f"{name} from {column}" for name, column in rest if name not in taken]
         if lost:
             yield f"{one.file.name}: {', '.join(lost)} is not taken, as other files of {one.guess.table} lack it."
 

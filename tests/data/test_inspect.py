@@ -74,6 +74,13 @@ def test_nameless_columns_are_told_by_their_values():
     )
 
 
+def test_an_account_is_the_user_and_a_country_is_nobody():
+    rows = [f"{('de', 'fr', 'it')[n % 3]},a{n % 9},i{n % 5},{1_700_000_000 + n}" for n in range(40)]
+    assert guessed("country,account,item,time", *rows)[1]["user_id"] == "account"
+    assert guessed("country,who,item,time", *rows)[1]["user_id"] == "who"
+    assert guessed("country,city,item,time", *rows) is None
+
+
 def test_items_users_and_neither():
     assert guessed("sku,name,beschreibung,kategorie", "1,A,B,C", stem="catalog") == (
         "items",
@@ -342,3 +349,15 @@ def test_a_file_is_what_the_reader_takes_it_for(tmp_path):
     found = read(tmp_path, format="contract", mapping=seen.config.mapping).rows()
     assert seen.tables["interactions"].rows == found["interactions"] == 2
     assert [guess.table for _, guess in seen.guesses] == ["interactions", "interactions"]
+
+
+def test_names_that_lie_do_not_part_the_guess_from_the_reader(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines(tmp_path / "a" / "items-clicks.csv", "Kunde,Artikel,Zeit", f"u1,p1,{TIME}", f"u2,p1,{TIME}")
+    lines(tmp_path / "b" / "users_clicks.csv", "user_id,item_id,timestamp", f"u1,p1,{TIME}")
+    for folder, count in (("a", 2), ("b", 1)):
+        run(folder, "--write", "--force")
+        assert ingest(load_config().data, tmp_path / f"out{folder}").rows["interactions"] == count
+    lines(tmp_path / "a" / "users_clicks.csv", "user_id,item_id,timestamp", f"u1,p1,{TIME}")
+    with pytest.raises(DataError, match=r"users_clicks\.csv .*other files of interactions in 'Kunde'|is read as"):
+        run("a", "--write", "--force")
