@@ -17,8 +17,9 @@ def check_skew(
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
-    """Compare what each impression was ranked with to what the log says it should have been.
+    """Compare the history that each impression was ranked with to the one that training makes of the log.
 
+    The values of features made of histories are not compared.
     Ends with 1 where more than monitoring.max_skew of the impressions differ.
     """
     from pathlib import Path

@@ -1,6 +1,7 @@
 """Did serving rank with the history that training will believe it had? Read from the live log alone.
 
-Each impression names the history its ranking used (`history_digest`). For every one the history is made again as
+Each impression names the history its ranking used (`history_digest`); only histories are compared, not the values of
+features made of them. For every one the history is made again as
 training makes it: the user's latest events before the request that had arrived by then, in the order of time. Where the
 names differ, other histories are tried that a server could have seen, and the first that has the logged name tells the
 likely cause.
@@ -25,7 +26,7 @@ MEANWHILE_SECONDS: Final = 60.0
 MOST_EXAMPLES: Final = 20
 
 MEANWHILE: Final = "arrived while the list was ranked"
-CLOCK: Final = "clock: an event dated at or after the request"
+CLOCK: Final = "clock: an event or the request is dated apart from the order of the log"
 ORDER: Final = "order of events of one instant"
 LATE: Final = "late event: dated before the request, arrived after it"
 ERASED: Final = "erased user: the log holds less than the ranking saw"
@@ -87,9 +88,12 @@ class SkewReport:
 
     def lines(self) -> list[str]:
         """The report for people."""
+        if not self.checked:
+            return [f"Nothing to check: {self._nothing()}."]
         told = [
             f"{self.checked:,} of {self.impressions:,} impressions name the history they were ranked with; "
-            f"{self.differing:,} of those ({self.share:.2%}) saw another one than training makes."
+            f"{self.differing:,} of those ({self.share:.2%}) saw another one than training makes.",
+            "Only histories are compared, not the values of features made of them.",
         ]
         told += [f"  {count:,} x {cause}" for cause, count in sorted(self.causes.items(), key=lambda pair: -pair[1])]
         told += [f"  {name}: {share:.2%} differ" for name, share in self.features.items()]
@@ -101,6 +105,11 @@ class SkewReport:
                 for one in self.examples
             ]
         return told
+
+    def _nothing(self) -> str:
+        if not self.impressions:
+            return "the log holds no impression of that time"
+        return f"none of {self.impressions:,} impressions names the history it was ranked with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,21 +176,21 @@ def _examples(differences: Sequence[Difference]) -> list[Difference]:
 
 def _differences(log: ArrivalLog, users: dict[str, list[Impression]], history_length: int) -> Iterator[Difference]:
     for user, asked in users.items():
-        events = [
-            _event(cursor, arrived, record)
-            for cursor, arrived, record in log.user_arrivals(user)
-            if isinstance(record, Interaction)
-        ]
+        held = log.user_arrivals(user)
+        events = [_event(*entry) for entry in held if isinstance(entry[2], Interaction)]
+        logged = {entry[2].impression_id: entry[:2] for entry in held if isinstance(entry[2], Impression)}
         for impression in asked:
             at = impression.timestamp.timestamp()
             expected = history_digest(_history(_known(events, at), history_length))
             if expected != impression.history_digest:
-                cause = _cause(events, impression, at, history_length)
+                moments = _log_moments(events, at, *logged.get(impression.impression_id, (0, 0.0)))
+                cause = _cause(events, list(moments), impression, history_length)
                 when = impression.timestamp.astimezone(UTC).isoformat()
                 yield Difference(impression.impression_id, when, impression.history_digest, expected, cause)
 
 
-def _event(sequence: int, arrived: float, record: Interaction) -> _Event:
+def _event(sequence: int, arrived: float, record: Record) -> _Event:
+    assert isinstance(record, Interaction)
     at = record.timestamp.timestamp()
     known = max(at, record.received_at.timestamp() if record.received_at else arrived)
     return _Event(sequence, arrived, at, known, record.event_id, record.item_id, record.type)
@@ -202,9 +211,9 @@ def _as_served(events: Iterable[_Event]) -> list[_Event]:
     return sorted(events, key=lambda one: (one.at, one.sequence))
 
 
-def _cause(events: Sequence[_Event], impression: Impression, at: float, length: int) -> str:
-    """The likely cause of a difference that is certain."""
-    used = impression.history_digest
+def _cause(events: Sequence[_Event], moments: Sequence[list[_Event]], impression: Impression, length: int) -> str:
+    """The likely cause of a difference that is certain; `moments`: what the log held before the impression."""
+    used, at = impression.history_digest, impression.timestamp.timestamp()
     if any(reason.startswith("history:") for reason in impression.degraded):
         return DEGRADED
 
@@ -216,10 +225,31 @@ def _cause(events: Sequence[_Event], impression: Impression, at: float, length: 
         (CLOCK, lambda: is_used(one for one in events if one.arrived < at)),
         (MEANWHILE, lambda: any(is_used(seen) for seen in _moments(events, at))),
         (LATE, lambda: is_used(one for one in events if one.at < at)),
+        (CLOCK, lambda: any(map(is_used, moments))),
         (LENGTH, lambda: _other_length(events, at, used)),
-        (ERASED, lambda: digest_length(used) > sum(one.arrived < at + MEANWHILE_SECONDS for one in events)),
+        (ERASED, lambda: digest_length(used) > max(_arrived(events, at), *map(len, moments), 0)),
     ]
     return next((cause for cause, holds in tries if holds()), UNKNOWN)
+
+
+def _arrived(events: Sequence[_Event], at: float) -> int:
+    return sum(one.arrived < at + MEANWHILE_SECONDS for one in events)
+
+
+def _log_moments(events: Sequence[_Event], at: float, sequence: int, arrived: float) -> Iterator[list[_Event]]:
+    """What the log held shortly before the impression came to stand in it, whole and but for what is dated ahead.
+
+    Args:
+        events: the user's.
+        at: the request's instant, which a caller may date back as it likes.
+        sequence: the impression's place in the log; 0 where it has none.
+        arrived: when it came there.
+    """
+    above = sorted((one for one in events if one.sequence < sequence), key=lambda one: one.sequence)
+    settled = sum(one.arrived < arrived - MEANWHILE_SECONDS for one in above)
+    for count in range(len(above), settled - 1, -1):
+        yield above[:count]
+        yield [one for one in above[:count] if one.at < at]
 
 
 def _other_length(events: Sequence[_Event], at: float, used: str) -> bool:

@@ -112,6 +112,40 @@ def test_a_difference_has_its_cause(live: Live, cause: str, happen: Callable[[Li
     assert report.examples[0].cause == cause
 
 
+def test_a_request_dated_back_is_no_erased_user(live: Live) -> None:
+    """The events are in the log when the list is ranked, whatever the caller says the time is."""
+    for number in range(3):
+        live.event(f"e{number}", number, happened=number - 600)
+    live.event("ahead", 3, happened=200)
+    live.log(-300, history_digest(live.store.history("u", 50)), "u", 4)
+    assert live.report().causes == {skew.CLOCK: 1}
+
+
+def test_a_request_dated_back_between_what_the_log_holds(live: Live) -> None:
+    for number in range(3):
+        live.event(f"e{number}", number, happened=number - 600)
+    live.event("ahead", 3, happened=200)
+    seen = history_digest(live.store.history("u", 50, NOON.timestamp() - 300))
+    live.event("meanwhile", 3.5, happened=-500)
+    live.log(-300, seen, "u", 4)
+    assert digest_length(seen) == 3
+    assert live.report().causes == {skew.CLOCK: 1}
+
+
+def test_where_nothing_is_to_check_no_share_is_told(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "live.db")
+    arguments = ["check-skew", "--store", str(tmp_path / "live.db"), "--out", str(tmp_path / "skew.json")]
+    empty = CliRunner().invoke(app, arguments)
+    line = [ShownItem(item_id="a", position=1)]
+    store.append([Impression(impression_id="p", user_id="u", timestamp=NOON, shown=line)])
+    store.close()
+    nameless = CliRunner().invoke(app, arguments)
+    assert (empty.exit_code, nameless.exit_code) == (0, 0)
+    assert "Nothing to check: the log holds no impression" in empty.output
+    assert "Nothing to check: none of 1 impressions names the history" in nameless.output
+    assert "%" not in empty.output + nameless.output
+
+
 def test_an_erased_user_who_comes_back(live: Live) -> None:
     live.event("a", 1)
     digest = history_digest(live.store.history("u", 50))

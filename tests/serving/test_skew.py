@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -42,5 +43,24 @@ def test_what_was_ranked_with_is_what_the_log_says(server: Server, client: httpx
         assert (report.checked, report.differing) == (4, 0)
         assert history_digest(store.history("nobody", 50)) == logged[3].history_digest
         assert check_skew(store, logged, 20).differing == 2  # as if training had another history length
+    finally:
+        store.close()
+
+
+def test_an_event_dated_ahead_waits_for_its_instant(server: Server, client: httpx.Client) -> None:
+    """Training knows it only then; one dated as the server's clock says is in the next ranking."""
+    before = len(impressions(server, 0))
+    now, ahead = datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=200)
+    for number, at in enumerate((now, ahead)):
+        event = click(number, "early") | {"timestamp": at.isoformat()}
+        assert client.post("/v1/events", json=event).status_code == 202
+    for context in ({}, {"timestamp": (ahead + timedelta(seconds=1)).isoformat()}):
+        asked = {"user_id": "early", "candidates": ["a", "b"], "context": context}
+        assert client.post("/v1/rank", json=asked).status_code == 200
+    logged = [one for one in impressions(server, before + 2) if one.user_id == "early"]
+    assert [one.history_digest.partition(":")[0] for one in logged] == ["1", "2"]
+    store = open_store(server.workspace / "live.db")
+    try:
+        assert check_skew(store, logged, 50).differing == 0
     finally:
         store.close()
