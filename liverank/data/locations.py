@@ -6,7 +6,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -43,6 +43,8 @@ class Location:
     """Changes when the content does: ETag, generation or time of the last change; empty where the store tells none."""
     path: Path | None = None
     """Where it is on this machine; None: elsewhere."""
+    encoding: str = ""
+    """Of its text, where the source's configuration says it; empty: UTF-8."""
     _store: Any = field(default=None, repr=False, compare=False)
     _key: str = field(default="", repr=False, compare=False)
 
@@ -76,11 +78,6 @@ class Location:
         """Whether the file is stored compressed, by its name."""
         return self.name.lower().endswith(GZIP)
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a file of this machine."""
-        return self.path is not None
-
     def open(self) -> BinaryIO:
         """Its content from the beginning, decompressed where the name ends in `.gz`.
 
@@ -99,7 +96,7 @@ class Location:
         """The file of that name in the same folder; None where there is none."""
         parent = str(self.path.parent) if self.path else self._store._parent(self._key)
         found = _local(f"{parent}/{name}") if self.path else _listed(self._store, f"{parent}/{name}", self.url)
-        return found[0] if found and found[0].name == name else None
+        return replace(found[0], encoding=self.encoding) if found and found[0].name == name else None
 
 
 def locate(source: str) -> list[Location]:
@@ -202,7 +199,7 @@ def _stored(store: Any, scheme: str, key: str, facts: dict[str, Any]) -> Locatio
     version = next((str(facts[name]) for name in ("ETag", "etag", "generation", "mtime", "LastModified", "updated",
                                                   "created") if facts.get(name)), "")  # fmt: skip
     url = f"{scheme}://{key.lstrip('/')}"
-    return Location(without_secrets(url), int(facts.get("size") or 0), version, None, store, key)
+    return Location(without_secrets(url), int(facts.get("size") or 0), version, None, "", store, key)
 
 
 @contextmanager

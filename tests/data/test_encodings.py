@@ -9,7 +9,8 @@ import pytest
 
 from liverank.config.data import SourceConfig
 from liverank.data.encoding_guess import looks_like, wide
-from liverank.errors import DataError
+from liverank.errors import ConfigError, DataError
+from tests.data.reading import read
 from tests.data.writing import read_contract
 
 GERMAN = ("Schöne Teekanne aus weißem Porzellan", "Große Schüssel für Gemüse", "Kännchen mit Löffel, süß")
@@ -106,3 +107,42 @@ def test_a_wrong_encoding_setting_names_line_and_column(tmp_path, end):
 
 def test_the_setting_is_kept_as_python_names_it():
     assert SourceConfig(encoding="Windows-1251").encoding == "cp1251"
+
+
+FEEDBACK = {"FeedbackType": "star", "UserId": "José", "ItemId": "é", "Timestamp": "2024-05-06T07:08:09Z"}
+REVIEW = {"reviewerID": "José", "asin": "B1", "overall": 5, "unixReviewTime": 1252800000}
+FORMATS = [
+    ("gorse", "feedback.jsonl", json.dumps(FEEDBACK, ensure_ascii=False)),
+    ("amazon", "reviews.json", json.dumps(REVIEW, ensure_ascii=False)),
+    ("personalize", "interactions.csv", "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\nJosé,a,1252800000,click"),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "text"), FORMATS)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_formats_heed_the_encoding_and_refuse_what_is_not_utf_8(tmp_path, name, file, text, encoding):
+    path = tmp_path / file
+    path.write_bytes(f"{text}\n".encode(encoding))
+    (event,) = read(path, format=name, encoding=encoding).tables["interactions"].to_pylist()
+    assert event["user_id"] == "José"
+    assert read(path, encoding=encoding).tables["interactions"].num_rows == 1
+    with pytest.raises(DataError, match=r"is not UTF-8|holds no"):
+        read(path, format=name)
+
+
+@pytest.mark.parametrize(("encoding", "notes"), [("latin-1", 1), ("utf-8", 0)])
+def test_movies_are_in_latin_1_where_they_are_not_utf_8_and_it_is_said(tmp_path, encoding, notes):
+    (tmp_path / "ratings.dat").write_text("1::10::5::978300760\n")
+    (tmp_path / "movies.dat").write_bytes("10::Léon (1994)::Crime\n".encode(encoding))
+    found = read(tmp_path)
+    assert found.tables["items"].column("title").to_pylist()[0].startswith("Léon")
+    assert sum("movies.dat is not UTF-8: it was read as Latin-1" in note for note in found.notes) == notes
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("queries", {"items": "select 1"}), ("mapping", {"items": {"item_id": "x"}})]
+)
+def test_a_key_that_a_format_does_not_heed_is_refused(tmp_path, key, value):
+    (tmp_path / "feedback.jsonl").write_text(json.dumps(FEEDBACK) + "\n")
+    with pytest.raises(ConfigError, match=rf"data\.{key} is set, and the format gorse"):
+        read(tmp_path, format="gorse", **{key: value})

@@ -175,7 +175,6 @@ def test_a_location_knows_its_name_and_its_neighbours(tmp_path):
     fsspec.filesystem("memory").pipe("/beside/b.csv", b"22")
     (remote,) = locate("memory://beside/a.csv")
     assert remote.sibling("b.csv").open().read() == b"22"
-    assert not remote.is_local
 
 
 def test_an_extra_source_in_a_store_joins_the_first(bucket, tmp_path):

@@ -42,7 +42,7 @@ class Review(msgspec.Struct):
 
 def recognises(config: SourceConfig) -> bool:
     """Whether a file of the source holds Amazon reviews."""
-    return any(_reader(file) for file in some_of(config.source))
+    return any(_reader(file) for file in some_of(config))
 
 
 def read(config: SourceConfig) -> Parts:
@@ -51,7 +51,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there are no reviews.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     readers = [(file, reader) for file in files if (reader := _reader(file))]
     if not readers:
         raise DataError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from liverank.config.data import SourceConfig
 from liverank.data.locations import Location, is_url, locate
 from liverank.data.sources.parts import BATCH_ROWS
 from liverank.errors import DataError
@@ -17,24 +19,25 @@ MOST_LOOKED_AT: Final = 40
 """Files of a source whose beginning is looked at to tell its format."""
 
 
-def files_of(source: str) -> list[Location]:
-    """The files of a source that are not empty.
+def files_of(config: SourceConfig) -> list[Location]:
+    """The files of a source that are not empty; each knows the encoding that the configuration gives.
 
     Raises:
         DataError: there are none.
     """
-    return [file for file in locate(source) if file.size]
+    return [replace(file, encoding=config.encoding) for file in locate(config.source) if file.size]
 
 
-def some_of(source: str) -> list[Location]:
+def some_of(config: SourceConfig) -> list[Location]:
     """Enough of a source's files to tell its format by; none of a source that is no files at all.
 
     Raises:
         DataError: there are none.
     """
+    source = config.source
     if is_url(source) and source.split("://", 1)[0].split("+")[0] in ("kafka", "postgresql", "mysql", "sqlite"):
         return []
-    return files_of(source)[:MOST_LOOKED_AT]
+    return files_of(config)[:MOST_LOOKED_AT]
 
 
 def beside(file: Location, name: str) -> Location | None:

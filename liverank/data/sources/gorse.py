@@ -53,7 +53,7 @@ class Refusal(ValueError):
 
 def recognises(config: SourceConfig) -> bool:
     """Whether the source holds Gorse's feedback, or a dump of it."""
-    return any(_kind(file) == "interactions" or is_dump(file) for file in some_of(config.source))
+    return any(_kind(file) == "interactions" or is_dump(file) for file in some_of(config))
 
 
 def _kind(file: Location) -> str:
@@ -80,7 +80,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there is no feedback, or a dump is damaged.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     tables = {str(file): _kind(file) for file in files}
     dumps = [file for file in files if not tables[str(file)] and is_dump(file)]
     if not dumps and "interactions" not in tables.values():

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from liverank import columns as c
 from liverank.data.dataset import REJECTED_SCHEMA
+from liverank.data.encodings import blocks
 from liverank.data.locations import Location
 from liverank.data.sources.parts import BATCH_ROWS, Batch, Part, Refused
 from liverank.data.values import INSTANT
@@ -39,47 +40,42 @@ class Lines:
 
 
 def read_lines(location: Location, rows: int = BATCH_ROWS) -> Iterator[Lines]:
-    """The file's lines, at most `rows` at a time; a line that is not UTF-8 is read as Latin-1."""
-    with location.open() as content:
-        start = 1
-        while block := list(islice(content, rows)):
-            lines = Lines(location.name)
-            for number, line in enumerate(block, start):
-                text = decoded(line).rstrip("\r\n")
-                if text and not text.isspace():
-                    lines.numbers.append(number)
-                    lines.texts.append(text)
-            if start == 1 and lines.texts:
-                lines.texts[0] = lines.texts[0].removeprefix("\ufeff")
-            start += len(block)
-            yield lines
+    """The file's lines, at most `rows` at a time.
+
+    Raises:
+        DataError: the file is neither UTF-8 nor in the encoding that is set; the message says where.
+    """
+    numbered = enumerate(text_of_lines(location), 1)
+    while block := list(islice(numbered, rows)):
+        filled = [(number, text) for number, text in block if text and not text.isspace()]
+        yield Lines(location.name, [number for number, _ in filled], [text for _, text in filled])
+
+
+def text_of_lines(location: Location) -> Iterator[str]:
+    """Each line without its end; without the mark that a file may begin with."""
+    for block in blocks(location, location.encoding):
+        yield from block.decode("utf-8").split("\n")[:-1]
 
 
 @lru_cache(maxsize=256)
 def first_lines(location: Location) -> tuple[str, ...]:
     """Some lines that are not blank, so that a damaged one does not hide what a file is; none if it is unreadable."""
-    found = []
     try:
-        with location.open() as content:
-            for _ in range(FIRST_LINES):
-                if (line := content.readline(LONGEST_LINE)).strip():
-                    found.append(decoded(line).strip("\ufeff \r\n"))
+        if location.encoding:
+            block = next(blocks(location, location.encoding, LONGEST_LINE), b"")
+            found = block[:LONGEST_LINE].decode("utf-8", "replace").split("\n")
+        else:
+            with location.open() as content:
+                # Of what is not UTF-8 the format can be told all the same; reading it says where it is not.
+                found = [content.readline(LONGEST_LINE).decode("utf-8", "replace") for _ in range(2 * FIRST_LINES)]
     except (DataError, OSError, ValueError):
         return ()
-    return tuple(found)
+    return tuple(filled for text in found if (filled := text.strip("\ufeff \r\n")))[:FIRST_LINES]
 
 
 def first_line(location: Location) -> str:
     """The first line that is not blank; empty where there is none."""
     return next(iter(first_lines(location)), "")
-
-
-def decoded(line: bytes) -> str:
-    """The line as UTF-8, or as Latin-1 where it is none: what older archives are in."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
 
 
 @dataclass

@@ -32,7 +32,7 @@ class Refusal(ValueError):
 
 def recognises(config: SourceConfig) -> bool:
     """Whether a file of the source begins with an event of Metarank, or belongs to RankLens."""
-    return any(_is_events(file) or kind_of(file) for file in some_of(config.source))
+    return any(_is_events(file) or kind_of(file) for file in some_of(config))
 
 
 def _is_events(file: Location) -> bool:
@@ -45,7 +45,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there are no events.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     events = [file for file in files if _is_events(file)]
     kinds = {str(file): kind_of(file) for file in files if file not in events}
     rest = [file.name for file in files if file not in events and not kinds[str(file)]]

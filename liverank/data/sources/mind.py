@@ -32,7 +32,7 @@ SECOND: Final = 1_000_000
 
 def recognises(config: SourceConfig) -> bool:
     """Whether the source holds a behaviors.tsv or a news.tsv of MIND."""
-    return any(_is_behaviors(file) or _is_news(file) for file in some_of(config.source))
+    return any(_is_behaviors(file) or _is_news(file) for file in some_of(config))
 
 
 def read(config: SourceConfig) -> Parts:
@@ -41,7 +41,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there is no behaviors.tsv.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     behaviors = [file for file in files if _is_behaviors(file)]
     news = [file for file in files if _is_news(file)]
     if not behaviors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
@@ -32,7 +33,7 @@ IGNORED: Final = re.compile(
 
 def recognises(config: SourceConfig) -> bool:
     """Whether a file of the source is one that holds MovieLens ratings."""
-    return any(_reader(file) for file in some_of(config.source))
+    return any(_reader(file) for file in some_of(config))
 
 
 def read(config: SourceConfig) -> Parts:
@@ -41,7 +42,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there are no ratings, or the same ratings in several files.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     found = [(file, reader) for file in files if (reader := _reader(file))]
     if not found:
         raise DataError(
@@ -95,9 +96,21 @@ def _catalogue(ratings: Location) -> Iterator[Part]:
         if file is None:
             continue
         titles = titles or table == "items"
+        if not file.encoding and file.suffix != ".csv" and not _is_utf8(file):
+            file = replace(file, encoding="latin-1")
+            yield Note(f"{file.name} is not UTF-8: it was read as Latin-1, which GroupLens' own files are in.")
         yield from read_catalogue(file, maps.get(table))
     if not titles:
         yield Note(f"There is no file of movies beside {ratings.name}: the items have ids and no text.")
+
+
+def _is_utf8(file: Location) -> bool:
+    try:
+        with file.open() as content:
+            content.read().decode("utf-8")
+        return True
+    except UnicodeDecodeError:
+        return False
 
 
 def _others(files: list[Location], ratings: Location) -> Iterator[Note]:

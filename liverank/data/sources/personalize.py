@@ -35,7 +35,7 @@ class Refusal(ValueError):
 
 def recognises(config: SourceConfig) -> bool:
     """Whether a file of the source has the columns of an Interactions data set."""
-    return any(_table(file) == "interactions" for file in some_of(config.source))
+    return any(_table(file) == "interactions" for file in some_of(config))
 
 
 def _table(file: Location) -> str:
@@ -56,7 +56,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there are no interactions.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     tables = {str(file): _table(file) for file in files}
     if "interactions" not in tables.values():
         raise DataError(

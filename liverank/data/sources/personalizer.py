@@ -42,7 +42,7 @@ class Choice:
 
 def recognises(config: SourceConfig) -> bool:
     """Whether a file of the source begins with a decision."""
-    return any(_is_log(file) for file in some_of(config.source))
+    return any(_is_log(file) for file in some_of(config))
 
 
 def _is_log(file: Location) -> bool:
@@ -58,7 +58,7 @@ def read(config: SourceConfig) -> Parts:
     Raises:
         DataError: there are no decisions.
     """
-    files = files_of(config.source)
+    files = files_of(config)
     logs = [file for file in files if _is_log(file)]
     if not logs:
         raise DataError(

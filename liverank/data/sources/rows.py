@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from liverank.data.locations import Location
-from liverank.data.sources.lines import LAST_SECOND, Aside, batches, decoded, first_line, first_lines, read_lines
+from liverank.data.sources.lines import LAST_SECOND, Aside, batches, first_line, first_lines, read_lines, text_of_lines
 from liverank.data.sources.parts import Batch, Part
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
@@ -97,27 +97,26 @@ def csv_objects(location: Location, aside: Aside, rows: int) -> Iterator[list[tu
     Raises:
         DataError: a quote is never closed.
     """
-    with location.open() as content:
-        reader = csv.reader(decoded(line) for line in content)
-        names = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
-        found: list[tuple[int, str | Row, Row]] = []
-        try:
-            line = reader.line_num
-            for cells in reader:
-                line, start = reader.line_num, line + 1
-                if len(cells) == len(names):
-                    row = dict(zip(names, cells, strict=True))
-                    found.append((start, row, row))
-                elif cells:
-                    aside.put(start, ",".join(cells), f"has {len(cells)} fields where the header has {len(names)}")
-                if len(found) >= rows:
-                    yield found
-                    found = []
-        except csv.Error as problem:
-            raise DataError(
-                f"{location.name}, line {line + 1}: {problem}.", "Look for a quote that is never closed."
-            ) from problem
-        yield found
+    reader = csv.reader(f"{line}\n" for line in text_of_lines(location))
+    names = [name.strip() for name in next(reader, [])]
+    found: list[tuple[int, str | Row, Row]] = []
+    try:
+        line = reader.line_num
+        for cells in reader:
+            line, start = reader.line_num, line + 1
+            if len(cells) == len(names):
+                row = dict(zip(names, cells, strict=True))
+                found.append((start, row, row))
+            elif cells:
+                aside.put(start, ",".join(cells), f"has {len(cells)} fields where the header has {len(names)}")
+            if len(found) >= rows:
+                yield found
+                found = []
+    except csv.Error as problem:
+        raise DataError(
+            f"{location.name}, line {line + 1}: {problem}.", "Look for a quote that is never closed."
+        ) from problem
+    yield found
 
 
 def text_of(value: Any) -> str:
