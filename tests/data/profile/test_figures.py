@@ -261,9 +261,17 @@ def test_a_few_times_years_away_do_not_stretch_the_charts_and_are_told(tmp_path)
     assert "1 event lies far from all others in time (2108-04-21)." in texts(found)
     assert found["tables"]["interactions"]["rows"] == 481
     assert "far from all else: 1 event and 0 lists, from 2108-04-21 to 2108-04-21." in page(found, MONDAY)
-    near = figures(tmp_path / "near", *days, event("u1", "b", at(days=39)))
+    near = figures(tmp_path / "near", *days, event("u1", "b", at(days=35)))
     assert near["volume"]["left"]["events"] == 0
-    assert len(near["volume"]["points"]) == 40
+    assert len(near["volume"]["points"]) == 36
+
+
+def test_a_thin_tail_without_a_break_is_drawn_and_dirt_at_either_end_is_not(tmp_path):
+    core = [event(f"u{n % 9}", "a", at(hours=n)) for n in range(480)]
+    tail = [event("u", "a", at(days=20 + 10 * n)) for n in range(10)]
+    dirt = [event("u", "a", at(days=days)) for days in (-9000, -8000, 3650, 3651, 3652, 7000)]
+    left = figures(tmp_path, *core, *tail, *dirt)["volume"]["left"]
+    assert (left["events"], left["first"][:4], left["last"][:4]) == (6, "2001", "2045")
 
 
 def test_lists_of_another_time_than_the_events_are_drawn(tmp_path):
@@ -280,6 +288,8 @@ def test_gaps_are_called_exact_only_where_they_repeat_exactly(tmp_path):
     assert "exactly" not in texts(figures(tmp_path / "b", *near))
     parts = [event("u", "a", at(seconds=41_400.25 * n)) for n in range(150)]
     assert "exactly" not in texts(figures(tmp_path / "c", *parts))
+    seconds = [event("u", "a", at(seconds=n)) for n in range(150)]
+    assert "exactly" not in texts(figures(tmp_path / "e", *seconds))
     dates = [event("u", "a", at(days=n)) for n in range(150)]
     assert "exactly" not in texts(figures(tmp_path / "d", *dates))
 
