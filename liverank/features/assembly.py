@@ -46,7 +46,8 @@ def nested(long: pa.Table, values: pa.ChunkedArray, rows: int) -> pa.ListArray:
 
 def history_columns(long: pa.Table, rows: int) -> dict[str, pa.ListArray]:
     """The three history columns from the sorted long table of `requests.histories`."""
-    seconds = pc.divide(long[MICROS].cast(pa.float64()), float(SECOND))
+    # Before 1684 a microsecond is finer than a double can say: the nearest one is meant.
+    seconds = pc.divide(long[MICROS].cast(pa.float64(), safe=False), float(SECOND))
     return {
         c.HISTORY_ITEMS: nested(long, long[c.ITEM_ID], rows),
         c.HISTORY_TYPES: nested(long, long[c.TYPE], rows),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from liverank import columns as c
-from liverank.features.definitions import DAY_MICROS, MICROS, SECOND
+from liverank.features.definitions import DAY_MICROS, MICROS, SECOND, remainder
 from liverank.features.engine import F, Frame
 from liverank.features.similarity import NEIGHBOUR
 from liverank.features.snapshot import NEVER, PER_UNIT, Neighbours, price_of
@@ -59,7 +59,7 @@ def born_of(items: pa.Table, first: pa.Table, index: Mapping[str, int]) -> npt.N
 
 def events_by_hour(training: Frame) -> Frame:
     """item_id, hour of the UTC day, and the item's training events in it."""
-    hour = F.floor((F.col(MICROS) % F.lit(DAY_MICROS)) / F.lit(3600 * SECOND)).cast("int")
+    hour = F.floor(remainder(F.col(MICROS), DAY_MICROS) / F.lit(3600 * SECOND)).cast("int")
     return training.groupBy(c.ITEM_ID, hour.alias(c.HOUR)).agg(F.count("*").cast("long").alias("events"))
 
 
