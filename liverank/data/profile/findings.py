@@ -189,9 +189,10 @@ def _users(figures: Figures) -> Iterator[Finding]:
 def _visits(figures: Figures) -> Iterator[Finding]:
     visits = figures["sessions"]
     gaps, sessions = visits["gaps"], visits["events"]["n"]
-    # Two quantiles that are the same to the microsecond: all gaps between them are. One second is the clock's own.
-    same = gaps["n"] >= 100 and gaps["p50"] == gaps["p90"] and gaps["p50"] % 1 == 0 and gaps["p50"] > 1
-    if same and not _mere_dates(figures):
+    # Two quantiles that are the same to the microsecond: all gaps between them are.
+    same = gaps["n"] >= 100 and gaps["p50"] == gaps["p90"] and gaps["p50"] % 1 == 0
+    # Mere dates, of which another finding speaks, are whole days apart.
+    if same and not (gaps["p50"] % 86_400 == 0 and _mere_dates(figures)):
         yield _say(
             "mind",
             f"Four gaps in ten or more between a user's events are {exact(int(gaps['p50']))} exactly: those times were "

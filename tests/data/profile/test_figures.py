@@ -289,7 +289,7 @@ def test_gaps_are_called_exact_only_where_they_repeat_exactly(tmp_path):
     parts = [event("u", "a", at(seconds=41_400.25 * n)) for n in range(150)]
     assert "exactly" not in texts(figures(tmp_path / "c", *parts))
     seconds = [event("u", "a", at(seconds=n)) for n in range(150)]
-    assert "exactly" not in texts(figures(tmp_path / "e", *seconds))
+    assert "are 1 s exactly" in texts(figures(tmp_path / "e", *seconds))
     dates = [event("u", "a", at(days=n)) for n in range(150)]
     assert "exactly" not in texts(figures(tmp_path / "d", *dates))
 
