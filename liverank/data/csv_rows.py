@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from liverank.data.csv_headers import Header, after_lines, header_of
 from liverank.data.encodings import CutOff, blocks, text_lines
 from liverank.data.locations import Location
 from liverank.data.raw import RawBatch, broken
 from liverank.data.sources.parts import BATCH_ROWS
-from liverank.errors import DataError
-
-SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-
-
-@dataclass(frozen=True)
-class Header:
-    """The first row of a CSV file."""
-
-    names: tuple[str, ...]
-    separator: str
-    lines: int
-    """Lines up to its end."""
-
-
-def csv_header(location: Location, encoding: str = "") -> Header:
-    """The column names, and what separates them.
-
-    Raises:
-        DataError: the file cannot be read, a name stands twice, or the separator cannot be told.
-    """
-    first = next(blocks(location, encoding, 1 << 16), b"")
-    return _header(first, location)
 
 
 def read_csv(location: Location, encoding: str = "") -> Iterator[RawBatch]:
@@ -50,8 +26,8 @@ def read_csv(location: Location, encoding: str = "") -> Iterator[RawBatch]:
     ends: list[bytes] = []
     source = _whole(blocks(location, encoding), ends)
     block = next(source, b"")
-    header = _header(block, location)
-    at = _after_lines(block, header.lines)
+    header = header_of(block, location)
+    at = after_lines(block, header.lines)
     block, line = block[at:], header.lines + 1
     for part in chain([block], source):
         # Without a quote every line is a row, which is ten times faster than looking at every letter.
@@ -87,38 +63,6 @@ class _Counted:
         for block in self._source:
             self.lines += block.count(b"\n")
             yield block
-
-
-def _after_lines(block: bytes, count: int) -> int:
-    at = 0
-    for _ in range(count):
-        at = block.find(b"\n", at) + 1
-    return at
-
-
-def _header(block: bytes, location: Location) -> Header:
-    blank = len(block) - len(block.lstrip(b"\n"))
-    separator = _separator(block[blank:].split(b"\n", 1)[0].decode("utf-8"), location)
-    reader = csv.reader(text_lines(block[blank:]), delimiter=separator)
-    names = [name.strip() for name in next(reader, [])]
-    names = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            f"{location}, line {blank + 1} has the column {twice[0]!r} more than once.",
-            "Give each column its own name.",
-        )
-    return Header(tuple(names), separator, blank + reader.line_num)
-
-
-def _separator(line: str, location: Location) -> str:
-    found = [mark for mark in SEPARATORS if mark in line]
-    if "," in found or not found:
-        return ","
-    if len(found) > 1:
-        names = " or ".join(SEPARATORS[mark] for mark in found)
-        raise DataError(f"{location}, line 1: {names} could separate the columns: {line!r}.", "Save it with commas.")
-    return found[0]
 
 
 def _plain(block: bytes, header: Header, location: Location, line: int) -> RawBatch:

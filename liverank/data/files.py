@@ -8,7 +8,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from liverank.data.csv_rows import csv_header, read_csv
+from liverank.data.csv_headers import csv_header
+from liverank.data.csv_rows import read_csv
 from liverank.data.dataset import REJECTED_FILE, SOURCE_FILE
 from liverank.data.json_rows import read_json_lines
 from liverank.data.location_stream import unreadable

@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 Converted = tuple[pa.Array, Mask]
 """The column in the contract's type, and True where a value was there but could not be read."""
 
-ZONE: Final = r"(?:[Zz]|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
+ZONE: Final = r" ?(?:[Zz]|UTC|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
 NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _MAP = pa.map_(pa.string(), pa.string())
 _Plain = str | bool | int | float | None
@@ -147,6 +147,9 @@ def _parsed(array: pa.Array, timezone: str) -> Instants:
     if digits.any():
         return _parsed_with_numbers(array, digits, timezone)
     zoned = mask(pc.match_substring_regex(array, r"\d[T ]\d.*" + ZONE))
+    # What databases print, `12:00:00 UTC` and `12:00:00 +02:00`, is ISO but for the blank and the word.
+    array = pc.replace_substring_regex(array, r"(\d) ?UTC\s*$", r"\1Z")
+    array = pc.replace_substring_regex(array, r"(:\d{2}(?:\.\d+)?) ([Zz]|[+-]\d{2}(?::?\d{2})?)\s*$", r"\1\2")
     text = pd.Series(array.to_pandas())
     times = pd.to_datetime(text.where(zoned), utc=True, format="ISO8601", errors="coerce")
     naive = pd.to_datetime(text.where(~zoned), format="ISO8601", errors="coerce")

@@ -55,7 +55,7 @@ def test_a_file_that_is_no_parquet(tmp_path):
 )
 def test_letters_that_are_not_utf8_are_found(tmp_path, content, where):
     (tmp_path / "clicks.csv").write_bytes(content)
-    assert f"clicks.csv, {where} is not UTF-8; the file looks like cp1252" in refused(tmp_path / "clicks.csv")
+    assert f"clicks.csv, {where} is not UTF-8; the file may be in " in refused(tmp_path / "clicks.csv")
 
 
 def test_a_truncated_parquet_file(tmp_path):

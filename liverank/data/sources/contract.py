@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from liverank import columns as c
 from liverank.config.data import SourceConfig
 from liverank.data.conform import REQUIRED
-from liverank.data.csv_rows import SEPARATORS, csv_header
+from liverank.data.csv_headers import SEPARATORS, csv_header
 from liverank.data.dataset import REJECTED_FILE, REJECTED_SCHEMA, SOURCE_FILE
 from liverank.data.files import data_files, read_raw
 from liverank.data.locations import Location, locate
