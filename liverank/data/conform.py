@@ -19,6 +19,8 @@ from liverank.events import ARROW_SCHEMAS
 
 LONGEST_ID: Final = 256
 LONGEST_TYPE: Final = 64
+IDS: Final = (c.USER_ID, c.ITEM_ID, c.EVENT_ID, c.IMPRESSION_ID, c.SESSION_ID)
+"""Columns whose text loses the blanks around it: `u1 ` of one file is `u1` of another."""
 DEFAULT_TYPE: Final = "click"
 NO_MAP: Final = "is not a flat JSON object of text and numbers"
 REQUIRED: Final = {
@@ -153,7 +155,7 @@ def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: st
         if name in REQUIRED[table]:
             sieve.reject(values.mask(pc.is_null(result)), f"{name} is missing")
         return result
-    text = values.strings(array)
+    text = values.trimmed(values.strings(array)) if name in IDS else values.strings(array)
     if name in REQUIRED[table]:
         _check_id(text, name, sieve)
     elif name == c.TYPE and pc.any(pc.is_valid(text)).as_py():

@@ -46,6 +46,12 @@ def strings(array: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
+def trimmed(text: pa.Array) -> pa.Array:
+    """Text without the blanks around it; null where nothing else is there."""
+    bare = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.equal(bare, ""), pa.scalar(None, bare.type), bare)
+
+
 def _digits(array: pa.Array) -> pa.Array:
     """Numbers as text, cell by cell, so that an id is the same whatever stands beside it."""
     finite = pc.is_finite(array)

@@ -184,3 +184,12 @@ def test_a_zone_that_does_not_exist_is_a_configuration_error():
 def test_a_url_of_no_known_kind(tmp_path):
     with pytest.raises(DataError, match=r"ftpx://user/clicks\.csv cannot be looked at: Protocol not known: ftpx"):
         ingest(DataConfig(source="ftpx://user/clicks.csv"), tmp_path / "out")
+
+
+def test_ids_lose_the_blanks_around_them_and_one_of_blanks_is_missing(tmp_path):
+    at = "2026-01-31T12:00:00Z"
+    path = clicks_csv(tmp_path / "clicks.csv", f" u1 ,a\u00a0,{at}", f"u 1,b,{at}", f"  ,b,{at}")
+    dataset = read_contract(path)
+    events = dataset.tables["interactions"].to_pylist()
+    assert sorted((event["user_id"], event["item_id"]) for event in events) == [("u 1", "b"), ("u1", "a")]
+    assert dataset.rejected.column("reason").to_pylist() == ["user_id is missing"]
