@@ -95,8 +95,8 @@ def looks_like(content: bytes) -> Guess:
     sure = enough and len(found) > 0 and (len(found) == 1 or _better(found[0][1], found[1][1]))
     if not sure and _reads(sample, "cp1252"):
         # A few letters tell next to nothing: what most such files are in goes first.
-        others = [name for name in names if name != "cp1252"]
-        names = [*others, "cp1252"] if enough else ["cp1252", *others]
+        others = [name for name, _ in found if name in _USUAL and name != "cp1252"][:2]
+        names = [*others, "cp1252"] if enough and names and names[0] in others else ["cp1252", *others]
     return Guess(tuple(names), sure, _beginning(sample, names[0]) if names else "")
 
 
