@@ -46,9 +46,10 @@ class Engine(Protocol):
         """The rows of all frames, columns matched by name."""
 
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
-        """Computes a frame into working files; yields each value of the whole-numbered `column` with its sorted rows.
+        """Computes a frame; yields each value of the whole-numbered `column` with its rows, sorted by `order`.
 
-        The column itself is left out. Only one value's rows are in memory at a time.
+        The column itself is left out. Only one value's rows are in memory at a time; `name` is for working files. Until
+        all are taken the engine must compute nothing else.
         """
 
     def arrow(self, frame: Frame) -> pa.Table:
