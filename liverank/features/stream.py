@@ -17,7 +17,7 @@ from liverank.features.engine import Engine, F, Frame, Window, staged, union
 
 AT = "at"
 LATEST, OPENS, MET = "latest", "opens", "met"
-_LATE, _MARKS, _LAST, _STARTS, _ON_TIME, _FIRST, _FINAL = "late", "marks", "last", "starts", "on_time", "first", "final"
+_NAME, _MARKS, _LAST, _STARTS, _FIRST, _FINAL = "name", "marks", "last", "starts", "first", "final"
 _LONG = "long"
 
 
@@ -29,33 +29,32 @@ def marks_of(name: str) -> str:
 def of_events(engine: Engine, events: Frame, types: Sequence[str]) -> Frame:
     """The instants of users: user_id, at, and what became known then; a late event also asks before it is known."""
     rows, kinds = _rows(events, types)
-    named, any_of_them = F.count(c.SESSION_ID).alias("named"), F.count("*").alias("rows")
     instants = rows.groupBy(c.USER_ID, AT).agg(
         *[F.sum(name).cast("int").alias(name) for name in (_MARKS, *kinds)],
         F.max(_LAST).alias(_LAST),
-        F.min(_LATE).alias(_ON_TIME),
-        F.min(c.SESSION_ID).alias(_FIRST),
-        F.max(c.SESSION_ID).alias(_FINAL),
+        F.min(_NAME).alias(_FIRST),
+        F.max(_NAME).alias(_FINAL),
         F.lit(None).cast(_LONG).alias(_STARTS),
-        named,
-        any_of_them,
     )
     instants = engine.kept(instants, "instants")
-    several = (F.col(_FIRST) != F.col(_FINAL)) | ((F.col("named") > 0) & (F.col("named") < F.col("rows")))
+    several = F.col(_FIRST) != F.col(_FINAL)
     mixed = engine.kept(instants.where(several).select(c.USER_ID, AT), "mixed instants")
-    instants = instants.drop("named", "rows")
     return _in_order(instants, rows, mixed) if mixed.limit(1).count() else instants
 
 
 def _rows(events: Frame, types: Sequence[str]) -> tuple[Frame, list[str]]:
     late = F.col(KNOWN) > F.col(MICROS)
     kinds = {marks_of(name): F.when(F.col(c.TYPE) == name, 1).otherwise(0) for name in types}
-    told = {_LATE: late.cast("int"), _MARKS: F.lit(1), _LAST: F.col(MICROS), c.SESSION_ID: F.col(c.SESSION_ID), **kinds}
-    asks = {_LATE: F.lit(1), _LAST: F.lit(None).cast(_LONG), c.SESSION_ID: F.lit(None).cast("string")}
+    told = {_NAME: F.when(~late, _name()), _MARKS: F.lit(1), _LAST: F.col(MICROS), **kinds}
+    asks = {**dict.fromkeys(told, F.lit(0)), _NAME: F.lit(None).cast("string"), _LAST: F.lit(None).cast(_LONG)}
     known = events.select(c.USER_ID, c.EVENT_ID, F.col(KNOWN).alias(AT), *_named(told))
-    asks = {**dict.fromkeys(told, F.lit(0)), **asks}
     asked = events.where(late).select(c.USER_ID, c.EVENT_ID, F.col(MICROS).alias(AT), *_named(asks))
     return staged(union(known, asked)), list(kinds)
+
+
+def _name() -> Any:
+    """The session that an event on time belongs to; empty where the source names none, null where nothing opens one."""
+    return F.coalesce(F.col(c.SESSION_ID), F.lit(""))
 
 
 def _named(columns: Mapping[str, Any]) -> list[Any]:
@@ -64,49 +63,47 @@ def _named(columns: Mapping[str, Any]) -> list[Any]:
 
 def _in_order(instants: Frame, rows: Frame, mixed: Frame) -> Frame:
     """The instants with the first and the final name of those that have several; few have, and sorting takes long."""
-    ordered = F.struct(_LATE, c.EVENT_ID, c.SESSION_ID)
-    told = staged(rows.join(mixed, [c.USER_ID, AT], "leftsemi"))
+    ordered = F.struct(c.EVENT_ID, _NAME)
+    on_time = rows.where(F.col(_NAME).isNotNull())
+    told = staged(on_time.join(mixed, [c.USER_ID, AT], "leftsemi"))
     told = told.groupBy(c.USER_ID, AT).agg(
-        F.lit(True).alias("mixed"),
-        F.min(ordered).getField(c.SESSION_ID).alias("one"),
-        F.max(ordered).getField(c.SESSION_ID).alias("other"),
+        F.min(ordered).getField(_NAME).alias("one"), F.max(ordered).getField(_NAME).alias("other")
     )
     both = staged(instants.join(staged(told), [c.USER_ID, AT], "left"))
-    chosen = {_FIRST: "one", _FINAL: "other"}
-    picked = {name: F.when(F.col("mixed"), F.col(new)).otherwise(F.col(name)) for name, new in chosen.items()}
+    picked = {_FIRST: F.coalesce("one", _FIRST), _FINAL: F.coalesce("other", _FINAL)}
     return staged(both.withColumns(picked)).select(*instants.columns)
 
 
 def of_users(log: Frame, types: Sequence[str], before: int) -> Frame:
     """One instant a user that stands for all of its events in `log`, all of them known before the instant `before`."""
     kinds = [F.sum(F.when(F.col(c.TYPE) == name, 1).otherwise(0)).cast("int").alias(marks_of(name)) for name in types]
-    latest = F.max(F.struct(F.col(KNOWN), (F.col(KNOWN) > F.col(MICROS)).cast("int"), c.EVENT_ID, c.SESSION_ID))
+    on_time = F.when(F.col(KNOWN) == F.col(MICROS), F.struct(F.col(KNOWN), c.EVENT_ID, _name().alias(_NAME)))
+    opened = F.max(F.when(F.col(c.SESSION_START), F.col(c.SESSION) + 1).otherwise(0))
     return log.groupBy(c.USER_ID).agg(
         F.lit(before - 1).cast(_LONG).alias(AT),
         F.count("*").cast("int").alias(_MARKS),
         *kinds,
         F.max(MICROS).cast(_LONG).alias(_LAST),
-        F.lit(0).alias(_ON_TIME),
         F.lit(None).cast("string").alias(_FIRST),
-        latest.getField(c.SESSION_ID).alias(_FINAL),
-        (F.max(c.SESSION) + 1).cast(_LONG).alias(_STARTS),
+        F.max(on_time).getField(_NAME).alias(_FINAL),
+        opened.cast(_LONG).alias(_STARTS),
     )
 
 
 def past_of_users(instants: Frame, types: Sequence[str], gap_minutes: float) -> Frame:
     """What was known of the user at each instant: user_id, micros, latest, seen (also by type), session, opens.
 
-    A session ends after more than `gap_minutes` without an event, or where the source names another session. A late
-    event opens none: it carries the number of the one that was going on.
+    A session ends after more than `gap_minutes` without an event, or where the source names another session than the
+    last event on time did. A late event opens none: it carries the number of the one that was going on.
     """
     by_time = Window.partitionBy(c.USER_ID).orderBy(AT)
     before = by_time.rowsBetween(Window.unboundedPreceding, -1)
     names = {c.SEEN: _MARKS, **{c.seen(name): marks_of(name) for name in types}}
     told = instants.select(
-        c.USER_ID, AT, _FIRST, _STARTS, _ON_TIME,
+        c.USER_ID, AT, _FIRST, _STARTS,
         *[F.sum(marks).over(before).cast("int").alias(name) for name, marks in names.items()],
         F.max(_LAST).over(before).alias(LATEST),
-        F.lag(_FINAL).over(by_time).alias("previous"),
+        F.last_value(_FINAL, True).over(before).alias("previous"),
     )  # fmt: skip
     kept = [F.coalesce(F.col(name), F.lit(0)).alias(name) for name in names]
     told = staged(told).select(c.USER_ID, AT, LATEST, *kept, _opens(gap_minutes).alias(OPENS))
@@ -118,8 +115,9 @@ def past_of_users(instants: Frame, types: Sequence[str], gap_minutes: float) -> 
 def _opens(gap_minutes: float) -> Any:
     """How many sessions an instant opens: 1 or 0, or all of them where it stands for the past."""
     late = F.coalesce(F.col(AT) - F.col(LATEST) > int(gap_minutes * 60 * SECOND), F.lit(True))
-    renamed = F.coalesce(F.col(_FIRST) != F.col("previous"), F.lit(False))
-    single = F.when((F.col(_ON_TIME) == 0) & (late | renamed), F.lit(1)).otherwise(F.lit(0))
+    renamed = (F.col(_FIRST) != F.col("previous")) & (F.col(_FIRST) != "") & (F.col("previous") != "")
+    on_time = F.col(_FIRST).isNotNull()
+    single = F.when(on_time & (late | F.coalesce(renamed, F.lit(False))), F.lit(1)).otherwise(F.lit(0))
     return F.coalesce(F.col(_STARTS), single.cast(_LONG))
 
 

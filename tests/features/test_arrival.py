@@ -86,6 +86,29 @@ def check_windows(
             assert row[f"{name}_rate_{width}d"] == pytest.approx(expected, rel=1e-12)
 
 
+def check_sessions(built: Built, events: list[Interaction], gap_minutes: float = 30) -> None:
+    """The session of every event: counted from what had arrived on time and strictly before, and nothing else."""
+    rows = built.events()
+    for user in {one.user_id for one in events}:
+        mine = [one for one in events if one.user_id == user]
+        instants = sorted({one.timestamp for one in mine if known(one) == one.timestamp})
+        opened, name, opens = 0, "", {}
+        for instant in instants:
+            now = sorted((one for one in mine if one.timestamp == known(one) == instant), key=lambda one: one.event_id)
+            before = [one.timestamp for one in mine if known(one) < instant]
+            first, last = now[0].session_id or "", now[-1].session_id or ""
+            gone = not before or instant - max(before) > timedelta(minutes=gap_minutes)
+            starts = gone or (bool(first and name) and first != name)
+            opened, name = opened + starts, last
+            opens[instant] = (opened, starts)
+        for one in mine:
+            number, _ = max(((at, opens[at]) for at in instants if at <= one.timestamp), default=(None, (0, False)))[1]
+            row = rows[one.event_id]
+            on_time = known(one) == one.timestamp
+            assert row["session"] == max(number - 1, 0)
+            assert row["session_start"] == (on_time and opens[one.timestamp][1])
+
+
 def check_histories(built: Built, events: list[Interaction], length: int) -> None:
     """The history of every request: the latest to happen of what had arrived."""
     for row in built.rows("requests"):
@@ -109,6 +132,7 @@ def test_nothing_knows_of_what_had_not_arrived(
     config = {"popularity_days": (1, 3), "rate_strength": 4.0, "history_length": 4}
     built = build(write(folder / "data", events, lists), folder / "out", **config)
     check_events(built, events, lists, FeatureConfig(**config))
+    check_sessions(built, events)
     check_histories(built, events, 4)
 
 
@@ -131,6 +155,20 @@ def test_a_late_event_opens_no_session(tmp_path: Path) -> None:
     rows = build(write(tmp_path / "data", events), tmp_path / "out").events()
     assert [(rows[key]["session"], rows[key]["session_start"]) for key in "abcd"] == [
         (0, True), (0, False), (1, True), (2, True),
+    ]  # fmt: skip
+
+
+def test_a_late_event_names_no_session_before_it_arrives_and_ends_none_after(tmp_path: Path) -> None:
+    events = [
+        event("a", "u", "i01", 0.0, session_id="one"),
+        event("b", "u", "i01", 0.1, session_id="gone", received_at=at(0.25)),
+        event("c", "u", "i01", 0.2, session_id="two"),
+        event("d", "u", "i01", 0.3, session_id="two"),
+        *TAIL,
+    ]
+    rows = build(write(tmp_path / "data", events), tmp_path / "out").events()
+    assert [(rows[key]["session"], rows[key]["session_start"]) for key in "abcd"] == [
+        (0, True), (0, False), (1, True), (1, False),
     ]  # fmt: skip
 
 

@@ -63,6 +63,16 @@ def test_day_after_day_is_the_same_as_from_scratch(tmp_path: Path) -> None:
         same_as_from_scratch(tmp_path, *until(day, events, lists), f"{day}")
 
 
+def test_sessions_of_a_user_whose_kept_events_are_all_late(tmp_path: Path) -> None:
+    """Nothing opened a session before the new day: its events number theirs as from scratch."""
+    others, lists = world(4)
+    late = [event(f"x{n}", "x", "i01", 10.0 * n, received_at=at(10.0 * n + 20)) for n in range(4)]
+    fresh = [event(f"y{n}", "x", "i02", 24 * 6 + n / 5, session_id="s") for n in range(4)]
+    early, _ = until(5, [*others, *late], lists)
+    same_as_from_scratch(tmp_path, early, lists, "before")
+    same_as_from_scratch(tmp_path, [*others, *late, *fresh], lists, "after")
+
+
 def _changed(events: list[Interaction]) -> list[Interaction]:
     """Another item on an event of the third day."""
     at_place = next(n for n, one in enumerate(events) if at(48) <= known(one) < at(72))
