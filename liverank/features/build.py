@@ -116,10 +116,12 @@ class _Work:
             items = self._write_items(definitions.split_events(events, cuts))
         with stage("features: requests"):
             chosen = self.engine.kept(requests.chosen(keys, cuts, self.config), "chosen")
-            table = self._assembled(chosen, events, cuts, training)
+            longest = max(self.config.history_length, self.config.profile_events)
+            known = self.engine.kept(requests.known_before(chosen, events, longest), "known before")
+            table = self._assembled(chosen, known, events, cuts, training)
             write_aside(table, self.out / "requests.parquet")
         with stage("features: profiles and pairs"):
-            told = profiles(self.engine, chosen, table[c.REQUEST_ID], events, items, self.config)
+            told = profiles(self.engine, known, table[c.REQUEST_ID], items, self.config)
             write_aside(told, self.out / "profiles.parquet")
             self._write_pairs(store, items[c.ITEM_ID])
         split = definitions.split_events(events, cuts)
@@ -138,13 +140,16 @@ class _Work:
         found = cooccurrence.neighbours(self.engine, pairs, items, self.config.cooccurrence_items)
         write_aside(self.engine.arrow(found), self.out / "cooccurrence.parquet")
 
-    def _assembled(self, chosen: Frame, events: Frame, cuts: definitions.Cuts, training: TrainingConfig) -> pa.Table:
+    def _assembled(
+        self, chosen: Frame, known: Frame, events: Frame, cuts: definitions.Cuts, training: TrainingConfig
+    ) -> pa.Table:
         arrow, types = self.engine.arrow, self.data.label_types
         base = arrow(chosen.orderBy(requests.ROW))
-        history = arrow(requests.histories(chosen, events, self.config.history_length))
+        history = arrow(requests.histories(known, self.config.history_length))
         truth = arrow(requests.truths(chosen, events, types, cuts.train_until))
-        shown = arrow(requests.shown_lists(chosen, self.impressions))
-        contexts = arrow(requests.basket_contexts(chosen, definitions.with_micros(self.interactions), types))
+        lists, log = definitions.with_micros(self.impressions), definitions.with_micros(self.interactions)
+        shown = arrow(requests.shown_lists(chosen, lists))
+        contexts = arrow(requests.basket_contexts(chosen, log, types))
         table = assembly.request_table(base, history, truth, shown, contexts)
         return retrieved(table, self.out, cuts.train_until / 1e6, self.config.candidates, training.count)
 

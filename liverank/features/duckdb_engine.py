@@ -19,7 +19,6 @@ from liverank.config.features import FeatureConfig
 from liverank.errors import ConfigError
 from liverank.features.engine import Frame
 
-
 BATCH_ROWS: Final = 65_536
 """Rows that leave the engine at a time where not all are wanted in memory."""
 
@@ -46,15 +45,15 @@ class DuckDBEngine:
         """See `Engine`."""
         self._views += 1
         self.connection.register(f"arrow_{self._views}", table)
-        return self._view(f"SELECT * FROM arrow_{self._views}")
+        return self._view(f"SELECT * FROM arrow_{self._views}", table.column_names)
 
-    def _view(self, query: str) -> Frame:
+    def _view(self, query: str, columns: Sequence[str] = ()) -> Frame:
         self._views += 1
         name = f"source_{self._views}"
         self.connection.execute(f"CREATE VIEW {name} AS {query}")
-        described = self.connection.execute(f"SELECT * FROM {name} LIMIT 0").description
+        columns = columns or [one[0] for one in self.connection.execute(f"SELECT * FROM {name} LIMIT 0").description]
         # SQLFrame would ask DuckDB's catalog, column by column; it needs the names alone, for it computes nothing.
-        self.session.catalog.add_table(name, {_named(column[0]): "string" for column in described})
+        self.session.catalog.add_table(name, {_named(column): "string" for column in columns})
         return self.session.table(name)
 
     def kept(self, frame: Frame, name: str) -> Frame:
@@ -66,11 +65,13 @@ class DuckDBEngine:
     def staged(self, frame: Frame) -> Frame:
         """See `Engine`."""
         # SQLFrame copies the whole query at each step, and so takes quadratic time over a long chain of them.
-        return self._view(_sql(frame))
+        return self._view(_sql(frame), frame.columns)
 
     def union(self, *frames: Frame) -> Frame:
         """See `Engine`."""
-        return self._view(" UNION ALL BY NAME ".join(f"SELECT * FROM ({_sql(frame)})" for frame in frames))
+        return self._view(
+            " UNION ALL BY NAME ".join(f"SELECT * FROM ({_sql(frame)})" for frame in frames), frames[0].columns
+        )
 
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
         """See `Engine`."""

@@ -11,7 +11,7 @@ from liverank.config.features import FeatureConfig
 from liverank.features.assembly import nested
 from liverank.features.definitions import DAY_MICROS, MICROS, SECOND, remainder
 from liverank.features.engine import Engine, F, Frame, Window, staged
-from liverank.features.requests import ROW, histories
+from liverank.features.requests import BACK, ROW
 
 EVENTS, CATEGORIES, SHARES, BANDS, HOURS = "events", "categories", "category_shares", "price_band_shares", "hour_shares"
 _BAND, _COUNT = "band", "count"
@@ -38,18 +38,22 @@ def _number(text: str | None) -> float:
     return value if np.isfinite(value) else float("nan")
 
 
-def profiles(
-    engine: Engine, requests: Frame, ids: pa.ChunkedArray, events: Frame, items: pa.Table, config: FeatureConfig
-) -> pa.Table:
+def profiles(engine: Engine, known: Frame, ids: pa.ChunkedArray, items: pa.Table, config: FeatureConfig) -> pa.Table:
     """One row a request, in the order of `ids`: what the user's last `profile_events` known events were.
 
     Columns: request_id; events (how many); categories, the most frequent first, and their category_shares;
     price_band_shares (lowest first; of the events whose item has a price); hour_shares (24, UTC). Shares of nothing
     are 0.
+
+    Args:
+        engine: the open engine.
+        known: `requests.known_before`, of at least `profile_events` events.
+        ids: of all requests, by row.
+        items: the catalogue.
+        config: how many events, categories and bands.
     """
-    known = engine.kept(histories(requests, events, config.profile_events), "profile events")
     bands = engine.rows(item_bands(items, config.price_attribute, config.price_bands))
-    told = staged(known.join(bands, on=c.ITEM_ID))
+    told = staged(known.where(F.col(BACK) <= config.profile_events).join(bands, on=c.ITEM_ID))
     rows = len(ids)
     hour = ((remainder(F.col(MICROS), DAY_MICROS) - remainder(F.col(MICROS), 3600 * SECOND)) / (3600 * SECOND)).cast(
         "int"

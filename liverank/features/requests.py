@@ -20,6 +20,8 @@ ROW = "row"
 """Working column: the request's row in the finished table, from 0."""
 ORDINAL = "ordinal"
 """Working column: place of the event among its user's, from 1, by arrival, then time, then event id."""
+BACK = "back"
+"""Working column: how many events back from the request, from 1."""
 LATE_ROOM = 100_000
 """Arrivals beyond the wanted length that are looked through where a user has late events."""
 
@@ -107,8 +109,8 @@ def _latest(requests: Frame, count: int) -> Frame:
     return requests.orderBy(F.col(MICROS).desc(), F.col(c.REQUEST_ID).desc()).limit(count)
 
 
-def histories(requests: Frame, events: Frame, length: int) -> Frame:
-    """The last `length` events that each request could know: row, item_id, type, micros; sorted by row, then time.
+def known_before(requests: Frame, events: Frame, length: int) -> Frame:
+    """The last `length` events that each request could know: row, item_id, type, micros, and back, from 1 for the last.
 
     They are the latest by when they happened, of what had arrived strictly before the request. With n late events
     among them these are in the last `length` + n arrivals: whatever arrives after one of them is late, or happened
@@ -129,8 +131,14 @@ def histories(requests: Frame, events: Frame, length: int) -> Frame:
     places = asked.select(ROW, c.USER_ID, F.explode(F.sequence(first, F.col("earlier"))).alias(ORDINAL))
     found = staged(places.join(log, on=[c.USER_ID, ORDINAL], how="inner"))
     latest = Window.partitionBy(ROW).orderBy(F.col(MICROS).desc(), F.col(KNOWN).desc(), F.col(c.EVENT_ID).desc())
-    kept = found.withColumn("back", F.row_number().over(latest)).where(F.col("back") <= length)
-    return kept.orderBy(F.col(ROW), F.col("back").desc()).select(ROW, c.ITEM_ID, c.TYPE, MICROS)
+    numbered = found.select(ROW, c.ITEM_ID, c.TYPE, MICROS, F.row_number().over(latest).alias(BACK))
+    return staged(numbered).where(F.col(BACK) <= length)
+
+
+def histories(known: Frame, length: int) -> Frame:
+    """The last `length` of `known_before`, sorted by row, then time: row, item_id, type, micros."""
+    latest = known.where(F.col(BACK) <= length).orderBy(F.col(ROW), F.col(BACK).desc())
+    return latest.select(ROW, c.ITEM_ID, c.TYPE, MICROS)
 
 
 def _arrived_before(requests: Frame, log: Frame) -> Frame:
@@ -179,14 +187,26 @@ def basket_contexts(requests: Frame, interactions: Frame, label_types: Sequence[
         label_types: types that make a basket.
     """
     asked = requests.where(F.col(c.SOURCE) == F.lit(RETRIEVER)).select(ROW, c.REQUEST_ID)
-    told = unprompted(interactions, label_types).join(asked, on=c.REQUEST_ID)
+    told = unprompted(_of_their_time(interactions, requests), label_types).join(asked, on=c.REQUEST_ID)
     return first_of_id(told, ROW, c.EVENT_ID, c.ITEM_ID, c.TYPE).orderBy(ROW).select(ROW, c.CONTEXT)
 
 
 def shown_lists(requests: Frame, impressions: Frame) -> Frame:
-    """The shown list and context of each request that has one: row, shown, context; sorted by row."""
+    """The shown list and context of each request that has one: row, shown, context; sorted by row.
+
+    Args:
+        requests: the chosen ones.
+        impressions: as they came in, with `micros`.
+    """
     asked = requests.where(F.col(c.SOURCE) == F.lit(IMPRESSIONS)).select(ROW, c.REQUEST_ID)
-    lists = impressions.select(
-        F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.SHOWN, c.CONTEXT, c.TIMESTAMP, c.USER_ID
-    ).join(asked, on=c.REQUEST_ID)
-    return first_of_id(lists, ROW, c.TIMESTAMP, c.USER_ID).orderBy(ROW).select(ROW, c.SHOWN, c.CONTEXT)
+    lists = _of_their_time(impressions, requests).select(
+        F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.SHOWN, c.CONTEXT, MICROS, c.USER_ID
+    )
+    lists = lists.join(asked, on=c.REQUEST_ID)
+    return first_of_id(lists, ROW, MICROS, c.USER_ID).orderBy(ROW).select(ROW, c.SHOWN, c.CONTEXT)
+
+
+def _of_their_time(frame: Frame, requests: Frame) -> Frame:
+    """The rows between the first and the last of the requests: files in the order of time are read in part."""
+    first, last = requests.agg(F.min(MICROS).alias("first"), F.max(MICROS).alias("last")).collect()[0]
+    return frame.where((F.col(MICROS) >= int(first or 0)) & (F.col(MICROS) <= int(last or 0)))
