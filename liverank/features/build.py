@@ -123,7 +123,7 @@ class _Work:
         with stage("features: profiles and pairs"):
             told = profiles(self.engine, known, table[c.REQUEST_ID], items, self.config)
             write_aside(told, self.out / "profiles.parquet")
-            self._write_pairs(store, items[c.ITEM_ID])
+            self._write_pairs(store, items[c.ITEM_ID], cuts)
         split = definitions.split_events(events, cuts)
         ranker = training.feature_ranker
         write_candidates(self.engine, split, self.impressions, self.out, self.config, self.data, cuts, ranker)
@@ -135,8 +135,10 @@ class _Work:
         write_aside(items, self.out / "items.parquet")
         return items
 
-    def _write_pairs(self, store: PartStore, items: pa.ChunkedArray) -> None:
+    def _write_pairs(self, store: PartStore, items: pa.ChunkedArray, cuts: definitions.Cuts) -> None:
         pairs = self.engine.scan([store.path(parts.PAIRS, part) for part in self.parts])
+        # Whole days: a model that reads the pairs must not have seen what it is judged by.
+        pairs = pairs.where(F.col(definitions.DAY) < cuts.train_until // definitions.DAY_MICROS)
         found = cooccurrence.neighbours(self.engine, pairs, items, self.config.cooccurrence_items)
         write_aside(self.engine.arrow(found), self.out / "cooccurrence.parquet")
 

@@ -65,7 +65,7 @@ def neighbours(engine: Engine, partials: Frame, items: pa.ChunkedArray, most: in
 
     Args:
         engine: the open engine.
-        partials: `partial_pairs` of all parts.
+        partials: `partial_pairs`, of one part or several.
         items: all item ids, sorted.
         most: neighbours of an item.
     """

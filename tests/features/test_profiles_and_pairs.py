@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 import pyarrow as pa
 import pytest
 
 from liverank.events import Item
 from liverank.features.profiles import item_bands
-from tests.features.conftest import Built, build, event, shown, write
+from tests.features.conftest import Built, at, build, event, shown, write
 from tests.features.test_arrival import known, late_events
 
 PRICES = {"i00": "1", "i01": "2", "i02": "3", "i03": "4", "i04": "dear", "i05": None, "i06": "nan"}
@@ -64,21 +65,23 @@ def test_a_profile_sums_up_the_last_known_events(built: Built) -> None:
     assert rows["h0"]["price_band_shares"] == [0.0, 0.0]
 
 
-def test_pairs_agree_with_brute_force(built: Built) -> None:
+def test_pairs_of_the_days_before_training_ends_agree_with_brute_force(built: Built) -> None:
     rows = built.events()
     events = [*late_events(150, 3)]
     together: Counter[tuple[str, str]] = Counter()
     weight: Counter[tuple[str, str]] = Counter()
-    sessions: dict[tuple[str, int], list[str]] = {}
+    sessions: dict[tuple[str, int], list[tuple[str, datetime]]] = {}
     for one in sorted(events, key=lambda one: (known(one), one.timestamp, one.event_id)):
-        sessions.setdefault((one.user_id, rows[one.event_id]["session"]), []).append(one.item_id)
-    sessions["h", 0] = ["i00", "i03"]
-    sessions["h", 1] = ["i03", "i01", "i05"]
+        sessions.setdefault((one.user_id, rows[one.event_id]["session"]), []).append((one.item_id, known(one)))
+    sessions["h", 0] = [("i00", at(0.5)), ("i03", at(1))]
+    sessions["h", 1] = [("i03", at(2)), ("i01", at(2.2)), ("i05", at(2.4))]
+    end = datetime.fromisoformat(built.summary.train_until).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert any(arrived >= end for met in sessions.values() for _, arrived in met)
     for met in sessions.values():
-        for at, item in enumerate(met):
+        for place, (item, arrived) in enumerate(met):
             for back in (1, 2):
-                if at >= back and met[at - back] != item:
-                    for pair in ((item, met[at - back]), (met[at - back], item)):
+                if arrived < end and place >= back and met[place - back][0] != item:
+                    for pair in ((item, met[place - back][0]), (met[place - back][0], item)):
                         together[pair] += 1
                         weight[pair] += 1 / back
     found = {(row["item_id"], row["neighbour_id"]): row for row in built.rows("cooccurrence")}
