@@ -3,6 +3,9 @@
 Two events of one user's session, at most `window` events apart in the order of their arrival, are a pair of their
 items; so a pair belongs to the day on which its later event arrived, and what arrives tomorrow changes no pair of
 today. A pair d events apart weighs 1/d, as the count model's transitions do.
+
+Pairs are counted by codes of 64 bits in place of ids, in half the time: there are many more pairs than items. That two
+of a million items share a code, and so their pairs, has a probability of 3e-8.
 """
 
 from __future__ import annotations
@@ -17,42 +20,45 @@ from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
 from liverank.features.engine import Engine, F, Frame, Window, staged, union
 
 NEIGHBOUR, TOGETHER, WEIGHT = "neighbour_id", "together", "weight"
+ONE, OTHER = "one", "other"
+"""Codes of the items of a pair, the lesser first."""
 _FRESH, _ORDER = "fresh", (KNOWN, MICROS, c.EVENT_ID)
-_ID, _ONE, _OTHER = "id", "one", "other"
+_CODE, _PLACE = "code", "place"
 _UNIT = 1_000_000
 """Weights are summed as whole millionths: sums of fractions depend on their order."""
 
 
-def partial_pairs(fresh: Frame, log: Frame | None, window: int) -> Frame:
-    """Pairs whose later event is fresh: item_id < neighbour_id, day, together, weight in millionths.
+def partial_pairs(engine: Engine, fresh: Frame, log: Frame | None, window: int) -> Frame:
+    """Pairs whose later event is fresh: one < other (codes), day, together, weight in millionths.
 
     Args:
+        engine: the open engine.
         fresh: events with session, micros and known.
         log: the same of all earlier parts.
         window: largest distance of a pair, in events.
     """
-    names = (c.USER_ID, c.SESSION, c.ITEM_ID, *_ORDER)
+    names = (c.USER_ID, c.SESSION, engine.row_hash([c.ITEM_ID]).alias(_CODE), *_ORDER)
     rows = fresh.select(*names, F.lit(True).alias(_FRESH))
     if log is not None:
         going_on = fresh.select(c.USER_ID, c.SESSION).distinct()
-        earlier = log.select(*names).join(going_on, [c.USER_ID, c.SESSION], "leftsemi")
+        earlier = log.join(going_on, [c.USER_ID, c.SESSION], "leftsemi").select(*names)
         rows = union(rows, earlier.withColumn(_FRESH, F.lit(False)))
     in_session = Window.partitionBy(c.USER_ID, c.SESSION).orderBy(*_ORDER)
     # One list a row of what came before: the events are sorted once, whatever the window.
-    other = [F.lag(c.ITEM_ID, back).over(in_session).alias(f"before_{back}") for back in range(1, window + 1)]
-    told = staged(rows.select(c.ITEM_ID, KNOWN, _FRESH, *other)).where(F.col(_FRESH))
+    other = [F.lag(_CODE, back).over(in_session).alias(f"before_{back}") for back in range(1, window + 1)]
+    told = staged(staged(rows).select(_CODE, KNOWN, _FRESH, *other)).where(F.col(_FRESH))
     apart = [
-        F.struct(F.col(f"before_{back}").alias(NEIGHBOUR), F.lit(round(_UNIT / back)).alias(WEIGHT))
+        F.struct(F.col(f"before_{back}").alias(OTHER), F.lit(round(_UNIT / back)).alias(WEIGHT))
         for back in range(1, window + 1)
     ]
-    pairs = told.select(c.ITEM_ID, day_of(KNOWN).alias(DAY), F.explode(F.array(*apart)).alias("pair"))
-    met = pairs.select(
-        F.col(c.ITEM_ID).alias(_ONE), DAY, _of("pair", NEIGHBOUR).alias(_OTHER), _of("pair", WEIGHT).alias(WEIGHT)
-    )
-    found = staged(met).where(F.col(_OTHER) != F.col(_ONE))
-    least, most = F.least(_ONE, _OTHER).alias(c.ITEM_ID), F.greatest(_ONE, _OTHER).alias(NEIGHBOUR)
-    return found.groupBy(least, most, DAY).agg(
-        F.count("*").cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
+    pairs = told.select(_CODE, day_of(KNOWN).alias(DAY), F.explode(F.array(*apart)).alias("pair"))
+    met = pairs.select(_CODE, DAY, _of("pair", OTHER).alias(OTHER), _of("pair", WEIGHT).alias(WEIGHT))
+    found = staged(met).where(F.col(OTHER) != F.col(_CODE))
+    ordered = F.least(_CODE, OTHER).alias(ONE), F.greatest(_CODE, OTHER).alias(OTHER)
+    return (
+        staged(found.select(*ordered, DAY, WEIGHT))
+        .groupBy(ONE, OTHER, DAY)
+        .agg(F.count("*").cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT))
     )
 
 
@@ -69,28 +75,26 @@ def neighbours(engine: Engine, partials: Frame, items: pa.ChunkedArray, most: in
         items: all item ids, sorted.
         most: neighbours of an item.
     """
-    codes = engine.rows(pa.table({_ID: items, _ONE: np.arange(len(items), dtype=np.int32)}))
-    named = (
-        codes.select(F.col(_ID).alias(c.ITEM_ID), _ONE),
-        codes.select(F.col(_ID).alias(NEIGHBOUR), F.col(_ONE).alias(_OTHER)),
-    )
-    coded = staged(partials.join(named[0], c.ITEM_ID).join(named[1], NEIGHBOUR))
     sums = F.sum(TOGETHER).cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT)
-    summed = engine.kept(coded.groupBy(_ONE, _OTHER).agg(*sums), "pairs summed")
-    turned = summed.select(F.col(_OTHER).alias(_ONE), F.col(_ONE).alias(_OTHER), TOGETHER, WEIGHT)
+    summed = engine.kept(partials.groupBy(ONE, OTHER).agg(*sums), "pairs summed")
+    turned = summed.select(F.col(OTHER).alias(ONE), F.col(ONE).alias(OTHER), TOGETHER, WEIGHT)
     both = union(summed, turned)
-    heavy = both.join(_least(both, most), _ONE).where(F.col(WEIGHT) >= F.col("least"))
-    heaviest = Window.partitionBy(_ONE).orderBy(F.col(WEIGHT).desc(), _OTHER)
-    ranked = staged(staged(heavy).withColumn("place", F.row_number().over(heaviest)).where(F.col("place") <= most))
+    heavy = staged(both.join(_least(both, most), ONE).where(F.col(WEIGHT) >= F.col("least")))
+    ids = engine.rows(pa.table({c.ITEM_ID: items, _PLACE: np.arange(len(items), dtype=np.int32)}))
+    ids = ids.withColumn(_CODE, engine.row_hash([c.ITEM_ID]))
+    item = ids.select(F.col(_CODE).alias(ONE), c.ITEM_ID, F.col(_PLACE).alias("item_place"))
+    other = ids.select(F.col(_CODE).alias(OTHER), F.col(c.ITEM_ID).alias(NEIGHBOUR), F.col(_PLACE).alias("other_place"))
+    named = staged(heavy.join(item, ONE).join(other, OTHER))
+    heaviest = Window.partitionBy("item_place").orderBy(F.col(WEIGHT).desc(), "other_place")
+    ranked = staged(named.withColumn("rank", F.row_number().over(heaviest))).where(F.col("rank") <= most)
     weight = (F.col(WEIGHT).cast("double") / F.lit(float(_UNIT))).alias(WEIGHT)
-    told = ranked.join(named[0], _ONE).join(named[1], _OTHER).orderBy(_ONE, "place")
-    return told.select(c.ITEM_ID, NEIGHBOUR, TOGETHER, weight)
+    return ranked.orderBy("item_place", "rank").select(c.ITEM_ID, NEIGHBOUR, TOGETHER, weight)
 
 
 def _least(both: Frame, most: int) -> Frame:
     """The least weight of each item's `most` heaviest pairs: so only those need be sorted."""
-    levels = staged(both.groupBy(_ONE, WEIGHT).agg(F.count("*").cast("long").alias("rows")))
-    downwards = Window.partitionBy(_ONE).orderBy(F.col(WEIGHT).desc())
+    levels = staged(both.groupBy(ONE, WEIGHT).agg(F.count("*").cast("long").alias("rows")))
+    downwards = Window.partitionBy(ONE).orderBy(F.col(WEIGHT).desc())
     heavier = F.sum("rows").over(downwards.rowsBetween(Window.unboundedPreceding, -1))
     wanted = staged(levels.withColumn("heavier", F.coalesce(heavier, F.lit(0)))).where(F.col("heavier") < most)
-    return staged(wanted).groupBy(_ONE).agg(F.min(WEIGHT).alias("least"))
+    return staged(wanted).groupBy(ONE).agg(F.min(WEIGHT).alias("least"))

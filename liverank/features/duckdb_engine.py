@@ -90,7 +90,7 @@ class DuckDBEngine:
         """See `Engine`."""
         return functions.expr(f"hash({', '.join(columns)})")
 
-    def instant(self, micros: str) -> Any:
+    def instant(self, micros: str | int) -> Any:
         """See `Engine`."""
         return functions.expr(f"make_timestamptz({micros})")
 

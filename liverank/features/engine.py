@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from liverank import columns as c
 from liverank.config.features import FeatureConfig
 
 Frame = Any
@@ -58,8 +59,11 @@ class Engine(Protocol):
     def row_hash(self, columns: Sequence[str]) -> Any:
         """A column with a whole number a row that tells different rows apart; values of an engine's own."""
 
-    def instant(self, micros: str) -> Any:
-        """A column of whole microseconds since 1970 as a timestamp in UTC."""
+    def instant(self, micros: str | int) -> Any:
+        """Whole microseconds since 1970, a column or one number, as a timestamp in UTC.
+
+        A timestamp that is compared with a number made one lets the engine pass over what a file's statistics rule out.
+        """
 
 
 _ACTIVE: ContextVar[Engine] = ContextVar("engine")
@@ -87,6 +91,16 @@ def staged(frame: Frame) -> Frame:
 def union(*frames: Frame) -> Frame:
     """See `Engine.union`, of the open engine."""
     return _ACTIVE.get().union(*frames)
+
+
+def between(frame: Frame, first: int, last: int | None = None) -> Frame:
+    """The rows with a timestamp from `first` to `last`, both included, in microseconds; without a last one all later.
+
+    Of files in the order of time only those rows are read.
+    """
+    at, instant = F.col(c.TIMESTAMP), _ACTIVE.get().instant
+    after = frame.where(at >= instant(first))
+    return after if last is None else after.where(at <= instant(last))
 
 
 @contextmanager

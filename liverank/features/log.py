@@ -16,7 +16,7 @@ from liverank import columns as c
 from liverank.config import DataConfig, FeatureConfig
 from liverank.features import cooccurrence, definitions, parts, popularity, requests, stream
 from liverank.features.definitions import DAY, DAY_MICROS, KNOWN, MICROS, day_of
-from liverank.features.engine import Engine, F, Frame, staged, union
+from liverank.features.engine import Engine, F, Frame, between, staged, union
 from liverank.features.parts import Day, Part, PartStore
 
 _PART = "part"
@@ -97,9 +97,9 @@ class FeatureLog:
         new = staged(with_instants(self.engine.scan([store.path(parts.EVENTS, part) for part in missing])))
         old = kept[parts.EVENTS]
         old = old if old is None else staged(with_instants(old))
-        pairs = cooccurrence.partial_pairs(new, old, self.config.cooccurrence_window)
+        pairs = cooccurrence.partial_pairs(self.engine, new, old, self.config.cooccurrence_window)
         pairs = pairs if self.config.cooccurrence_items else pairs.limit(0)
-        self._write_kind(store, parts.PAIRS, pairs, DAY, (c.ITEM_ID, cooccurrence.NEIGHBOUR, DAY), missing)
+        self._write_kind(store, parts.PAIRS, pairs, DAY, (cooccurrence.ONE, cooccurrence.OTHER, DAY), missing)
         store.complete(wanted)
 
     def _stored(self, store: PartStore, kind: str, valid: Sequence[Part]) -> Frame | None:
@@ -107,7 +107,10 @@ class FeatureLog:
 
     def _fresh(self, rows: Frame, identity: str, kept: Frame | None, at: str, start: int) -> Frame:
         """The rows known from the day `start` on, each id once, the first to arrive; without ids that are kept."""
-        frame = rows.where(F.col(at) >= start * DAY_MICROS) if kept is not None else rows
+        frame = rows
+        if kept is not None:
+            # What happened from the first of these days on arrived then or later; what happened before may have, too.
+            frame = between(rows, start * DAY_MICROS) if at == MICROS else rows.where(F.col(at) >= start * DAY_MICROS)
         frame = staged(frame)
         again = definitions.repeated_ids(frame, identity)
         if kept is not None:

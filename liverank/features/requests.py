@@ -12,7 +12,7 @@ from liverank import columns as c
 from liverank.config.features import FeatureConfig
 from liverank.errors import DataError
 from liverank.features.definitions import DAY, KNOWN, MICROS, SECOND, Cuts, day_of, first_of_id, split
-from liverank.features.engine import F, Frame, Window, staged, union
+from liverank.features.engine import F, Frame, Window, between, staged, union
 
 IMPRESSIONS = "impressions"
 RETRIEVER = "retriever"
@@ -209,4 +209,4 @@ def shown_lists(requests: Frame, impressions: Frame) -> Frame:
 def _of_their_time(frame: Frame, requests: Frame) -> Frame:
     """The rows between the first and the last of the requests: files in the order of time are read in part."""
     first, last = requests.agg(F.min(MICROS).alias("first"), F.max(MICROS).alias("last")).collect()[0]
-    return frame.where((F.col(MICROS) >= int(first or 0)) & (F.col(MICROS) <= int(last or 0)))
+    return between(frame, int(first or 0), int(last or 0))

@@ -68,9 +68,10 @@ class SparkEngine:
         # Summed in decimals: two rows can have hashes whose sum a bigint does not hold.
         return self.functions.xxhash64(*columns).cast("decimal(38,0)")
 
-    def instant(self, micros: str) -> Any:
+    def instant(self, micros: str | int) -> Any:
         """See `Engine`."""
-        return self.functions.timestamp_micros(micros)
+        of = micros if isinstance(micros, str) else self.functions.lit(micros)
+        return self.functions.timestamp_micros(of)
 
 
 @contextmanager
