@@ -25,13 +25,19 @@ def main() -> int:
         return 2
     for part in options.part:
         with tempfile.TemporaryDirectory(dir=options.work) as folder:
-            if part == "pipeline":
-                text = pipeline.run(options.data, Path(folder), options.seconds)
-            else:
-                text = data.run(Path(folder) / "data", options.events, options.largest, options.spark)
+            text = _measured(part, options, Path(folder) / part)
         put(options.out, part, text)
         print(f"written: {options.out}, part {part}", flush=True)
     return 0
+
+
+def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
+    """The text of a part."""
+    if part == "pipeline":
+        return pipeline.run(options.data, work, options.seconds)
+    if part == "data":
+        return data.run(work, options.events)
+    return data.engines(work, options.spark) if part == "engines" else data.largest(work, options.largest)
 
 
 def _options() -> argparse.Namespace:

@@ -32,19 +32,16 @@ class Size:
         return self.measured[0].result
 
 
-def run(work: Path, sizes: Sequence[int], largest: int, spark: int) -> str:
-    """Measures and returns the part's text.
+def run(work: Path, sizes: Sequence[int]) -> str:
+    """Measures every stage on worlds of these many interactions; returns the part's text.
 
     Args:
         work: an empty folder on a disk with room.
-        sizes: interactions of the worlds that go through every stage.
-        largest: interactions of one more world of which only the features are built; 0: none.
-        spark: interactions for the comparison of the engines; 0: none.
+        sizes: interactions of each world.
     """
-    found = [_every_stage(work / str(events), events) for events in sizes]
-    compared = _engines(work / "engines", spark) if spark else []
-    huge = _features_alone(work / "largest", largest) if largest else None
-    return part(machine("make bench ARGS='--part data'"), found, compared, huge)
+    return part(
+        machine("make bench ARGS='--part data'"), [_every_stage(work / str(events), events) for events in sizes]
+    )
 
 
 def _every_stage(folder: Path, events: int) -> Size:
@@ -69,24 +66,32 @@ def _every_stage(folder: Path, events: int) -> Size:
     return size
 
 
-def _engines(folder: Path, events: int) -> list[Measured]:
-    folder.mkdir(parents=True)
-    size = Size(events)
-    made = str(folder / "made")
+def engines(work: Path, events: int) -> str:
+    """Builds the same features on both engines; returns the part's text."""
+    work.mkdir(parents=True)
+    size, made = Size(events), str(work / "made")
     _take(size, "generate", folder=made, **world(events))
     for engine in ("duckdb", "spark"):
-        _take(size, "features", f"features on {engine}", dataset=made, folder=str(folder / engine), engine=engine)
-    shutil.rmtree(folder)
-    return size.measured
+        _take(size, "features", f"features on {engine}", dataset=made, folder=str(work / engine), engine=engine)
+    shutil.rmtree(work)
+    text = f"# Two engines, {size.rows['interactions']:,} interactions\n\n"
+    text += machine("make bench ARGS='--part engines'")
+    text += (
+        "The same definitions, rows equal. Spark is local[2] in the same machine; its seconds hold the start of the "
+        "JVM, and its CPU seconds and memory are the Python process's alone.\n\n"
+    )
+    return text + stages(size.measured[1:])
 
 
-def _features_alone(folder: Path, events: int) -> Size:
-    folder.mkdir(parents=True)
+def largest(work: Path, events: int) -> str:
+    """Builds the features of one larger world; returns the part's text."""
+    work.mkdir(parents=True)
     size = Size(events)
-    _take(size, "generate", folder=str(folder / "made"), **world(events))
-    _take(size, "features", dataset=str(folder / "made"), folder=str(folder / "features"))
-    shutil.rmtree(folder)
-    return size
+    _take(size, "generate", folder=str(work / "made"), **world(events))
+    _take(size, "features", dataset=str(work / "made"), folder=str(work / "features"))
+    shutil.rmtree(work)
+    text = f"# {size.rows['interactions']:,} generated interactions, features alone\n\n"
+    return text + machine("make bench ARGS='--part largest'") + stages(size.measured)
 
 
 def world(events: int) -> dict[str, Any]:
@@ -100,23 +105,13 @@ def _take(size: Size, stage: str, label: str = "", **arguments: Any) -> None:
     size.measured.append(done)
 
 
-def part(where: str, sizes: Sequence[Size], compared: Sequence[Measured], huge: Size | None) -> str:
-    """The part's text."""
+def part(where: str, sizes: Sequence[Size]) -> str:
+    """The text on the worlds that went through every stage."""
     text = "# Data as it grows\n\n" + where + "## Against the bars\n\n" + bars(_bars(sizes))
     for size in sizes:
         text += f"\n## {size.rows['interactions']:,} generated interactions\n\n"
         text += f"{size.rows['impressions']:,} impressions, {size.rows['items']:,} items.\n\n"
         text += stages(size.measured)
-    if compared:
-        text += f"\n## Two engines, {compared[0].result['interactions']:,} interactions\n\n"
-        text += (
-            "The same definitions, rows equal. Spark is local[2] in the same machine; its seconds hold the start of "
-            "the JVM, and its memory is the Python process's alone.\n\n"
-        )
-        text += stages(compared[1:])
-    if huge:
-        text += f"\n## {huge.rows['interactions']:,} generated interactions, features alone\n\n"
-        text += stages(huge.measured)
     return text
 
 

@@ -21,6 +21,8 @@ class Measured:
     """Wall clock of the whole process, start and imports included."""
     work_seconds: float
     """Wall clock of the call alone."""
+    cpu_seconds: float
+    """Processor time of the whole process, on all cores: says more than the clock where other work goes on beside."""
     peak_mib: float
     """Peak resident memory of the process, in MiB."""
     result: dict[str, Any]
@@ -47,9 +49,10 @@ def measure(stage: str, **arguments: Any) -> Measured:
             if code != 0:
                 raise RuntimeError(f"{stage} failed: {output.read().decode(errors='replace')[-4000:]}")
         said = json.loads(answer.read_text())
-    return Measured(stage, seconds, said["seconds"], said["peak_mib"], said["result"])
+    return Measured(stage, seconds, said["seconds"], said["cpu_seconds"], said["peak_mib"], said["result"])
 
 
 def say(done: Measured) -> None:
     """Prints a measurement on one line."""
-    print(f"{done.stage}: {done.seconds:.1f} s, {done.peak_mib:.0f} MiB {done.result}", flush=True)
+    told = f"{done.seconds:.1f} s, {done.cpu_seconds:.1f} CPU s, {done.peak_mib:.0f} MiB"
+    print(f"{done.stage}: {told} {done.result}", flush=True)

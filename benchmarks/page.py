@@ -21,7 +21,7 @@ HEAD = (
     "# Benchmarks\n\nWritten by `make bench`, part by part; every figure of a part was measured in the run that its "
     "first lines name, one after the other, but for the tables of rows to beat.\n"
 )
-PARTS = ("pipeline", "data")
+PARTS = ("pipeline", "data", "engines", "largest")
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,12 @@ def bars(rows: Sequence[Bar]) -> str:
 
 def stages(measured: Sequence[Measured]) -> str:
     """A table with a line a stage."""
-    text = "| stage | seconds | with process start and imports | peak memory |\n|---|---:|---:|---:|\n"
+    text = (
+        "| stage | seconds | with process start and imports | CPU seconds | peak memory |\n|---|---:|---:|---:|---:|\n"
+    )
     for one in measured:
-        text += f"| {one.stage} | {one.work_seconds:.1f} | {one.seconds:.1f} | {one.peak_mib:,.0f} MiB |\n"
+        text += f"| {one.stage} | {one.work_seconds:.1f} | {one.seconds:.1f} | {one.cpu_seconds:.1f} "
+        text += f"| {one.peak_mib:,.0f} MiB |\n"
     return text
 
 
