@@ -258,7 +258,7 @@ def test_a_broker_that_dies_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr(kafka_topic, "CHUNK_MESSAGES", 5)
     with mock_broker() as broker:
         broker.produce("t", 0, *(click(n, context={"long": "x" * 1000}) for n in range(2000)))
-        config = SourceConfig(source=f"kafka://{broker.address}/t?timeout=1")
+        config = SourceConfig(source=f"kafka://{broker.address}/t?timeout=2")
         chunks = Topic.chunks
 
         def cut(self, starts):
