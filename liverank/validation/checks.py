@@ -185,6 +185,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _whole("items-volume", "items", "stop", "Enough items are accepted."),
     _whole("interactions-volume", "interactions", "stop", "Enough interactions are accepted."),
     _whole("set-aside-share", "interactions", "stop", "Not too large a share is set aside."),
+    _whole("item-language", "items", "warn", "The items are written in validation.languages, but for a small share."),
     _whole("days-complete", "interactions", "warn", "No day between the first and the last is empty."),
     _whole("events-fresh", "interactions", "warn", "The newest interaction is not too old."),
     _whole("events-in-time", "interactions", "warn", "Not too large a share of the events arrived late."),
@@ -192,6 +193,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     _whole("days-steady", "interactions", "warn", "New days have about as many rows as days before.", "trend"),
     _whole("types-steady", "interactions", "warn", "Event types have the shares that they had.", "trend"),
     _whole("categories-steady", "items", "warn", "Categories have the shares of events that they had.", "trend"),
+    _whole("scripts-steady", "items", "warn", "Items are written in the scripts that they were.", "trend"),
+    _whole("languages-steady", "items", "warn", "Items are written in the languages that they were.", "trend"),
     _whole("words-known", "items", "warn", "The words of titles are mostly those of before.", "trend"),
 )
 """Every check, in the order of the report; suites of the user come after them."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from liverank import columns as c
+from liverank.data import languages
 from liverank.data.dataset import DATASET_SCHEMAS
 from liverank.validation import flags
 from liverank.validation.checks import Check
@@ -72,6 +73,15 @@ class Engine:
     def tell_scripts(self) -> None:
         """Makes `items_script (row, script)`."""
         self.connection.execute(f"CREATE TEMP TABLE items_script AS {flags.scripts('items_rows')}")
+
+    def tell_languages(self) -> None:
+        """Makes `items_language (item_id, words, language)` of a sample of the items that are not barred."""
+        chosen = self.connection.sql(languages.sample("items_left")).to_arrow_table()
+        told = [languages.language(words) for words in chosen["words"].to_pylist()]
+        told_of = chosen.append_column("language", pa.array(told, pa.string()))
+        self.connection.register("items_told", told_of)
+        self.connection.execute("CREATE TEMP TABLE items_language AS SELECT * FROM items_told")
+        self.connection.unregister("items_told")
 
     def run(self, sql: str) -> Any:
         """Executes a statement with those of the parameters that it names."""

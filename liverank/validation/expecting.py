@@ -86,7 +86,7 @@ def _run(name: str, group: Sequence[tuple[int, Expectation]], frame: Any, parame
     import great_expectations as gx
 
     suite = gx.ExpectationSuite(name=name, expectations=[one.built() for _, one in group])
-    results = evaluate(name, suite, frame, parameters)
+    results = evaluate(suite, frame, parameters)
     return {one["expectation_config"]["meta"]["check"]: one for one in results}
 
 

@@ -73,7 +73,11 @@ class Judging:
                     rows[table] = Rows(read, read - aside, aside, losses.get(table, 0))
                     progress.advance(read)
             self._rejected(rows, unplaced)
+            engine.tell_languages()
             self.profile = profile(engine.connection, self.accepted, self.config.late_hours * 3600)
+            if self.config.languages and self.config.sample_rows:
+                told = samples.foreign_items(engine.connection, self.config.languages, self.config.sample_rows)
+                self.samples["item-language"] = told
         self._whole(rows, unplaced)
         kept = {name: count.accepted for name, count in rows.items()}
         self.hash = partition.seal(self.accepted, dict(self.source), kept)

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from liverank.data.languages import MOST_CHARACTERS, NAMES
 from liverank.validation.charts import columns, shares
+from liverank.validation.flags import JUDGED_LETTERS
 from liverank.validation.result import ValidationResult
 
 MOST_SHARES: Final = 12
@@ -83,11 +85,11 @@ def drift(now: Record, reference: Record | None) -> str:
     return f"<section><h2>What the events are</h2>{''.join(parts)}<p class='quiet'>{told}</p></section>"
 
 
-def _compared(now: Mapping[str, int], before: Mapping[str, int] | None) -> str:
+def _compared(now: Mapping[str, int], before: Mapping[str, int] | None, none: str = "(none)") -> str:
     total, total_before = max(1, sum(now.values())), max(1, sum((before or {}).values()))
     known = sorted({*now, *(before or {})}, key=lambda key: (-now.get(key, 0), key))[:MOST_SHARES]
     lines = [
-        (key or "(none)", now.get(key, 0) / total, None if before is None else before.get(key, 0) / total_before)
+        (key or none, now.get(key, 0) / total, None if before is None else before.get(key, 0) / total_before)
         for key in known
     ]
     return shares(lines, ("now", "before"))
@@ -111,13 +113,17 @@ def volume(now: Record, reference: Record | None) -> str:
     return f"<section><h2>Interactions a day</h2>{chart}<p class='quiet'>{told}{cut}</p></section>"
 
 
-def texts(now: Record) -> str:
-    """Scripts and lengths of the items' texts."""
+def texts(now: Record, reference: Record | None) -> str:
+    """Scripts and languages of the items' texts, now and in the last accepted data, and their lengths."""
     profile = now["profile"]
     if not profile or not profile["scripts"]:
         return ""
-    total = max(1, sum(profile["scripts"].values()))
-    lines = [(name or "no letter", count / total, None) for name, count in profile["scripts"].items()]
+    before: Mapping[str, Any] = reference["profile"] if reference else {}
+    scripts = _compared(profile["scripts"], before.get("scripts"), "no letter")
+    languages = _compared(
+        _named(profile["languages"]), _named(before["languages"]) if "languages" in before else None, "undetermined"
+    )
+    looked_at = sum(profile["languages"].values())
     rows = "".join(
         f"<tr><td>{name}</td><td>{found['empty']:,} of {found['items']:,}</td>"
         + "".join(
@@ -127,9 +133,14 @@ def texts(now: Record) -> str:
         for name, found in profile["lengths"].items()
     )
     return (
-        f"<section><h2>Texts of the items</h2><h3>Script</h3>{shares(lines[:MOST_SHARES], ('now', ''))}"
+        f"<section><h2>Texts of the items</h2><h3>Script</h3>{scripts}<h3>Language</h3>{languages}"
         "<h3>Length, in characters</h3><div class='scroll'><table class='numbers'><thead><tr><th></th><th>empty</th>"
         "<th>5 % are shorter than</th><th>median</th><th>95 % are shorter than</th><th>longest</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div><p class='quiet'>An item's script is the one with most letters in "
-        "the first 200 characters of title and text.</p></section>"
+        f"the first {JUDGED_LETTERS} characters of title and text. Its language is told from the first "
+        f"{MOST_CHARACTERS}, here of {looked_at:,} items, and is undetermined where it is not sure.</p></section>"
     )
+
+
+def _named(languages: Mapping[str, int]) -> dict[str, int]:
+    return {f"{NAMES[code]} ({code})" if code in NAMES else code: count for code, count in languages.items()}

@@ -9,7 +9,7 @@ from typing import Any, Final
 from liverank.validation.engine import quoted
 
 Profile = dict[str, Any]
-"""JSON values: rows, days, newest, types, categories, arrivals, scripts, lengths, words."""
+"""JSON values: rows, days, newest, types, categories, arrivals, scripts, languages, lengths, words."""
 MOST_DAYS: Final = 800
 MOST_CATEGORIES: Final = 200
 MOST_TYPES: Final = 200
@@ -23,7 +23,8 @@ def profile(connection: Any, accepted: Path, late_seconds: float) -> Profile:
     """The profile of an accepted dataset folder.
 
     Args:
-        connection: DuckDB, with `items_script (row, script)` and `items_barred (row)` of the items.
+        connection: DuckDB, with `items_script (row, script)`, `items_barred (row)` and `items_language (item_id,
+            words, language)` of the items.
         accepted: the folder; its files are there.
         late_seconds: from when an arrival is late.
     """
@@ -49,6 +50,7 @@ def profile(connection: Any, accepted: Path, late_seconds: float) -> Profile:
         "categories": _shares(ask(_categories(events, items)), MOST_CATEGORIES),
         "arrivals": {"known": known, "late": late},
         "scripts": dict(ask(_scripts())),
+        "languages": dict(ask(_languages())),
         "lengths": {name: _lengths(ask(_quantiles(name, items))[0]) for name in ("title", "text")},
         "words": _words(ask(_titles(items))),
     }
@@ -72,6 +74,10 @@ def _scripts() -> str:
         "SELECT script, count(*) FROM items_script ANTI JOIN items_barred USING (row) GROUP BY script "
         "ORDER BY count(*) DESC, script"
     )
+
+
+def _languages() -> str:
+    return "SELECT language, count(*) FROM items_language GROUP BY language ORDER BY count(*) DESC, language"
 
 
 def _quantiles(column: str, items: str) -> str:

@@ -57,7 +57,7 @@ def page(
         portrait.history(records),
         portrait.volume(records[-1], reference),
         portrait.drift(records[-1], reference),
-        portrait.texts(records[-1]),
+        portrait.texts(records[-1], reference),
         _where(result),
         _passed(result),
     ]
@@ -190,7 +190,9 @@ def _rows(sample: Sample, check: CheckResult) -> str:
     names = list(sample[0])
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join("<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in names) + "</tr>" for row in sample)
-    shown = f"{len(sample)} of {check.failing:,}" if check.failing > len(sample) else f"all {len(sample)}"
+    # A check of a whole table does not count its rows: there may be more than these.
+    every = f"{len(sample)}" if check.total == 1 else f"all {len(sample)}"
+    shown = f"{len(sample)} of {check.failing:,}" if check.failing > len(sample) else every
     return (
         f"<div class='scroll'><table class='sample'><caption>{shown} failing</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -9,6 +9,7 @@ from typing import Any
 
 from liverank.config import DataConfig, ValidationConfig
 from liverank.data.dataset import SOURCE_FILE, read_source
+from liverank.data.languages import NAMES as LANGUAGES
 from liverank.errors import ConfigError
 from liverank.progress import note, stage
 from liverank.validation import history as past
@@ -44,7 +45,7 @@ def validate(
         history: folder of the records of validations; the run adds its own. None: without a past.
 
     Raises:
-        ConfigError: a severity, script or suite makes no sense.
+        ConfigError: a severity, script, language or suite makes no sense.
         DataError: a file is missing or unreadable.
     """
     source = read_source(dataset)
@@ -79,16 +80,22 @@ def prepared(
     """A judgment that only has to be started, without a past; makes its folders.
 
     Raises:
-        ConfigError: a severity, script or suite makes no sense.
+        ConfigError: a severity, script, language or suite makes no sense.
     """
-    for name in config.scripts:
-        if name not in (*SCRIPTS, "other"):
-            raise ConfigError(f"validation.scripts: there is no {name!r}.", f"Write {', '.join(SCRIPTS)} or other.")
+    _all_known("scripts", config.scripts, (*SCRIPTS, "other"))
+    _all_known("languages", config.languages, tuple(LANGUAGES))
     own: dict[str, Expectation] = {one.check.name: one for one in expectations(read_suites(config.suites))}
     checks = configured(config.severities, [one.check for one in own.values()])
     for folder in (accepted, quarantine):
         folder.mkdir(parents=True, exist_ok=True)
     return Judging(dataset, config, data, accepted, quarantine, now, checks, own, source, [])
+
+
+def _all_known(setting: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in known:
+            told = f"Write {', '.join(known[:-1])} or {known[-1]}."
+            raise ConfigError(f"validation.{setting}: there is no {name!r}.", told)
 
 
 def _record(judging: Judging, result: ValidationResult) -> past.Record:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from liverank import columns as c
+from liverank.data.languages import UNDETERMINED
 from liverank.validation.checks import Check
 from liverank.validation.engine import quoted
 
@@ -27,6 +29,17 @@ def failing_rows(connection: Any, check: Check, place: int, limit: int) -> Sampl
     )
     names = [column[0] for column in cursor.description]
     return [{name: text_of(value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()]
+
+
+def foreign_items(connection: Any, allowed: Sequence[str], limit: int) -> Sample:
+    """Items of the sample that are written in a language not in `allowed`, every language in turn."""
+    rows = connection.execute(
+        "SELECT item_id, language, words FROM items_language WHERE language <> $none AND NOT "
+        "list_contains($allowed, language) ORDER BY row_number() OVER (PARTITION BY language ORDER BY hash(item_id), "
+        f"item_id), language LIMIT {limit}",
+        {"none": UNDETERMINED, "allowed": list(allowed)},
+    ).fetchall()
+    return [{"item_id": text_of(item), "language": code, "words": text_of(words)} for item, code, words in rows]
 
 
 def _text(column: str) -> str:

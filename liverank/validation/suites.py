@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 from liverank.config.validation import Severity
 from liverank.validation.checks import Check
 
+_ONE_AT_A_TIME: Final = Lock()
 SEVERITY: Final[Mapping[Severity, str]] = {"stop": "critical", "set-aside": "warning", "warn": "info"}
 """Our severities in Great Expectations' words."""
 
@@ -74,24 +77,37 @@ def judge(
     if frame is None:
         frame = pd.DataFrame({check.name: [float(measures[check.name].value)] for check in checks})
     expectations = suite(name, checks, measures)
-    outcomes = evaluate(name, expectations, frame)
+    # A context costs more than judging a row does; a lock, because a batch belongs to its context.
+    with _ONE_AT_A_TIME:
+        outcomes = _said_of(frame, _kept_frames(), expectations, {})
     found = {one["expectation_config"]["meta"]["check"]: one for one in outcomes}
     findings = {check.name: _finding(found[check.name], measures[check.name]) for check in checks}
     return findings, expectations.to_json_dict()
 
 
-def evaluate(name: str, expectations: Any, frame: Any, parameters: Mapping[str, Any] | None = None) -> Any:
-    """What the expectations of a suite say of a pandas frame, as JSON; the only place that runs them."""
+def evaluate(expectations: Any, frame: Any, parameters: Mapping[str, Any]) -> Any:
+    """What the expectations of a suite say of a pandas frame, as JSON; the frame is not kept."""
+    return _said_of(frame, _frames(), expectations, parameters)
+
+
+def _frames() -> Any:
+    """Takes pandas frames; its context keeps the last of them."""
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("frames").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(batch_parameters={"dataframe": frame})
+    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
+    return asset.add_batch_definition_whole_dataframe("all")
+
+
+_kept_frames = cache(_frames)
+
+
+def _said_of(frame: Any, frames: Any, expectations: Any, parameters: Mapping[str, Any]) -> Any:
     # Not through a validation definition: it stores each result as JSON, and fails on results that are NumPy's.
-    outcome = batch.validate(
-        context.suites.add(expectations),
-        expectation_parameters=dict(parameters or {}),
+    outcome = frames.get_batch(batch_parameters={"dataframe": frame}).validate(
+        expectations,
+        expectation_parameters=dict(parameters),
         result_format={"result_format": "COMPLETE", "partial_unexpected_count": 0},
     )
     return outcome.to_json_dict()["results"]

@@ -13,13 +13,25 @@ from statistics import median
 from typing import Any, Final
 
 from liverank.config import ValidationConfig
+from liverank.data.languages import UNDETERMINED
 from liverank.validation.profile import Profile
 from liverank.validation.suites import Measure
 
 LAST_RUNS: Final = 5
 """Accepted runs whose median number of rows a new run is compared with."""
 LEAST_ROWS: Final = 50
-"""Events, or words, below which shares say too little to be compared."""
+"""Events, items or words below which shares say too little to be compared."""
+_STEADY: Final = (
+    "rows-steady",
+    "days-steady",
+    "types-steady",
+    "categories-steady",
+    "scripts-steady",
+    "languages-steady",
+    "words-known",
+)
+MOST_NAMED: Final = 5
+"""Languages that a sentence names."""
 Record = Mapping[str, Any]
 Told = dict[str, Measure | str]
 """Check -> what was measured, or why there was nothing to measure."""
@@ -63,13 +75,15 @@ def measure(now: Profile, before: Sequence[Record], config: ValidationConfig, at
     told = _alone(now, config, at)
     if not before:
         none = "There is no accepted run to compare with yet."
-        names = ("rows-steady", "days-steady", "types-steady", "categories-steady", "words-known")
-        return {**told, **dict.fromkeys(names, none)}
+        return {**told, **dict.fromkeys(_STEADY, none)}
     reference: Profile = before[-1]["profile"]
     told["rows-steady"] = _rows(now, before, config.volume_tolerance)
     told["days-steady"] = _days(now, reference, config.volume_tolerance)
-    told["types-steady"] = _drift(now, reference, "types", config.max_type_drift)
-    told["categories-steady"] = _drift(now, reference, "categories", config.max_category_drift)
+    told["types-steady"] = _drift(now["types"], reference["types"], config.max_type_drift)
+    told["categories-steady"] = _drift(now["categories"], reference["categories"], config.max_category_drift)
+    most = config.max_language_drift
+    told["scripts-steady"] = _drift(now["scripts"], reference.get("scripts", {}), most, "items")
+    told["languages-steady"] = _drift(in_a_language(now), in_a_language(reference), most, "items of a sure language")
     share, judged = new_words(now, reference)
     told["words-known"] = (
         Measure(share, most=config.max_new_words, detail=f"{share:.1%} of the words of titles are new.")
@@ -94,6 +108,7 @@ def _alone(now: Profile, config: ValidationConfig, at: datetime) -> Told:
             detail=f"{late:.1%} arrived more than {config.late_hours:g} hours after they happened.",
         ),
         "events-fresh": "validation.max_age_days sets no limit.",
+        "item-language": _foreign(now, config),
     }
     if config.max_age_days and newest is not None:
         age = at.timestamp() / 86_400 - newest / 86_400e6
@@ -101,6 +116,31 @@ def _alone(now: Profile, config: ValidationConfig, at: datetime) -> Told:
             max(0.0, age), most=config.max_age_days, detail=f"The newest interaction is {age:.1f} days old."
         )
     return told
+
+
+def in_a_language(profile: Profile) -> dict[str, int]:
+    """Language -> items of the sample, without those whose language is not told.
+
+    Profiles of runs before languages were told have none.
+    """
+    return {code: count for code, count in profile.get("languages", {}).items() if code != UNDETERMINED}
+
+
+def _foreign(now: Profile, config: ValidationConfig) -> Measure | str:
+    if not config.languages:
+        return "validation.languages allows any."
+    told = in_a_language(now)
+    others = {code: count for code, count in told.items() if code not in config.languages}
+    total, foreign = sum(told.values()), sum(others.values())
+    if not total:
+        return "The language of no item can be told."
+    named = ", ".join(f"{code} {count:,}" for code, count in list(others.items())[:MOST_NAMED])
+    return Measure(
+        foreign / total,
+        most=config.max_other_languages,
+        detail=f"{foreign / total:.1%} of {total:,} items whose language is told are in another"
+        f"{f' ({named})' if named else ''}; at most {config.max_other_languages:.1%} may be.",
+    )
 
 
 def _ratio(now: float, then: float, tolerance: float, detail: str) -> Measure:
@@ -127,10 +167,9 @@ def _days(now: Profile, reference: Profile, tolerance: float) -> Measure | str:
     return _ratio(here, there, tolerance, f"{here:,.0f} rows on a new day (median); {there:,.0f} before.")
 
 
-def _drift(now: Profile, reference: Profile, name: str, most: float) -> Measure | str:
-    here, there = now[name], reference[name]
+def _drift(here: Mapping[str, int], there: Mapping[str, int], most: float, what: str = "events") -> Measure | str:
     if min(sum(here.values()), sum(there.values())) < LEAST_ROWS:
-        return "There are too few events to compare."
+        return f"There are too few {what} to compare."
     value = jensen_shannon(here, there)
     moved = max(sorted(set(here) | set(there)), key=lambda key: abs(_share(here, key) - _share(there, key)))
     return Measure(

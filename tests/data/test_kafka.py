@@ -243,9 +243,9 @@ def test_a_topic_that_is_not_there(broker, topic):
 def test_no_broker(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = SourceConfig(source=f"kafka://127.0.0.1:{listener.getsockname()[1]}/t?timeout=2")
+        config = SourceConfig(source=f"kafka://127.0.0.1:{listener.getsockname()[1]}/t?timeout=1")
         with pytest.raises(
-            DataError, match=r"Kafka at 127\.0\.0\.1:\d+: no answer within 2 s .*; .*Connection refused"
+            DataError, match=r"Kafka at 127\.0\.0\.1:\d+: no answer within 1 s .*; .*Connection refused"
         ):
             list(read_landed(config, tmp_path))
     assert not list((tmp_path / "landing" / "kafka-t").glob("*.parquet"))
@@ -301,7 +301,7 @@ def test_security_settings_come_from_the_environment(monkeypatch):
     assert found["sasl.password"] == "hidden-word"
     with mock_broker() as broker, pytest.raises(DataError) as refused:
         # The mock cluster knows no SASL: the handshake fails, and the password is in no message.
-        list(read(SourceConfig(source=f"kafka://{broker.address}/t?timeout=2")))
+        list(read(SourceConfig(source=f"kafka://{broker.address}/t?timeout=1")))
     assert "hidden-word" not in str(refused.value)
     monkeypatch.setenv("LIVERANK_KAFKA_GROUP_ID", "x")
     with pytest.raises(ConfigError, match=r"LIVERANK_KAFKA_GROUP_ID cannot be set\. Instead, set .group="):

@@ -109,7 +109,7 @@ def test_the_verdicts_and_counts_are_those_of_the_whole_frame(judge: Judge, monk
     judged = judge(varied(), suites=(suite("interactions", *COMPARED),), severities=quiet)
     frame = __import__("pyarrow.parquet").parquet.read_table(judged.source / "interactions.parquet").to_pandas()
     for entry in own:
-        (result,) = evaluate("x", gx.ExpectationSuite(name="x", expectations=[entry.built()]), frame, {"now": NOW})
+        (result,) = evaluate(gx.ExpectationSuite(name="x", expectations=[entry.built()]), frame, {"now": NOW})
         (found,) = [check for check in judged.result.checks if check.name == entry.check.name]
         assert (found.outcome == "pass") == result["success"], entry.spec
         if entry.check.of_rows and not result["success"]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from liverank.data.languages import NAMES
 from liverank.data.profile.numbers import duration, exact, many, share
 
 Finding = dict[str, str]
 Figures = Mapping[str, Any]
 _FAR: Final = (("events", "event", "events"), ("lists", "shown list", "shown lists"))
+_ENOUGH_TEXTS: Final = 50
 
 
 def findings(figures: Figures) -> list[Finding]:
@@ -148,6 +150,7 @@ def _items(figures: Figures) -> Iterator[Finding]:
             f"{share(texts['without_words'], texts['items'])} of the items have neither title nor text.",
             "Language models have nothing to read there.",
         )
+    yield from _tongues(texts["languages"])
     if texts["items"] and not figures["categories"]["categories"]:
         yield _say("know", "No item has a category.", "Caps and diversity by category have nothing to hold on to.")
     if items["active"] and items["top_shares"]["1%"] > 0.3:
@@ -164,6 +167,20 @@ def _items(figures: Figures) -> Iterator[Finding]:
             f"{share(new, total)} of the later half's events are on items first seen in the same unit of time "
             f"({figures['volume']['bucket']}).",
             "Ids alone cannot rank those: lean on text, and retrain often.",
+        )
+
+
+def _tongues(found: Figures) -> Iterator[Finding]:
+    sure = found["looked_at"] - found["undetermined"]
+    others = [row for row in found["told"] if row["code"] != "en"]
+    foreign = sum(row["n"] for row in others)
+    if sure >= _ENOUGH_TEXTS and foreign > 0.1 * sure:
+        named = ", ".join(NAMES[row["code"]] for row in others[:3])
+        yield _say(
+            "mind",
+            f"{share(foreign, sure)} of the texts whose language is told are not English ({named}"
+            f"{' ...' if len(others) > 3 else ''}).",
+            "The default language model reads English; name a multilingual one in training.language_model.",
         )
 
 

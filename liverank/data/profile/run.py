@@ -11,7 +11,7 @@ from typing import Any
 
 from liverank.config.data import DataConfig
 from liverank.data.dataset import SOURCE_FILE, read_source
-from liverank.data.profile import behaviour, exposure, scripts, size, span, supply, volume
+from liverank.data.profile import behaviour, exposure, scripts, size, span, supply, tongues, volume
 from liverank.data.profile.engine import MEMORY_LIMIT, opened
 from liverank.data.profile.findings import findings
 from liverank.progress import stage
@@ -47,7 +47,7 @@ def profile(folder: Path, memory_limit: str = MEMORY_LIMIT) -> dict[str, Any]:
             "bots": behaviour.bots(engine),
             "items": supply.items(engine),
             "categories": supply.categories(engine),
-            "texts": {**supply.lengths(engine), **scripts.scripts(engine)},
+            "texts": {**supply.lengths(engine), **scripts.scripts(engine), **tongues.tongues(engine)},
         }
         for table in ("events", "busy", "people", "sessions"):
             engine.run(f"DROP TABLE {table}")

@@ -32,8 +32,6 @@ _TABLE: Final = sorted((low, high, at) for at, (_, spans) in enumerate(_RANGES) 
 _LOWS: Final = np.asarray([low for low, _, _ in _TABLE], np.uint32)
 _HIGHS: Final = np.asarray([high for _, high, _ in _TABLE], np.uint32)
 _SCRIPT: Final = np.asarray([at for _, _, at in _TABLE], np.int64)
-_LANGUAGE_KEYS: Final = ("language", "lang", "locale")
-MOST_LANGUAGES: Final = 12
 
 
 def characters(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -60,11 +58,11 @@ def main_scripts(texts: Sequence[str]) -> Counter[str]:
 
 
 def scripts(engine: Engine) -> dict[str, Any]:
-    """Main script of each item's title and text, and the languages that items say themselves.
+    """Main script of each item's title and text.
 
     Returns:
-        `looked_at`: items read, a deterministic sample where there are very many; `scripts`, `languages`:
-        `[{name, n}]`, the most frequent first; `emoji`: items with one.
+        `looked_at`: items read, a deterministic sample where there are very many; `scripts`: `[{name, n}]`, the most
+        frequent first; `emoji`: items with one.
     """
     rows = engine.rows(
         "SELECT left(concat_ws(' ', title, text), 2000) AS words FROM items ORDER BY hash(item_id), item_id LIMIT ?",
@@ -76,18 +74,8 @@ def scripts(engine: Engine) -> dict[str, Any]:
         "looked_at": len(texts),
         "scripts": [{"name": name, "n": n} for name, n in sorted(main_scripts(texts).items(), key=_most_first)],
         "emoji": with_emoji,
-        "languages": _languages(engine),
     }
 
 
 def _most_first(entry: tuple[str, int]) -> tuple[int, str]:
     return -entry[1], entry[0]
-
-
-def _languages(engine: Engine) -> list[dict[str, Any]]:
-    said = ", ".join(f"attributes['{key}']" for key in _LANGUAGE_KEYS)
-    return engine.rows(
-        f"SELECT name, count(*) AS n FROM (SELECT coalesce({said}) AS name FROM items) WHERE name IS NOT NULL "
-        "GROUP BY name ORDER BY n DESC, name LIMIT ?",
-        MOST_LANGUAGES,
-    )

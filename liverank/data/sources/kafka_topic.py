@@ -18,6 +18,8 @@ from liverank.progress import note
 
 CHUNK_MESSAGES: Final = 50_000
 CHUNK_BYTES: Final = 64 << 20
+WAIT_SECONDS: Final = 0.05
+"""How long fewer than a thousand messages are waited for: the end of a topic costs that much."""
 SCHEMA: Final = pa.schema(
     [("offset", pa.int64()), ("appended", pa.timestamp("us", tz="UTC")), ("value", pa.large_binary())]
 )
@@ -89,7 +91,7 @@ class Topic:
         self._consumer.assign([self._place(one, part.first) for one, part in left.items()])
         heard = time.monotonic()
         while left:
-            for message in self._consumer.consume(1000, 0.2):
+            for message in self._consumer.consume(1000, WAIT_SECONDS):
                 heard = time.monotonic()
                 if message.partition() in left:
                     self._take(message, left[message.partition()])

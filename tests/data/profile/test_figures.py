@@ -183,6 +183,29 @@ def test_scripts(text, script):
     assert dict(main_scripts([text])) == {script: 1}
 
 
+def test_languages_are_told_or_undetermined_and_said(tmp_path):
+    titles = ["Rote Laufschuhe für Damen", "Gartenstuhl mit Kissen", "女士红色跑步鞋", "XL", None]
+    items = [item(f"i{at}", title, attributes={"lang": "de"} if at < 2 else {}) for at, title in enumerate(titles)]
+    found = figures(tmp_path, *items)
+    assert found["texts"]["languages"] == {
+        "looked_at": 5,
+        "undetermined": 2,
+        "told": [{"code": "de", "n": 2}, {"code": "zh", "n": 1}],
+        "said": [{"name": "de", "n": 2}],
+    }
+    drawn = page(found, MONDAY)
+    assert "German (de): 2 · 66.7 %" in drawn
+    assert "undetermined <b>2 · 40.0 %</b>" in drawn
+
+
+@pytest.mark.parametrize(("german", "told"), [(4, False), (12, True)])
+def test_a_catalogue_that_is_not_english_is_told_of(tmp_path, german, told):
+    titles = ["Rote Laufschuhe für Damen"] * german + ["Red running shoes for women"] * (60 - german)
+    found = figures(tmp_path, *(item(f"i{at}", title) for at, title in enumerate(titles)))["findings"]
+    said = [one["text"] for one in found if "language" in one["text"]]
+    assert said == (["20.0 % of the texts whose language is told are not English (German)."] if told else [])
+
+
 def test_a_hundred_thousand_categories(tmp_path):
     rows = 100_000
     path = folder(tmp_path, event("u", "i7"))

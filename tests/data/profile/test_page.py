@@ -73,6 +73,7 @@ def test_the_synthetic_world(world):
         "Concentration",
         "Likely bots",
         "Scripts",
+        "Languages",
     ):
         assert title in said
     assert "synthetic data" in said
