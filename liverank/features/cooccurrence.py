@@ -37,12 +37,10 @@ def partial_pairs(engine: Engine, fresh: Frame, log: Frame | None, window: int) 
         log: the same of all earlier parts.
         window: largest distance of a pair, in events.
     """
-    names = (c.USER_ID, c.SESSION, engine.row_hash([c.ITEM_ID]).alias(_CODE), *_ORDER)
-    rows = fresh.select(*names, F.lit(True).alias(_FRESH))
+    rows = _coded(engine, fresh, True)
     if log is not None:
         going_on = fresh.select(c.USER_ID, c.SESSION).distinct()
-        earlier = log.join(going_on, [c.USER_ID, c.SESSION], "leftsemi").select(*names)
-        rows = union(rows, earlier.withColumn(_FRESH, F.lit(False)))
+        rows = union(rows, _coded(engine, log.join(going_on, [c.USER_ID, c.SESSION], "leftsemi"), False))
     in_session = Window.partitionBy(c.USER_ID, c.SESSION).orderBy(*_ORDER)
     # One list a row of what came before: the events are sorted once, whatever the window.
     other = [F.lag(_CODE, back).over(in_session).alias(f"before_{back}") for back in range(1, window + 1)]
@@ -60,6 +58,11 @@ def partial_pairs(engine: Engine, fresh: Frame, log: Frame | None, window: int) 
         .groupBy(ONE, OTHER, DAY)
         .agg(F.count("*").cast("long").alias(TOGETHER), F.sum(WEIGHT).cast("long").alias(WEIGHT))
     )
+
+
+def _coded(engine: Engine, events: Frame, fresh: bool) -> Frame:
+    code = engine.row_hash([c.ITEM_ID]).alias(_CODE)
+    return events.select(c.USER_ID, c.SESSION, code, *_ORDER, F.lit(fresh).alias(_FRESH))
 
 
 def _of(pair: str, name: str) -> Any:
