@@ -64,14 +64,14 @@ def shown_times(days: int) -> str:
     return f"shown_{days}d"
 
 
-def click_rate(days: int) -> str:
+def ctr(days: int) -> str:
     """Name of the column with an item's smoothed clicks a time shown in those days."""
-    return f"click_rate_{days}d"
+    return f"ctr_{days}d"
 
 
-def purchase_rate(days: int) -> str:
+def conversion(days: int) -> str:
     """Name of the column with an item's smoothed purchases a time shown in those days."""
-    return f"purchase_rate_{days}d"
+    return f"conversion_{days}d"
 
 
 # A ranking request as features write it and evaluation reads it.

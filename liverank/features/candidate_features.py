@@ -4,10 +4,8 @@ Two implementations give their values: frames over the log (`candidates`) and Nu
 (`online`). For a request at time t on UTC day d, with the history H of the user's latest events before t (those that
 had arrived by then) and a candidate i:
 
-* `popularity_Wd`, `shown_Wd`: events of i, and lists that showed it, on the W whole days before d.
-  An event counts on the day it arrived, so that a late one changes no past day.
-* `ctr_Wd`: (positive answers to lists + s * rate) / (shown + s); `conversion_Wd`: (conversions + s * rate) /
-  (events + s). s is `rate_strength`, the rates are the training part's. Nothing known: the mean rate.
+* `popularity_Wd`, `shown_Wd`, `ctr_Wd`, `conversion_Wd`: what the W whole days before d say of i, as `popularity`
+  defines them. An item that the catalogue lacks has no counts of its own.
 * `age_days`, `age_known`: days since the item became available, or else since its first training event; 0 and 0
   where neither is known or lies before t.
 * `repeats`, `recency`: events of H with i, and 1 / (1 + days since the latest); 0 where there is none.
@@ -29,10 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from liverank import columns as c
+
 SIMILARITIES: Final = ("cosine", "pearson", "jaccard")
 TOGETHER: Final = "together"
-COUNTED: Final = ("events", "shown", "answered", "converted")
-"""What is counted of each item and day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,10 @@ def item_features(days: Sequence[int]) -> list[Feature]:
         feature
         for width in days
         for feature in (
-            Feature(f"popularity_{width}d", "count"),
-            Feature(f"shown_{width}d", "count"),
-            Feature(f"ctr_{width}d"),
-            Feature(f"conversion_{width}d"),
+            Feature(c.popularity(width), "count"),
+            Feature(c.shown_times(width), "count"),
+            Feature(c.ctr(width)),
+            Feature(c.conversion(width)),
         )
     ]
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from liverank import columns as c
 from liverank.config import DataConfig, FeatureConfig
-from liverank.features import candidates, definitions, similarity
-from liverank.features.candidate_features import COUNTED, SIMILARITIES, TOGETHER
+from liverank.features import candidates, definitions, parts, popularity, similarity
+from liverank.features.candidate_features import SIMILARITIES, TOGETHER
 from liverank.features.candidate_lines import DEVICE, Lines, read_lines
 from liverank.features.definitions import DAY, DAY_MICROS
 from liverank.features.engine import Engine, F, Frame
@@ -58,7 +58,7 @@ def write_candidates(
         engine: the open one.
         events: all events, one row an id, with `micros`, `known` and `split`.
         impressions: the lists of the dataset.
-        out: the features folder, which already holds items and requests.
+        out: the features folder, which already holds items, requests and the counts of days.
         config: section `features`.
         data: section `data`.
         cuts: the splits.
@@ -95,7 +95,7 @@ class CandidateTable:
     catalogue: Catalogue
     lines: Lines
     daily: Frame = None
-    """`candidates.daily_counts`, computed once."""
+    """`popularity.item_days`."""
     counted_until: int = 0
     """See `Settings`."""
     near: dict[str, Frame] = field(default_factory=dict)
@@ -120,12 +120,8 @@ class CandidateTable:
     def _snapshot(self) -> Snapshot:
         items, index, engine = pq.read_table(self.out / "items.parquet"), self.catalogue.index, self.engine
         training = self._kept(self.events.where(F.col(c.SPLIT) == F.lit(c.TRAIN)).select(*_READ), "training")
-        lists = definitions.with_micros(
-            definitions.first_of_id(self.impressions, c.IMPRESSION_ID, c.TIMESTAMP, c.USER_ID)
-        )
-        counts = candidates.daily_counts(self.events, lists, self.data.label_types, self.config.purchase_types)
-        self.daily = self._kept(counts, "counts")
-        self.counted_until = max(map(self._latest_day, (self.events, lists)))
+        self.daily = engine.scan(sorted((self.out / parts.ITEM_DAYS).iterdir()))
+        self.counted_until = max(map(self._latest_day, (self.events, definitions.with_micros(self.impressions))))
         categories, category = categories_of(items)
         prices = prices_of(items, self.config.price_attribute)
         edges = price_edges(prices[np.isfinite(prices)].tolist(), self.config.price_bands)
@@ -147,20 +143,16 @@ class CandidateTable:
     def _settings(self, categories: tuple[str, ...], edges: tuple[float, ...]) -> Settings:
         config, asked = self.config.candidate, self.lines.requests
         learned = asked.filter(pc.equal(asked[c.SPLIT], c.TRAIN))
-        totals = self.daily.where(F.col(DAY) < self.cuts.train_until // DAY_MICROS)
-        counts = totals.agg(*(F.sum(name).cast("long").alias(name) for name in COUNTED)).collect()[0]
-        events, shown, answered, converted = (int(value or 0) for value in counts)
         return Settings(
             days=self.config.popularity_days,
             history_length=self.config.history_length,
-            smoothing=self.config.rate_strength,
-            ctr=answered / shown if shown else 0.0,
-            conversion=converted / events if events else 0.0,
+            rate_strength=self.config.rate_strength,
             last_steps=config.last_steps,
             step_decay=config.step_decay,
             counted_until=self.counted_until,
-            label_types=tuple(self.data.label_types),
-            conversion_types=self.config.purchase_types,
+            view_types=self.config.view_types,
+            click_types=self.config.click_types,
+            purchase_types=self.config.purchase_types,
             categories=categories,
             surfaces=frequent(learned[c.SURFACE], config.one_hot),
             devices=frequent(learned[DEVICE], config.one_hot),
@@ -194,9 +186,8 @@ class CandidateTable:
         chosen = self.daily.where((F.col(DAY) >= oldest) & (F.col(DAY) < self.counted_until))
         table = self.engine.arrow(chosen.orderBy(DAY, c.ITEM_ID))
         rows = self.catalogue.rows(table[c.ITEM_ID].to_pylist()).astype(np.int32)
-        counts = np.stack([table[name].to_numpy().astype(np.int32) for name in COUNTED], axis=1)
-        known = rows >= 0
-        return DailyRows(table[DAY].to_numpy().astype(np.int32)[known], rows[known], counts[known])
+        counts = np.stack([table[name].to_numpy().astype(np.int32) for name in popularity.COUNTS], axis=1)
+        return DailyRows(table[DAY].to_numpy().astype(np.int32), rows, counts)
 
     # The features.
 

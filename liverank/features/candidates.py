@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from liverank import columns as c
-from liverank.features.candidate_features import COUNTED, SIMILARITIES, TOGETHER
-from liverank.features.definitions import DAY, DAY_MICROS, KNOWN, MICROS, SECOND, day_of, remainder
-from liverank.features.engine import F, Frame, Window
+from liverank.features import popularity
+from liverank.features.candidate_features import SIMILARITIES, TOGETHER
+from liverank.features.definitions import DAY, DAY_MICROS, MICROS, SECOND, day_of, remainder
+from liverank.features.engine import F, Frame, Window, staged
 from liverank.features.requests import ROW
 from liverank.features.similarity import NEIGHBOUR
 from liverank.features.snapshot import PER_UNIT, STEP_UNIT, Settings
@@ -21,81 +22,8 @@ BORN = "born"
 BAND = "price_band"
 CATEGORY_NUMBER = "category_number"
 _PI = 3.141592653589793
-
-
-def daily_counts(
-    events: Frame, impressions: Frame, label_types: Sequence[str], conversion_types: Sequence[str]
-) -> Frame:
-    """item_id, day and the four counts of `COUNTED`; events on the day they were known, lists on the day shown.
-
-    Args:
-        events: one row an event id, with `known`.
-        impressions: one row an impression id, with `micros`.
-        label_types: types that answer a list positively.
-        conversion_types: types that count as conversions.
-    """
-    one = F.lit(1).cast("long")
-    none = F.lit(0).cast("long")
-    answer = F.col(c.TYPE).isin(*label_types) & F.col(c.IMPRESSION_ID).isNotNull()
-    converts = F.col(c.TYPE).isin(*conversion_types) if conversion_types else F.lit(False)
-    happened = events.select(
-        c.ITEM_ID,
-        day_of(KNOWN).alias(DAY),
-        one.alias("events"),
-        none.alias("shown"),
-        F.when(answer, one).otherwise(none).alias("answered"),
-        F.when(converts, one).otherwise(none).alias("converted"),
-    )
-    lines = impressions.select(day_of(MICROS).alias(DAY), F.explode(c.SHOWN).alias("line"))
-    seen = lines.select(
-        F.col("line").getField(c.ITEM_ID).alias(c.ITEM_ID),
-        DAY,
-        none.alias("events"),
-        one.alias("shown"),
-        none.alias("answered"),
-        none.alias("converted"),
-    )
-    totals = [F.sum(name).cast("long").alias(name) for name in COUNTED]
-    return happened.unionByName(seen).groupBy(c.ITEM_ID, DAY).agg(*totals)
-
-
-def window_name(count: str, width: int) -> str:
-    """Name of a count's sum over the `width` whole days before a day."""
-    return f"{count}_{width}"
-
-
-def windows(asked: Frame, daily: Frame, days: Sequence[int]) -> Frame:
-    """item_id and day of `asked` with the sums of each count over each trailing window of whole days."""
-    zeros = [F.lit(0).cast("long").alias(name) for name in COUNTED]
-    marks = asked.select(c.ITEM_ID, DAY).distinct().select(c.ITEM_ID, DAY, *zeros, F.lit(1).alias("asked"))
-    counts = daily.select(c.ITEM_ID, DAY, *COUNTED, F.lit(0).alias("asked"))
-    both = counts.unionByName(marks).groupBy(c.ITEM_ID, DAY)
-    merged = both.agg(*(F.sum(name).cast("long").alias(name) for name in COUNTED), F.max("asked").alias("asked"))
-    by_day = Window.partitionBy(c.ITEM_ID).orderBy(DAY)
-    sums = [
-        F.coalesce(F.sum(name).over(by_day.rangeBetween(-width, -1)), F.lit(0))
-        .cast("double")
-        .alias(window_name(name, width))
-        for width in days
-        for name in COUNTED
-    ]
-    return merged.select(c.ITEM_ID, DAY, "asked", *sums).where(F.col("asked") == 1).drop("asked")
-
-
-def rates(settings: Settings) -> list[Any]:
-    """The columns of `item_features` out of those of `windows`."""
-    smooth, found = F.lit(float(settings.smoothing)), []
-    for width in settings.days:
-        events, shown, answered, converted = (F.col(window_name(name, width)) for name in COUNTED)
-        found += [
-            events.alias(f"popularity_{width}d"),
-            shown.alias(f"shown_{width}d"),
-            ((answered + F.lit(settings.smoothing * settings.ctr)) / (shown + smooth)).alias(f"ctr_{width}d"),
-            ((converted + F.lit(settings.smoothing * settings.conversion)) / (events + smooth)).alias(
-                f"conversion_{width}d"
-            ),
-        ]
-    return found
+_COUNTED_AS = "counted_as"
+"""Working column: the item whose counts a candidate has; an id that no item has where the catalogue lacks it."""
 
 
 def steps(history: Frame) -> Frame:
@@ -205,17 +133,18 @@ def candidate_rows(
         requests: row, micros, surface, device.
         history: row, item_id, micros: the latest events before each request.
         items: item_id, category_number, price_band (-1 for none), born (microseconds, null for unknown).
-        daily: `daily_counts`.
+        daily: `popularity.item_days`, also of items that the catalogue lacks: they count among all items.
         hours: category_number, hour, hour_affinity (millionths).
         near: item_id, neighbour, together.
         similar: item_id, neighbour and `SIMILARITIES`.
         settings: the snapshot's.
     """
     past = steps(history)
-    known = daily.join(items.select(c.ITEM_ID), on=c.ITEM_ID, how="inner")
     told = candidates.join(request_columns(requests, past, settings), on=ROW, how="inner")
     told = told.join(items, on=c.ITEM_ID, how="left")
-    told = told.join(windows(told, known, settings.days), on=[c.ITEM_ID, DAY], how="left")
+    known = F.when(F.col(CATEGORY_NUMBER).isNotNull(), F.col(c.ITEM_ID)).otherwise(F.lit(""))
+    told = staged(told.withColumn(_COUNTED_AS, known))
+    told = told.join(_trailing(told, daily, settings), on=[_COUNTED_AS, DAY], how="left")
     told = told.join(own_past(history), on=[ROW, c.ITEM_ID], how="left")
     told = told.join(shares(history, items, CATEGORY_NUMBER, "category_share"), on=[ROW, CATEGORY_NUMBER], how="left")
     told = told.join(shares(history, items, BAND, "price_share"), on=[ROW, BAND], how="left")
@@ -223,20 +152,16 @@ def candidate_rows(
     told = told.join(affinities(past, near, [TOGETHER], settings), on=[ROW, c.ITEM_ID], how="left")
     told = told.join(affinities(past, similar, SIMILARITIES, settings), on=[ROW, c.ITEM_ID], how="left")
     named = {feature.name: F.col(feature.name) for feature in settings.features}
-    zero = {name: F.coalesce(F.col(window_name(*name)), F.lit(0.0)) for name in _window_names(settings)}
-    told = told.withColumns({window_name(*name): value for name, value in zero.items()})
     made = {**named, **_own_columns(), **_pair_columns()}
-    made |= dict(zip(_rate_names(settings), rates(settings), strict=True))
     features = (made[feature.name].cast("double").alias(feature.name) for feature in settings.features)
     return told.select(ROW, c.PLACE, *features).orderBy(ROW, c.PLACE)
 
 
-def _window_names(settings: Settings) -> list[tuple[str, int]]:
-    return [(name, width) for width in settings.days for name in COUNTED]
-
-
-def _rate_names(settings: Settings) -> list[str]:
-    return [feature.name for feature in settings.features[: 4 * len(settings.days)]]
+def _trailing(told: Frame, daily: Frame, settings: Settings) -> Frame:
+    """`counted_as`, day and the trailing windows of those items before those days."""
+    asked = told.select(F.col(_COUNTED_AS).alias(c.ITEM_ID), DAY).distinct()
+    found = popularity.trailing(daily, staged(asked), settings.days, settings.rate_strength)
+    return found.withColumnRenamed(c.ITEM_ID, _COUNTED_AS)
 
 
 def _own_columns() -> dict[str, Any]:

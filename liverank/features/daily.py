@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.events import Impression, Interaction, Record
-from liverank.features.candidate_features import COUNTED
+from liverank.features.popularity import COUNTS
 from liverank.features.snapshot import DailyRows, Settings
 
 DAY_SECONDS: Final = 86400
-EVENTS, SHOWN, ANSWERED, CONVERTED = range(len(COUNTED))
+EVENTS, SHOWN, CLICKS, PURCHASES = range(len(COUNTS))
 MOST_TABLES: Final = 8
 """Days whose window sums are kept: a server needs one, an evaluation walks through them in order."""
 Counts = npt.NDArray[np.int32]
@@ -38,7 +38,8 @@ class DailyCounts:
         self.settings = settings
         self.daily = daily
         self._live: dict[int, dict[str, list[int]]] = {}
-        self._labels, self._conversions = frozenset(settings.label_types), frozenset(settings.conversion_types)
+        self._views, self._clicks = frozenset(settings.view_types), frozenset(settings.click_types)
+        self._purchases = frozenset(settings.purchase_types)
         self._tables: OrderedDict[tuple[int, int], npt.NDArray[np.float64]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,10 +57,12 @@ class DailyCounts:
 
     def _columns(self, event: Interaction) -> Iterable[int]:
         yield EVENTS
-        if event.impression_id is not None and event.type in self._labels:
-            yield ANSWERED
-        if event.type in self._conversions:
-            yield CONVERTED
+        if event.impression_id is None and event.type in self._views:
+            yield SHOWN
+        if event.type in self._clicks:
+            yield CLICKS
+        if event.type in self._purchases:
+            yield PURCHASES
 
     def _count(self, day: int, counted: Iterable[tuple[str, int]]) -> None:
         if day < self.settings.counted_until:
@@ -67,7 +70,7 @@ class DailyCounts:
         with self._lock:
             items = self._live.setdefault(day, {})
             for item_id, column in counted:
-                items.setdefault(item_id, [0] * len(COUNTED))[column] += 1
+                items.setdefault(item_id, [0] * len(COUNTS))[column] += 1
             for key in [key for key in self._tables if key[0] > day]:
                 del self._tables[key]
 
@@ -79,7 +82,10 @@ class DailyCounts:
                 del self._live[old]
 
     def table(self, day: int, index: Mapping[str, int]) -> npt.NDArray[np.float64]:
-        """Sums for requests of `day`, `[items, windows, 4]`; `index` names the rows."""
+        """Sums for requests of `day`, `[items + 1, windows, 4]`.
+
+        `index` names the rows; the last one is of all items, also those that the index lacks.
+        """
         with self._lock:
             key = (day, len(index))
             if key not in self._tables:
@@ -89,20 +95,14 @@ class DailyCounts:
             return self._tables[key]
 
     def _sums(self, day: int, index: Mapping[str, int]) -> npt.NDArray[np.float64]:
-        total = np.zeros((len(index), len(self.settings.days), len(COUNTED)))
+        # What the index lacks has row -1, the last, on both ways in.
+        total = np.zeros((len(index) + 1, len(self.settings.days), len(COUNTS)))
         for at, width in enumerate(self.settings.days):
             start, end = np.searchsorted(self.daily.day, [day - width, min(day, self.settings.counted_until)])
             np.add.at(total[:, at], self.daily.item[start:end], self.daily.counts[start:end])
             for live, items in self._live.items():
-                if day - width <= live < day:
-                    self._add_live(total, at, items, index)
+                if items and day - width <= live < day:
+                    rows = [index.get(item_id, -1) for item_id in items]
+                    np.add.at(total[:, at], rows, np.asarray(list(items.values())))
+        total[-1] = total.sum(axis=0)
         return total
-
-    @staticmethod
-    def _add_live(
-        total: npt.NDArray[np.float64], at: int, items: dict[str, list[int]], index: Mapping[str, int]
-    ) -> None:
-        known = [(index[item_id], counts) for item_id, counts in items.items() if item_id in index]
-        if known:
-            rows, counts = zip(*known, strict=True)
-            total[list(rows), at] += np.asarray(counts)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liverank.features.daily import DailyCounts, day_of
+from liverank.features.daily import CLICKS, EVENTS, PURCHASES, SHOWN, DailyCounts, day_of
 from liverank.features.snapshot import NEVER, PER_UNIT, STEP_UNIT, Neighbours, Settings, Snapshot, micros
 from liverank.ranking.protocol import Request
 
@@ -56,17 +56,28 @@ class OnlineFeatures:
         day = asked.now // DAY_MICROS
         sums = self.counts.table(day, self.index)
         if self._rates is None or self._rates[0] is not sums:
-            self._rates = sums, _rates(sums, self.snapshot.settings)
+            self._rates = sums, _rates(sums, self.snapshot.settings.rate_strength)
         # The last row is what is said of items that the catalogue lacks.
         return self._rates[1][np.maximum(asked.items, -1)]
 
 
-def _rates(sums: Doubles, settings: Settings) -> Doubles:
-    """popularity, shown, ctr and conversion of each window, `[items + 1, 4 * windows]`; the last row of nothing."""
-    events, shown, answered, converted = np.moveaxis(np.concatenate([sums, np.zeros((1, *sums.shape[1:]))]), 2, 0)
-    ctr = (answered + settings.smoothing * settings.ctr) / (shown + settings.smoothing)
-    conversion = (converted + settings.smoothing * settings.conversion) / (events + settings.smoothing)
-    return np.stack([events, shown, ctr, conversion], axis=2).reshape(len(events), -1)
+def _rates(sums: Doubles, strength: float) -> Doubles:
+    """What `popularity` defines, window by window, `[items + 1, 4 * windows]`; the last row of an item without counts.
+
+    Args:
+        sums: `DailyCounts.table`.
+        strength: times shown that the common rate weighs.
+    """
+    all_shown = sums[-1, :, SHOWN]
+    own = sums.copy()
+    own[-1] = 0
+
+    def rate(answers: int) -> Doubles:
+        common = np.divide(sums[-1, :, answers], all_shown, out=np.zeros(len(all_shown)), where=all_shown > 0)
+        return np.asarray((own[:, :, answers] + common * strength) / (own[:, :, SHOWN] + strength))
+
+    told = [own[:, :, EVENTS], own[:, :, SHOWN], rate(CLICKS), rate(PURCHASES)]
+    return np.stack(told, axis=2).reshape(len(own), -1)
 
 
 @dataclass(frozen=True, slots=True)

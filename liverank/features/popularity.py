@@ -1,7 +1,16 @@
 """How often items were met, shown, clicked and bought: counts an item and day, and sums over trailing whole days.
 
-Counted on one row an item and day: a window over single events is far slower on a hot item. A count belongs to the day
-on which it became known, so that what arrives late changes no earlier day.
+The one definition: the files of past days (`item_days`, `trailing`) and the features of candidates are made by these
+functions, and serving (`daily`, `online`) computes equal values. On the W whole UTC days before a day:
+
+* `popularity_Wd`: events of the item.
+* `shown_Wd`: lines of shown lists with the item, and its events of the view types that answer no list.
+* `ctr_Wd` = (clicks + s * r) / (shown + s), with r the clicks of all items divided by all they were shown in the same
+  days (0 where nothing was shown), and s `features.rate_strength`. Of an item without any count that is r.
+* `conversion_Wd`: the same with purchases for clicks.
+
+Counted on one row an item and day: a window over single events is far slower on a hot item. An event belongs to the day
+on which it became known, so that what arrives late changes no earlier day; a list to the day of its request.
 """
 
 from __future__ import annotations
@@ -44,17 +53,15 @@ def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame
 
 def trailing_columns(days: Sequence[int]) -> list[str]:
     """What the trailing files say of an item and day, in order."""
-    return [name(width) for width in days for name in (c.popularity, c.shown_times, c.click_rate, c.purchase_rate)]
+    return [name(width) for width in days for name in (c.popularity, c.shown_times, c.ctr, c.conversion)]
 
 
 def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) -> Frame:
-    """What the whole days before a day say of an item, one row for each asked item and day.
-
-    A rate is (k + s r) / (n + s): k answers in n times shown, r the rate of all items in the same days, s `strength`.
+    """What the whole days before a day say of an item: the rows of `asked` with `trailing_columns`.
 
     Args:
         counts: `item_days`, of all items.
-        asked: item_id, day, arrival_day; each item and day once.
+        asked: item_id, day and columns to keep; each item and day once.
         days: widths of the windows.
         strength: times shown that the common rate weighs.
     """
@@ -66,7 +73,7 @@ def trailing(counts: Frame, asked: Frame, days: Sequence[int], strength: float) 
     totals = everything.select(DAY, *[f"all_{name}_{width}" for name in COUNTS for width in days])
     told = asked.join(staged(items), on=[c.ITEM_ID, DAY]).join(staged(totals), on=DAY)
     columns = [column for width in days for column in _told(width, float(strength))]
-    return staged(told).select(c.ITEM_ID, DAY, ARRIVAL, *columns)
+    return staged(told).select(*asked.columns, *columns)
 
 
 def _told(width: int, strength: float) -> list[Any]:
@@ -79,8 +86,8 @@ def _told(width: int, strength: float) -> list[Any]:
     return [
         F.col(f"{EVENTS}_{width}").alias(c.popularity(width)),
         F.col(f"{SHOWN}_{width}").alias(c.shown_times(width)),
-        rate(CLICKS).alias(c.click_rate(width)),
-        rate(PURCHASES).alias(c.purchase_rate(width)),
+        rate(CLICKS).alias(c.ctr(width)),
+        rate(PURCHASES).alias(c.conversion(width)),
     ]
 
 

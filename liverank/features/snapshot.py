@@ -23,21 +23,19 @@ PER_UNIT = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What the snapshot was made with, and what was counted over all items; plain values."""
+    """What the snapshot was made with; plain values."""
 
     days: tuple[int, ...]
     history_length: int
-    smoothing: float
-    ctr: float
-    """Positive answers per showing in the training part."""
-    conversion: float
-    """Conversions per event in the training part."""
+    rate_strength: float
+    """Times shown that the rate of all items weighs in an item's rate."""
     last_steps: int
     step_decay: float
     counted_until: int
     """UTC days since 1970 from this on are not in the counts: the data end within it, the live log has to give it."""
-    label_types: tuple[str, ...]
-    conversion_types: tuple[str, ...]
+    view_types: tuple[str, ...]
+    click_types: tuple[str, ...]
+    purchase_types: tuple[str, ...]
     categories: tuple[str, ...]
     surfaces: tuple[str, ...]
     devices: tuple[str, ...]
@@ -90,7 +88,10 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class DailyRows:
-    """Counts by item and day, sorted by day: `[rows]`, `[rows]`, `[rows, 4]` in the order of `COUNTED`."""
+    """Counts by item and day, sorted by day: `[rows]`, `[rows]`, `[rows, 4]` in the order of `popularity.COUNTS`.
+
+    The item is -1 for each that the catalogue lacks: those count among all items.
+    """
 
     day: Ints
     item: Ints

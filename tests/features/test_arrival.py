@@ -80,10 +80,10 @@ def check_windows(
         _, all_seen, all_clicks, all_purchases = counts(None)
         assert row[f"popularity_{width}d"] == number
         assert row[f"shown_{width}d"] == seen
-        for name, got, everything in (("click", clicks, all_clicks), ("purchase", purchases, all_purchases)):
+        for name, got, everything in (("ctr", clicks, all_clicks), ("conversion", purchases, all_purchases)):
             common = everything / all_seen if all_seen else 0.0
             expected = (got + common * config.rate_strength) / (seen + config.rate_strength)
-            assert row[f"{name}_rate_{width}d"] == pytest.approx(expected, rel=1e-12)
+            assert row[f"{name}_{width}d"] == pytest.approx(expected, rel=1e-12)
 
 
 def check_sessions(built: Built, events: list[Interaction], gap_minutes: float = 30) -> None:

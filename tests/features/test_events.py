@@ -92,7 +92,7 @@ def test_columns_types_and_order(table: Built) -> None:
         "known_at": "timestamp[us, tz=UTC]", "seen": "int64", "seen_view": "int64", "since_item_seconds": "double",
     }  # fmt: skip
     assert {name: str(events.field(name).type) for name in kinds} == kinds
-    kinds = {"day": "int32", "popularity_1d": "int64", "click_rate_7d": "double"}
+    kinds = {"day": "int32", "popularity_1d": "int64", "ctr_7d": "double"}
     assert {name: str(trailing.field(name).type) for name in kinds} == kinds
     keys = [(row["user_id"], row["timestamp"], row["event_id"]) for row in table.rows("events")]
     assert keys == sorted(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from liverank.data.ingest import ingest
 from liverank.events import Impression, Interaction, Item, ShownItem
 from liverank.features.daily import DailyCounts, day_of
 from liverank.features.online import OnlineFeatures
+from liverank.features.popularity import trailing_columns
 from liverank.features.snapshot import DailyRows, Snapshot
 from liverank.ranking.data import LabelledRequest, load_catalogue, load_requests
 from liverank.ranking.protocol import Candidates, Request
@@ -96,6 +98,12 @@ class Offline:
     names: list[str]
     rows: dict[str, npt.NDArray[np.float32]]
     """Request id -> `[candidates, features]`."""
+
+    @property
+    def cuts_from(self) -> float:
+        """Epoch seconds from which requests are judged: the days that serving has to know begin before."""
+        told = json.loads((self.folder / "split.json").read_text())
+        return datetime.fromisoformat(told["validation_from"]).timestamp()
 
     def requests(self, *splits: str) -> list[LabelledRequest]:
         return [one for split in splits for one in load_requests(self.folder, split)]
@@ -180,6 +188,62 @@ def assert_equal(seen: npt.NDArray[np.float32], expected: npt.NDArray[np.float32
     differing = [names[at] for at in np.flatnonzero((seen != expected).any(axis=0))]
     assert not differing
     assert seen.dtype == expected.dtype == np.float32
+
+
+def test_a_candidates_windows_are_those_of_the_files_of_past_days(made: Offline) -> None:
+    """One definition: whoever learns from `trailing/` and whoever ranks candidates mean the same by these columns."""
+    names = trailing_columns(made.snapshot.settings.days)
+    assert made.names[: len(names)] == names
+    past = {(row["item_id"], row["day"]): row for row in pq.read_table(made.folder / "trailing").to_pylist()}
+    online = OnlineFeatures(made.snapshot, load_catalogue(made.folder).index)
+    compared = 0
+    for one in made.requests("train", "validation", "test"):
+        day, raw = day_of(one.request.context.timestamp), online.raw(one.request)
+        for place, item in enumerate(one.request.candidates.item_ids):
+            if (told := past.get((item, day))) is None:
+                continue
+            expected = raw[place].copy()
+            expected[: len(names)] = [told[name] for name in names]
+            scaled = made.snapshot.scaling.apply(expected[None])[0, : len(names)]
+            assert scaled.tolist() == made.rows[one.request_id][place, : len(names)].tolist()
+            if day_of(made.cuts_from) <= day < made.snapshot.settings.counted_until:
+                assert (raw[place] == expected).all()
+                compared += 1
+    assert compared > 100
+
+
+def test_views_without_a_list_are_shown_and_strangers_count_among_all(made: Offline) -> None:
+    """By hand: what one item and all items were, shown and met on a day, on serving's side."""
+    settings = replace(made.snapshot.settings, days=(1,), counted_until=0, rate_strength=2.0)
+    counts = DailyCounts(settings, _no_days())
+    line = [ShownItem(item_id=item, position=place + 1) for place, item in enumerate(["i00", "i01", STRANGER])]
+    shown = Impression(impression_id="p", user_id="u", timestamp=at(1), shown=line)
+    records = [
+        shown,
+        Impression(impression_id="nothing", user_id="u", timestamp=at(24.5), shown=[]),
+        event("e1", "u", "i00", 2, "view"),
+        event("e2", "u", "i00", 3, "view", impression_id="p"),
+        event("e3", "u", "i00", 4, "click", impression_id="p"),
+        event("e4", "u", STRANGER, 5, "click"),
+        event("e5", "u", "i01", 6, "purchase"),
+        event("e6", "u", "i01", 6, "rating"),
+    ]
+    for record in records:
+        counts.add(record, record.timestamp.timestamp())
+    day = day_of(START.timestamp()) + 1
+    assert counts.table(day + 1, {}).tolist() == [[[0, 0, 0, 0]]]
+    # events, shown, clicks, purchases of i00, i01 and all
+    assert counts.table(day, {"i00": 0, "i01": 1})[:, 0].tolist() == [[3, 2, 1, 0], [2, 1, 0, 1], [6, 4, 2, 1]]
+    index = load_catalogue(made.folder).index
+    online = OnlineFeatures(replace(made.snapshot, settings=settings), index, counts)
+    request = replace(made.requests("test")[0].request, candidates=Candidates(["i00", "i01", STRANGER]))
+    request = replace(request, context=replace(request.context, timestamp=at(30).timestamp()))
+    # s = 2, r = 2/4 clicks and 1/4 purchases a time shown
+    assert online.raw(request)[:, :4].tolist() == [
+        [3, 2, (1 + 2 * 0.5) / 4, 2 * 0.25 / 4],
+        [2, 1, 2 * 0.5 / 3, (1 + 2 * 0.25) / 3],
+        [0, 0, 0.5, 0.25],
+    ]
 
 
 def test_the_columns_say_something(made: Offline) -> None:

@@ -111,6 +111,7 @@ def test_spark_gives_the_same_table_and_snapshot(tmp_path: Path) -> None:
     theirs.mkdir()
     for name in ("items.parquet", "requests.parquet"):
         shutil.copy(ours / name, theirs / name)
+    shutil.copytree(ours / "item_days", theirs / "item_days")
     config = FeatureConfig(engine="spark", spark_master="local[2]", candidate=CandidateConfig(**settings))
     until = datetime.fromisoformat(json.loads((ours / "split.json").read_text())["train_until"])
     cut = round(until.timestamp() * 1e6)

@@ -25,9 +25,9 @@ from tests.serving.dummy import DummyBundle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(
-    days=(1,), history_length=50, smoothing=1.0, ctr=0.0, conversion=0.0, last_steps=1, step_decay=1.0, counted_until=0,
-    label_types=("click",), conversion_types=(), categories=(), surfaces=(), devices=(), price_attribute="price",
-    price_edges=(), device_key="device",
+    days=(1,), history_length=50, rate_strength=1.0, last_steps=1, step_decay=1.0, counted_until=0,
+    view_types=("view",), click_types=("click",), purchase_types=(), categories=(), surfaces=(), devices=(),
+    price_attribute="price", price_edges=(), device_key="device",
 )  # fmt: skip
 
 
