@@ -57,6 +57,14 @@ class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     incoming_score: float | None = None
 
 
+class FeatureValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values of candidate features, before scaling, that a ranking used for some lines of its list."""
+
+    names: list[str]
+    item_ids: list[Identifier]
+    values: Annotated[list[list[float]], msgspec.Meta(description="one row an item, in the order of the names")]
+
+
 class Impression(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="impression"
 ):
@@ -73,6 +81,8 @@ class Impression(
     degraded: list[str] = []
     history_digest: str = ""
     """Length and hash of the history that the ranking used (`liverank.features.digest`); empty where nobody said."""
+    feature_values: FeatureValues | None = None
+    """What the ranking knew of some shown items, in a sample of the impressions (`serving.feature_log_share`)."""
 
 
 class Interaction(
@@ -122,6 +132,13 @@ SHOWN_ITEM: Final = pa.struct(
         pa.field(c.INCOMING_SCORE, pa.float64()),
     ]
 )
+FEATURE_VALUES: Final = pa.struct(
+    [
+        pa.field(c.NAMES, pa.list_(pa.string())),
+        pa.field(c.ITEM_IDS, pa.list_(pa.string())),
+        pa.field(c.VALUES, pa.list_(pa.list_(pa.float64()))),
+    ]
+)
 IMPRESSION_SCHEMA: Final = _schema(
     (c.IMPRESSION_ID, pa.string(), False),
     (c.USER_ID, pa.string(), False),
@@ -133,6 +150,7 @@ IMPRESSION_SCHEMA: Final = _schema(
     (c.MODEL_VERSION, pa.string(), True),
     (c.DEGRADED, pa.list_(pa.string()), True),
     (c.HISTORY_DIGEST, pa.string(), True),
+    (c.FEATURE_VALUES, FEATURE_VALUES, True),
 )
 INTERACTION_SCHEMA: Final = _schema(
     (c.EVENT_ID, pa.string(), False),
@@ -212,6 +230,8 @@ def _arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
     """Fields of records as a column: by column is three times as fast as by row."""
     if pa.types.is_map(kind):
         return pa.array([list(value.items()) for value in values], kind)
+    if pa.types.is_struct(kind):
+        return pa.array([msgspec.to_builtins(value) for value in values], kind)
     if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
         return pa.array(values, kind)
     lines = [line for value in values for line in value]

@@ -14,6 +14,7 @@ from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import SqliteStore
 from serving.explaining import Contributions, contributions
+from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
 
@@ -29,6 +30,8 @@ class Job:
     context: Context
     received: float
     explain: bool = False
+    log_features: bool = False
+    """Whether the answer is to bring the feature values that it used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Answer:
     contributions: Contributions | None = None
     history_digest: str = ""
     """What the ranking knew of the user, by name; empty where no model ranked."""
+    features: UsedFeatures | None = None
+    """What it knew of the candidates, where that was asked for and the model has such features."""
 
 
 class Scorer:
@@ -71,6 +76,10 @@ class Scorer:
             contributions(ranker, request) if job.explain and not failed else None
             for job, request, (_, failed) in zip(jobs, requests, scored, strict=True)
         ]
+        used = [
+            used_features(ranker, request) if job.log_features and not failed else None
+            for job, request, (_, failed) in zip(jobs, requests, scored, strict=True)
+        ]
         seconds = time.perf_counter() - taken
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
@@ -81,8 +90,11 @@ class Scorer:
                 {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
                 reasons,
                 history_digest(history),
+                features,
             )
-            for job, (history, lacking), (scores, failed), reasons in zip(jobs, read, scored, why, strict=True)
+            for job, (history, lacking), (scores, failed), reasons, features in zip(
+                jobs, read, scored, why, used, strict=True
+            )
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
 from serving.explaining import NOT_AVAILABLE
+from serving.feature_log import sampled
 from serving.following import follow
 from serving.log import LogWriter
 from serving.metrics import Metrics
@@ -41,6 +42,7 @@ def utc_now() -> datetime:
 class _Asked:
     """A rank request that can be followed, and the job that it makes."""
 
+    impression_id: str
     request: RankRequest
     offered: api.Offered
     at: datetime
@@ -114,8 +116,10 @@ class RankingService:
         offered = api.offered(request, self._limits.max_candidates)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
-        job = Job(request.user_id, _candidates(offered), _context(request, at), received, request.explain)
-        return _Asked(request, offered, at, job)
+        identity = uuid.uuid4().hex
+        logged = sampled(identity, self._limits.feature_log_share)
+        job = Job(request.user_id, _candidates(offered), _context(request, at), received, request.explain, logged)
+        return _Asked(identity, request, offered, at, job)
 
     def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
@@ -123,9 +127,8 @@ class RankingService:
         unexplained = request.explain and answer.contributions is None
         degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
-        identity = uuid.uuid4().hex
-        shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(identity, asked, answer, lines, shown)):
+        identity, shown, most = asked.impression_id, tuple(degraded), self._limits.feature_log_items
+        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
@@ -246,7 +249,7 @@ def _attributes(request: RankRequest) -> dict[str, str]:
 
 
 def _impression(
-    identity: str, asked: _Asked, answer: Answer, lines: Sequence[RankedItem], degraded: Sequence[str]
+    asked: _Asked, answer: Answer, lines: Sequence[RankedItem], degraded: Sequence[str], logged_items: int
 ) -> Impression:
     request, offered = asked.request, asked.offered
     incoming = {item: row for row, item in enumerate(offered.item_ids)}
@@ -262,8 +265,9 @@ def _impression(
         )
         for line in lines
     ]
+    logged = [incoming[line.item_id] for line in lines[:logged_items]]
     return Impression(
-        impression_id=identity,
+        impression_id=asked.impression_id,
         user_id=request.user_id,
         timestamp=asked.at,
         shown=shown,
@@ -273,6 +277,7 @@ def _impression(
         model_version=answer.version,
         degraded=list(degraded),
         history_digest=answer.history_digest,
+        feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
     )
 
 

@@ -32,6 +32,12 @@ SHOWN = st.builds(
     incoming_position=st.none() | st.integers(1, 1000),
     incoming_score=st.none() | FLOATS,
 )
+FEATURE_VALUES = st.builds(
+    events.FeatureValues,
+    names=st.lists(TEXT, max_size=3),
+    item_ids=st.lists(IDS, max_size=2),
+    values=st.lists(st.lists(FLOATS, max_size=3), max_size=2),
+)
 IMPRESSIONS = st.builds(
     events.Impression,
     impression_id=IDS,
@@ -43,6 +49,8 @@ IMPRESSIONS = st.builds(
     context=MAPS,
     model_version=TEXT,
     degraded=st.lists(TEXT, max_size=2),
+    history_digest=TEXT,
+    feature_values=st.none() | FEATURE_VALUES,
 )
 INTERACTIONS = st.builds(
     events.Interaction,

@@ -33,5 +33,15 @@ class ServingConfig(Section):
         ge=0,
         description="CPU threads of one scoring call (0: the libraries' own choice); more pay for large models.",
     )
+    feature_log_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the answers of a model with candidate features (`training.feature_ranker`) whose raw "
+        "feature values are recorded, for `liverank data check-skew`; the impression's id decides which.",
+    )
+    feature_log_items: int = Field(
+        10, ge=1, description="Shown items of such an answer whose values are recorded, from the top: 1 kB each."
+    )
     queue_impressions: int = Field(10_000, ge=1, description="Impressions that may wait to be written.")
     drain_seconds: float = Field(20, gt=0, description="Seconds that open requests have to end when the server stops.")

@@ -148,6 +148,7 @@ def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: st
         c.CONTEXT: (values.maps, NO_MAP),
         c.SHOWN: (values.shown, "is not a list of shown items"),
         c.DEGRADED: (values.words, "is not a list of texts"),
+        c.FEATURE_VALUES: (values.feature_values, "is not an object of names, item_ids and values"),
     }.get(name)
     if converter:
         result, bad = converter[0](array)

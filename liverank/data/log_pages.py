@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from liverank import columns as c
 from liverank.events import ARROW_SCHEMAS, RECORD_TYPES, Record, to_table
-
-if TYPE_CHECKING:
-    from liverank.store import SqliteStore
 
 PAGE_ROWS: Final = 50_000
 """Records in a page at most, and so in memory at once."""
@@ -37,7 +34,15 @@ SCHEMA: Final = pa.schema(
 """A landed log: one row a record, its fields in the column of its table."""
 
 
-def pages(store: SqliteStore, since: int) -> Iterator[pa.Table]:
+class Arrivals(Protocol):
+    """A log that is read in the order of arrival."""
+
+    def export_arrivals(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, float, Record]]:
+        """Records after a cursor, each with its own cursor and the epoch seconds of its arrival."""
+        ...
+
+
+def pages(store: Arrivals, since: int) -> Iterator[pa.Table]:
     """The log after the cursor `since`, in `SCHEMA`; interactions that say no arrival time get the log's."""
     log = store.export_arrivals(since)
     while page := list(islice(log, PAGE_ROWS)):
@@ -52,7 +57,7 @@ def _page(page: list[tuple[int, float, Record]]) -> pa.Table:
         places = [at for at, record in enumerate(records) if isinstance(record, kind)]
         table = to_table([records[at] for at in places], name)
         if name == "interactions":
-            table = _with_arrivals(table, arrived.take(pa.array(places, pa.int64())))
+            table = with_arrivals(table, arrived.take(pa.array(places, pa.int64())))
         columns[name] = _spread(table, places, len(records))
     return pa.table(columns, schema=SCHEMA)
 
@@ -62,7 +67,8 @@ def instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _with_arrivals(table: pa.Table, arrived: pa.Array) -> pa.Table:
+def with_arrivals(table: pa.Table, arrived: pa.Array) -> pa.Table:
+    """Interactions whose arrival is the log's where they do not say one."""
     at = table.column_names.index(c.RECEIVED_AT)
     return table.set_column(at, table.schema.field(at), pc.coalesce(table.column(at), arrived))
 

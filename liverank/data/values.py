@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from liverank.errors import DataError
-from liverank.events import SHOWN_ITEM, ShownItem
+from liverank.events import FEATURE_VALUES, SHOWN_ITEM, FeatureValues, ShownItem
 
 Mask = npt.NDArray[np.bool_]
 Converted = tuple[pa.Array, Mask]
@@ -227,6 +227,14 @@ def words(array: pa.Array) -> Converted:
     if kinds.is_list(array.type) or kinds.is_large_list(array.type) or kinds.is_null(array.type):
         return array.cast(kind), _none(array)
     return _decoded(array, lambda text: msgspec.json.decode(text, type=list[str]), kind)
+
+
+def feature_values(array: pa.Array) -> Converted:
+    """What a ranking knew of its items: Arrow structs, or JSON objects as text."""
+    if kinds.is_struct(array.type):
+        return array.cast(FEATURE_VALUES), _none(array)
+    kind = FeatureValues | None
+    return _decoded(array, lambda text: msgspec.to_builtins(msgspec.json.decode(text, type=kind)), FEATURE_VALUES)
 
 
 def _none(array: pa.Array) -> Mask:

@@ -66,6 +66,11 @@ class FeatureRanker:
         return ranker
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """All features in the order of the online rows, also those that have no weight."""
+        return tuple(feature.name for feature in self.snapshot.settings.features)
+
+    @property
     def counts(self) -> DailyCounts:
         """The counts of past days; who serves adds the live log to them."""
         return self.online.counts

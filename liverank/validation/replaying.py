@@ -177,12 +177,18 @@ def _context(name: str, candidates: Tables, known: list[Path]) -> pa.Table:
 def _matching(file: Path, name: str, ids: pa.Table) -> pa.Table:
     import duckdb
 
-    columns = ", ".join(ARROW_SCHEMAS[name].names)
+    # What an earlier version wrote lacks the columns that the contract got since.
+    there = set(pq.read_schema(file).names)
+    columns = ", ".join(column for column in ARROW_SCHEMAS[name].names if column in there)
     narrowed = "" if name == "items" else f"SEMI JOIN ids ON {IDS[name]} = id"
     with duckdb.connect() as connection:
         connection.register("ids", ids)
         found = connection.sql(f"SELECT {columns} FROM read_parquet({quoted(file)}) {narrowed}").to_arrow_table()
-    return found.append_column(c.ORIGIN, pa.repeat(pa.scalar(_CONTEXT), found.num_rows)).cast(DATASET_SCHEMAS[name])
+    for column in DATASET_SCHEMAS[name]:
+        if column.name not in found.column_names and column.name != c.ORIGIN:
+            found = found.append_column(column, pa.nulls(found.num_rows, column.type))
+    found = found.append_column(c.ORIGIN, pa.repeat(pa.scalar(_CONTEXT), found.num_rows))
+    return found.select(DATASET_SCHEMAS[name].names).cast(DATASET_SCHEMAS[name])
 
 
 def _append(rows: pa.Table, name: str, folder: Path, scratch: Path) -> None:

@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from liverank.config.data import DataConfig
 from liverank.data.dataset import ordered, read_dataset, write_dataset
 from liverank.data.ingest import ingest
-from liverank.events import ARROW_SCHEMAS, SHOWN_ITEM, Impression, Interaction, Item, ShownItem, User, to_table
+from liverank.events import (
+    ARROW_SCHEMAS,
+    SHOWN_ITEM,
+    FeatureValues,
+    Impression,
+    Interaction,
+    Item,
+    ShownItem,
+    User,
+    to_table,
+)
 from tests.data.writing import NOON, as_csv, as_jsonl, as_parquet, clicks_csv, parquet_file, read_contract
 
 WRITERS = {"parquet": as_parquet, "jsonl": as_jsonl, "csv": as_csv}
@@ -43,6 +53,12 @@ shown = st.builds(
     incoming_position=st.none() | st.integers(1, 1000),
     incoming_score=st.none() | finite,
 )
+feature_values = st.builds(
+    FeatureValues,
+    names=st.just(["recency", "ctr_7d"]),
+    item_ids=st.lists(ids, max_size=2),
+    values=st.lists(st.lists(finite, min_size=2, max_size=2), max_size=2),
+)
 impressions = st.builds(
     Impression,
     impression_id=ids,
@@ -54,6 +70,8 @@ impressions = st.builds(
     context=maps,
     model_version=texts,
     degraded=st.lists(texts, max_size=2),
+    history_digest=texts,
+    feature_values=st.none() | feature_values,
 )
 interactions = st.builds(
     Interaction,
@@ -223,6 +241,17 @@ def test_some_lists_may_say_how_they_came_in_and_others_not(tmp_path):
         pq.write_table(table, tmp_path / "impressions" / f"{name}.parquet")
     rows = read_contract(str(tmp_path)).tables["impressions"].to_pylist()
     assert {row["impression_id"]: row["shown"] for row in rows} == {"old": [WHOLE], "new": [line]}
+
+
+@pytest.mark.parametrize("text", ['{"names": ["a"]}', "[]", "riddle", '{"names": ["a"], "item_ids": [], "values": 3}'])
+def test_feature_values_that_are_none_set_their_list_aside(tmp_path, text):
+    shown = pa.array([json.dumps([OLDER])])
+    table = pa.table({**LIST, "shown": shown, "feature_values": [text]})
+    pq.write_table(pa.concat_tables([table, table.set_column(4, "feature_values", pa.nulls(1, pa.string()))]),
+                   tmp_path / "impressions.parquet")  # fmt: skip
+    dataset = read_contract(str(tmp_path))
+    assert dataset.rejected["reason"].to_pylist() == ["feature_values is not an object of names, item_ids and values"]
+    assert dataset.tables["impressions"].column("feature_values").to_pylist() == [None]
 
 
 def test_a_dataset_folder_of_before_the_incoming_fields_is_read(tmp_path, world):

@@ -14,7 +14,7 @@ from liverank.config.data import SourceConfig
 from liverank.data.ingest import read_source_data
 from liverank.events import encode_record, to_table
 
-NESTED = ("attributes", "context", "shown", "degraded")
+NESTED = ("attributes", "context", "shown", "degraded", "feature_values")
 
 
 def as_parquet(folder, tables):

@@ -135,6 +135,14 @@ def test_items_that_were_accepted_meanwhile_let_their_events_pass(workspace: Pat
     assert replay(config(workspace), tmp_path / "q", newer, NOW).passed == {"interactions": 1}
 
 
+def test_accepted_lists_of_before_a_column_of_the_contract_are_read(workspace: Path, tmp_path: Path) -> None:
+    newer = write(tmp_path / "newer", clean())
+    path = newer / "impressions.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["feature_values", "history_digest"]), path)
+    fix = config(workspace, event_weights={"click": 1.0, "hover": 0.1})
+    assert replay(fix, tmp_path / "q", newer, NOW).passed == {"interactions": 2}
+
+
 def test_a_renamed_column_in_the_mapping_lets_rejected_rows_pass(workspace: Path, tmp_path: Path) -> None:
     text = json.dumps({"who": {"id": "u1"}, "item_id": "i1", "type": "click", "timestamp": "2024-05-25T10:00Z"})
     row = {
