@@ -18,6 +18,21 @@ from monitoring.quality import Comparison, Slice
 from monitoring.trigger import Facts, TriggerResult
 
 
+class ValueSkewFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Feature values that answers were ranked with, against those that training makes of the log."""
+
+    impressions: int
+    """Impressions of the window that carry values."""
+    checked: int
+    """Those that were compared."""
+    share: float | None
+    """Share of those with a value that differs; None where none was compared."""
+    features: dict[str, float]
+    """Feature -> share of its values that differ; those that do not are left out."""
+    not_compared: dict[str, int]
+    """Why values were not compared, wholly or in part -> of how many impressions."""
+
+
 class WindowFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The traffic that was judged."""
 
@@ -41,6 +56,8 @@ class WindowFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the model was made; None where unknown."""
     skew_share: float | None = None
     """Share of the answers ranked with another history than training makes; None where no answer says."""
+    value_skew: ValueSkewFacts | None = None
+    """None where no answer says which values it used."""
 
 
 class ColumnFinding(msgspec.Struct, frozen=True, kw_only=True):

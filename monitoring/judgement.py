@@ -16,8 +16,10 @@ from liverank import columns as c
 from liverank.config import Config
 from liverank.evaluation.request_table import request_table
 from liverank.features.skew import SkewReport, check_skew
+from liverank.features.value_report import ValueSkew
+from liverank.features.value_skew import ValueCheck
 from monitoring.columns import Group, Pair, Unfit, pair
-from monitoring.decision import ColumnFinding, WindowFacts
+from monitoring.decision import ColumnFinding, ValueSkewFacts, WindowFacts
 from monitoring.models import ServedModel
 from monitoring.noise import distance, sampling_distance
 from monitoring.quality import ALL, Comparison, Sample, Slice, compare_slices, sample_of
@@ -106,7 +108,7 @@ def judge(
     deciding = [found.comparison for found in slices if (found.name, found.metric) == (ALL, metric)]
     labels = {"model_version": window.model_version, "window": f"{window.start}-{window.end}"}
     report = build_report(measured, table, reference, config.evaluation.new_user_events, config.monitoring, labels)
-    skew = check_skew(log, window.impressions, config.features.history_length)
+    skew = check_skew(log, window.impressions, config.features.history_length, _value_check(model, config))
     text = _text_drift(table, references, model, config, rng)
     columns = [*report.findings, *text, *(_left_out(one) for one in left_out)]
     return Judgement(
@@ -120,6 +122,12 @@ def judge(
         warnings=list(_warnings(table, slices, columns, unlike, skew, config)),
         report=report,
     )
+
+
+def _value_check(model: ServedModel, config: Config) -> ValueCheck:
+    """Compares the values of a part of the window, and reads a part of the log: a window must not wait for it."""
+    settings = config.monitoring
+    return ValueCheck(lambda _: model.features, config.features, settings.skew_impressions, settings.skew_records)
 
 
 def _measured(
@@ -199,6 +207,19 @@ def _facts(
         newest_event_age=(now - window.newest).total_seconds(),
         model_age=(now - model.created_at).total_seconds() if model.created_at else None,
         skew_share=skew.share if skew.checked else None,
+        value_skew=_value_facts(skew.values),
+    )
+
+
+def _value_facts(found: ValueSkew | None) -> ValueSkewFacts | None:
+    if found is None or not found.impressions:
+        return None
+    return ValueSkewFacts(
+        impressions=found.impressions,
+        checked=found.checked,
+        share=found.share if found.checked else None,
+        features={name: one.share for name, one in found.features.items()},
+        not_compared={**found.not_checked, **found.left_out},
     )
 
 
@@ -222,6 +243,12 @@ def _warnings(
     if skew.share > config.monitoring.max_skew:
         cause = max(skew.causes, key=lambda name: skew.causes[name])
         yield f"{skew.share:.1%} of the answers saw another history than training makes of the log, most by {cause}"
+    if skew.values and skew.values.share > config.monitoring.max_skew:
+        name, cause = skew.values.worst()
+        yield (
+            f"{skew.values.share:.1%} of {skew.values.checked} compared answers used feature values that the log does "
+            f"not give, most often {name} ({cause})"
+        )
     for found in slices:
         deciding = found.name == ALL and found.metric == config.monitoring.quality_metric
         if not deciding and found.comparison.loss_low > config.monitoring.max_quality_loss:

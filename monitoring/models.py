@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from liverank.config import RegistryConfig
 from liverank.errors import DataError
 from liverank.evaluation.request_table import SCHEMA, CatalogueView
+from liverank.ranking.feature_ranker import FeatureRanker
 from monitoring.text_drift import Embedded
 
 
@@ -29,6 +30,8 @@ class ServedModel:
     reference: pa.Table | None
     """The request table of its test requests; None where the version carries none."""
     created_at: datetime | None
+    features: FeatureRanker | None = None
+    """What it knows of candidates; None for a model without such features."""
 
 
 class Models(Protocol):
@@ -73,7 +76,8 @@ def load_served(bundle: Path, reference: Path) -> ServedModel:
 
     loaded = load_bundle(bundle)
     table = read_table(reference) if reference.is_file() else None
-    return ServedModel(loaded.catalogue, table, _instant(loaded.manifest.get("created_at")))
+    features = cast(FeatureRanker | None, loaded.rankers.get("features"))
+    return ServedModel(loaded.catalogue, table, _instant(loaded.manifest.get("created_at")), features)
 
 
 def _instant(text: str | None) -> datetime | None:

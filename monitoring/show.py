@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from monitoring.decision import ColumnFinding, DecisionRecord
+from monitoring.decision import ColumnFinding, DecisionRecord, WindowFacts
 from monitoring.quality import Comparison
 from monitoring.trigger import TriggerResult
 
@@ -47,12 +47,26 @@ def _lines(record: DecisionRecord) -> Iterator[str]:
             f"log {window.start} to {window.end}; newest event {_age(window.newest_event_age)} old, "
             f"model {_age(window.model_age)} old"
         )
+        yield from _skew(window)
         rates = [f"{answered / shown:.1%}" for shown, answered in window.clicks_by_position if shown]
         yield f"Answered by position, from the top: {' '.join(rates)}"
     if record.quality:
         yield f"Quality: {record.metric} {_comparison(record.quality)}, against the {record.reference}"
     for found in (found for found in record.slices if found.comparison != record.quality):
         yield f"   {escape(found.name)}: {found.metric} {_comparison(found.comparison)}"
+
+
+def _skew(window: WindowFacts) -> Iterator[str]:
+    if window.skew_share is not None:
+        yield f"Skew: {window.skew_share:.1%} of the answers used another history than training makes of the log"
+    if (found := window.value_skew) is None:
+        return
+    if found.share is not None:
+        worst = max(found.features, key=lambda name: found.features[name], default="")
+        most = f", most often {escape(worst)}" if worst else ""
+        yield f"Skew: {found.share:.1%} of {found.checked} compared answers used other feature values{most}"
+    for reason, count in found.not_compared.items():
+        yield f"   feature values of {count} answers not compared: {escape(reason)}"
 
 
 def _columns(columns: Sequence[ColumnFinding]) -> Table:

@@ -16,27 +16,16 @@ from datetime import datetime
 from typing import Protocol
 
 from liverank.evaluation.request_table import RankedRequest
-from liverank.events import Impression, Interaction, Record
+from liverank.events import Impression, Interaction
+from liverank.features.value_skew import ValueLog
 from liverank.ranking.protocol import History
 
 
-class Log(Protocol):
+class Log(ValueLog, Protocol):
     """What monitoring reads of a live store."""
-
-    def export(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Records after a cursor in arrival order, each with its own cursor."""
-        ...
-
-    def cursor(self) -> int:
-        """Cursor of the latest record ever written; 0 for none."""
-        ...
 
     def history(self, user_id: str, n: int) -> History:
         """The latest `n` events of a user, oldest first."""
-        ...
-
-    def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
-        """A user's records in arrival order, with cursor and epoch seconds of arrival."""
         ...
 
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from liverank.cli.options import ConfigFile, Settings, overrides
 
+if TYPE_CHECKING:
+    from liverank.config import Config
+    from liverank.features.skew import SkewReport
+    from liverank.features.value_skew import Finder
+    from liverank.ranking.feature_ranker import FeatureRanker
+
 
 def check_skew(
     store: Annotated[str, typer.Option(help="Live store to read (default: the configured one).")] = "",
     since: Annotated[str, typer.Option(help="Check impressions from this time on, e.g. 2026-03-01.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="Impressions whose feature values are compared at most.")] = 2000,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle that served, where it was no version of the registry.")
+    ] = None,
     out: Annotated[str, typer.Option(help="File for the report as JSON (default: skew.json in the workspace).")] = "",
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
-    """Compare the history that each impression was ranked with to the one that training makes of the log.
+    """Compare what each impression was ranked with to what training makes of the log: histories and feature values.
 
-    The values of features made of histories are not compared.
-    Ends with 1 where more than monitoring.max_skew of the impressions differ.
+    Every impression names its history; some carry feature values (serving.feature_log_share), of which a sample is
+    compared. Ends with 1 where more than monitoring.max_skew of the compared impressions differ in either.
     """
-    from pathlib import Path
-
     from liverank.config import load_config
     from liverank.errors import DataError
     from liverank.features.skew import check_skew as check
     from liverank.features.skew import impressions_since
+    from liverank.features.value_skew import ValueCheck
     from liverank.store import open_store
 
     config = load_config(file or None, overrides(settings))
@@ -36,7 +46,8 @@ def check_skew(
         raise DataError(f"There is no live store at {path}.", "Name it with --store, or serve first.")
     log = open_store(path)
     try:
-        report = check(log, impressions_since(log, _instant(since)), config.features.history_length)
+        values = ValueCheck(_finder(config, bundle), config.features, most)
+        report = check(log, impressions_since(log, _instant(since)), config.features.history_length, values)
     finally:
         log.close()
     target = Path(out) if out else config.workspace_path / "skew.json"
@@ -44,10 +55,37 @@ def check_skew(
     for line in report.lines():
         typer.echo(line)
     typer.echo(f"The whole report: {target}")
-    limit = config.monitoring.max_skew
-    if report.share > limit:
-        typer.echo(f"{report.share:.2%} differ, more than {limit:.2%} (monitoring.max_skew).", err=True)
+    _judge(report, config.monitoring.max_skew)
+
+
+def _judge(report: SkewReport, limit: float) -> None:
+    shares = {"histories": report.share, "feature values": report.values.share if report.values else 0.0}
+    beyond = [f"{share:.2%} of the {name}" for name, share in shares.items() if share > limit]
+    if beyond:
+        typer.echo(f"Differing: {' and '.join(beyond)}, more than {limit:.2%} (monitoring.max_skew).", err=True)
         raise typer.Exit(1)
+
+
+def _finder(config: Config, bundle: Path | None) -> Finder:
+    """Model versions of the registry, or the one in a folder, which goes by its hash as `serve --bundle` names it.
+
+    Raises:
+        BundleError: the folder holds no whole bundle.
+    """
+    from liverank.ranking.bundle import bundle_hash, load_feature_ranker, verify
+
+    if bundle and (bundle / "bundle").is_dir():
+        bundle = bundle / "bundle"  # a registered version holds it beside its evaluation
+    given = bundle_hash(verify(bundle))[:12] if bundle else ""
+
+    def find(version: str) -> FeatureRanker | None:
+        if bundle and version == given:
+            return load_feature_ranker(bundle)
+        from liverank import registry
+
+        return load_feature_ranker(registry.download(config.resolved().registry, version))
+
+    return find
 
 
 def _instant(text: str) -> datetime | None:

@@ -44,8 +44,17 @@ class MonitoringConfig(Section):
         0.05,
         ge=0,
         le=1,
-        description="Share of answers ranked with another history than training makes of the log that raises a warning "
-        "(and ends `liverank data check-skew` with 1).",
+        description="Share of answers ranked with another history, or with other feature values, than training makes "
+        "of the log that raises a warning (and ends `liverank data check-skew` with 1).",
+    )
+    skew_impressions: int = Field(
+        200, ge=1, description="Impressions of a window whose feature values are compared at most."
+    )
+    skew_records: int = Field(
+        500_000,
+        ge=0,
+        description="Records of the live store's log that a window's comparison reads at most for the counts of past "
+        "days (some 10 s); where they are more, these counts are not compared and the decision says so.",
     )
     sample_rows: int = Field(5000, ge=100, description="Most rows of each side that drift is computed on.")
     embedding_rows: int = Field(500, ge=50, description="Most rows of each side in the drift of text embeddings.")

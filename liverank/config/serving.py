@@ -41,7 +41,9 @@ class ServingConfig(Section):
         "feature values are recorded, for `liverank data check-skew`; the impression's id decides which.",
     )
     feature_log_items: int = Field(
-        10, ge=1, description="Shown items of such an answer whose values are recorded, from the top: 1 kB each."
+        10,
+        ge=1,
+        description="Shown items of such an answer whose values are recorded, from the top; each takes about 0.3 kB.",
     )
     queue_impressions: int = Field(10_000, ge=1, description="Impressions that may wait to be written.")
     drain_seconds: float = Field(20, gt=0, description="Seconds that open requests have to end when the server stops.")

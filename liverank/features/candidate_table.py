@@ -33,7 +33,8 @@ from liverank.features.learned import (
 from liverank.features.negative_table import NEGATIVES_FILE, write_negatives
 from liverank.features.requests import ROW
 from liverank.features.scaling import Scaling, learned_scaling, unscaled
-from liverank.features.snapshot import NEVER, DailyRows, Neighbours, Settings, Snapshot, price_edges
+from liverank.features.snapshot import DailyRows, Neighbours, Settings, Snapshot, price_edges
+from liverank.features.snapshot_tables import hours_table, items_table
 from liverank.progress import stage
 from liverank.ranking.data import Catalogue, load_catalogue
 from liverank.ranking.feature_ranker import CANDIDATES_FILE, SNAPSHOT_FOLDER
@@ -192,25 +193,14 @@ class CandidateTable:
     # The features.
 
     def _raw(self, snapshot: Snapshot) -> pa.Table:
-        table, affinity = self.engine.rows, snapshot.affinity
-        items = {
-            c.ITEM_ID: pa.array(self.catalogue.item_ids, pa.string()),
-            candidates.CATEGORY_NUMBER: snapshot.category,
-            candidates.BAND: snapshot.price_band,
-            candidates.BORN: pa.array(snapshot.born, mask=snapshot.born == NEVER),
-        }
-        hours = {
-            candidates.CATEGORY_NUMBER: np.repeat(np.arange(len(affinity), dtype=np.int32), 24),
-            c.HOUR: np.tile(np.arange(24, dtype=np.int32), len(affinity)),
-            "hour_affinity": affinity.ravel(),
-        }
+        table = self.engine.rows
         frame = candidates.candidate_rows(
             table(self.lines.candidates.drop_columns([c.LABEL])),
             table(self.lines.requests),
             table(self.lines.history),
-            table(pa.table(items)),
+            table(items_table(snapshot, self.catalogue.item_ids)),
             self.daily,
-            table(pa.table(hours)),
+            table(hours_table(snapshot)),
             self.near["together"],
             self.near["similar"],
             snapshot.settings,

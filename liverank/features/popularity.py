@@ -16,10 +16,9 @@ on which it became known, so that what arrives late changes no earlier day; a li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from liverank import columns as c
-from liverank.config.features import FeatureConfig
 from liverank.features.definitions import DAY, KNOWN, MICROS, day_of
 from liverank.features.engine import F, Frame, Window, staged, union
 
@@ -28,7 +27,26 @@ ARRIVAL = "arrival_day"
 """Working column: the day on which the first event of an item and day arrived."""
 
 
-def item_days(events: Frame, impressions: Frame, config: FeatureConfig) -> Frame:
+class CountedTypes(Protocol):
+    """Which types of events count as what: section `features`, or a snapshot's settings."""
+
+    @property
+    def view_types(self) -> tuple[str, ...]:
+        """Types that count as shown where they answer no list."""
+        ...
+
+    @property
+    def click_types(self) -> tuple[str, ...]:
+        """Types that count as a click."""
+        ...
+
+    @property
+    def purchase_types(self) -> tuple[str, ...]:
+        """Types that count as a purchase."""
+        ...
+
+
+def item_days(events: Frame, impressions: Frame, config: CountedTypes) -> Frame:
     """One row an item and day with any: item_id, day, events, shown, clicks, purchases.
 
     Shown are the lines of shown lists and the events of the view types that answer no list.

@@ -1,10 +1,9 @@
 """Did serving rank with the history that training will believe it had? Read from the live log alone.
 
-Each impression names the history its ranking used (`history_digest`); only histories are compared, not the values of
-features made of them. For every one the history is made again as
+Each impression names the history its ranking used (`history_digest`). For every one the history is made again as
 training makes it: the user's latest events before the request that had arrived by then, in the order of time. Where the
 names differ, other histories are tried that a server could have seen, and the first that has the logged name tells the
-likely cause.
+likely cause. A sample of the impressions also carries feature values, which `value_skew` compares.
 """
 
 from __future__ import annotations
@@ -15,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from liverank.events import Impression, Interaction, Record
 from liverank.features.digest import digest_length, history_digest
+from liverank.features.live_frames import MEANWHILE_SECONDS
+from liverank.features.value_report import ValueSkew
+from liverank.features.value_skew import ValueCheck, ValueLog
 from liverank.ranking.protocol import History
 
-MEANWHILE_SECONDS: Final = 60.0
-"""Around the request: what arrives within, the ranking may or may not have read."""
 MOST_EXAMPLES: Final = 20
 
 MEANWHILE: Final = "arrived while the list was ranked"
@@ -33,18 +33,6 @@ ERASED: Final = "erased user: the log holds less than the ranking saw"
 LENGTH: Final = "changed definition: another history length"
 DEGRADED: Final = "degraded: the live store could not be read"
 UNKNOWN: Final = "unknown"
-
-
-class ArrivalLog(Protocol):
-    """What the check reads of a live store."""
-
-    def export(self, since: int = 0, limit: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Records after a cursor in arrival order, each with its own cursor."""
-        ...
-
-    def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
-        """A user's records in arrival order, with cursor and epoch seconds of arrival."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +61,8 @@ class SkewReport:
     features: dict[str, float]
     """Feature group -> share of the checked impressions that differ in it."""
     examples: list[Difference] = field(default_factory=list)
+    values: ValueSkew | None = None
+    """What the comparison of feature values found; None where none was asked for."""
 
     @property
     def share(self) -> float:
@@ -83,17 +73,23 @@ class SkewReport:
         """Writes the report as JSON, whole or not at all."""
         draft = path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps({"share": self.share, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+        told = {"share": self.share, **asdict(self)}
+        if self.values is not None:
+            told["values"]["share"] = self.values.share
+        draft.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         draft.replace(path)
 
     def lines(self) -> list[str]:
         """The report for people."""
+        values = [] if self.values is None or not self.impressions else list(self.values.lines())
+        return [*self._of_histories(), *values]
+
+    def _of_histories(self) -> list[str]:
         if not self.checked:
             return [f"Nothing to check: {self._nothing()}."]
         told = [
             f"{self.checked:,} of {self.impressions:,} impressions name the history they were ranked with; "
             f"{self.differing:,} of those ({self.share:.2%}) saw another one than training makes.",
-            "Only histories are compared, not the values of features made of them.",
         ]
         told += [f"  {count:,} x {cause}" for cause, count in sorted(self.causes.items(), key=lambda pair: -pair[1])]
         told += [f"  {name}: {share:.2%} differ" for name, share in self.features.items()]
@@ -125,20 +121,26 @@ class _Event:
     type: str
 
 
-def check_skew(log: ArrivalLog, impressions: Iterable[Impression], history_length: int) -> SkewReport:
+def check_skew(
+    log: ValueLog, impressions: Iterable[Impression], history_length: int, values: ValueCheck | None = None
+) -> SkewReport:
     """Compares what impressions say they were ranked with to what the log says.
 
     Args:
         log: the live store.
         impressions: those to check.
         history_length: events of a history, `features.history_length`.
+        values: how feature values are compared; None: they are not.
     """
     users: dict[str, list[Impression]] = {}
+    valued: list[Impression] = []
     total = 0
     for impression in impressions:
         total += 1
         if impression.history_digest:
             users.setdefault(impression.user_id, []).append(impression)
+        if impression.feature_values is not None:
+            valued.append(impression)
     differences = list(_differences(log, users, history_length))
     checked = sum(map(len, users.values()))
     differing = len(differences)
@@ -152,10 +154,13 @@ def check_skew(log: ArrivalLog, impressions: Iterable[Impression], history_lengt
         causes=dict(causes),
         features={name: count / checked if checked else 0.0 for name, count in shares.items()},
         examples=_examples(differences),
+        values=None
+        if values is None
+        else values.run(log, valued, {one.impression_id: one.cause for one in differences}),
     )
 
 
-def impressions_since(log: ArrivalLog, since: datetime | None) -> Iterator[Impression]:
+def impressions_since(log: ValueLog, since: datetime | None) -> Iterator[Impression]:
     """The log's impressions from that time on."""
     for _, record in log.export():
         if isinstance(record, Impression) and (since is None or record.timestamp >= since):
@@ -174,7 +179,7 @@ def _examples(differences: Sequence[Difference]) -> list[Difference]:
     return kept
 
 
-def _differences(log: ArrivalLog, users: dict[str, list[Impression]], history_length: int) -> Iterator[Difference]:
+def _differences(log: ValueLog, users: dict[str, list[Impression]], history_length: int) -> Iterator[Difference]:
     for user, asked in users.items():
         held = log.user_arrivals(user)
         events = [_event(*entry) for entry in held if isinstance(entry[2], Interaction)]

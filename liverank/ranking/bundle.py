@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, Rows
 from liverank.ranking.protocol import Ranker
 from liverank.text import LanguageModel
+
+if TYPE_CHECKING:
+    from liverank.ranking.feature_ranker import FeatureRanker
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -223,6 +226,25 @@ def _load_catalogue(folder: Path) -> Catalogue:
     data, names = arrays.read(folder)
     lists = {field: tuple(names[field]) for field in ("item_ids", "titles", "categories", "texts")}
     return Catalogue(**lists, train_events=data["train_events"].astype(np.int64), embeddings=data.get("embeddings"))
+
+
+def load_feature_ranker(path: Path) -> FeatureRanker | None:
+    """The feature ranker of the bundle at `path`, alone and so without any language model; None where it has none.
+
+    Raises:
+        BundleError: as `load_bundle`.
+    """
+    from liverank.ranking.feature_ranker import FeatureRanker
+
+    manifest = verify(path)
+    if "features" not in manifest["rankers"]:
+        return None
+    try:
+        return FeatureRanker.load(path / "features", _load_catalogue(path / "catalogue"))
+    except (IndexError, KeyError, TypeError, ValueError) as problem:
+        raise BundleError(
+            f"The bundle {path} does not hold what its format asks for: {problem!r}.", _AGAIN
+        ) from problem
 
 
 def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encoder: LanguageModel) -> Rankers:
