@@ -44,8 +44,12 @@ class DuckDBEngine:
     def rows(self, table: pa.Table) -> Frame:
         """See `Engine`."""
         self._views += 1
-        self.connection.register(f"arrow_{self._views}", table)
-        return self._view(f"SELECT * FROM arrow_{self._views}", table.column_names)
+        name = f"rows_{self._views}"
+        # A table, for a registered one is there for its own connection alone.
+        self.connection.register("given", table)
+        self.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+        self.connection.unregister("given")
+        return self._view(f"SELECT * FROM {name}", table.column_names)
 
     def _view(self, query: str, columns: Sequence[str] = ()) -> Frame:
         self._views += 1
@@ -77,7 +81,7 @@ class DuckDBEngine:
         """See `Engine`."""
         # One sort that streams: to write each group aside and sort it when it is read took twice the time.
         ordered = f"SELECT * FROM ({_sql(frame)}) ORDER BY {', '.join([column, *order])}"
-        return _runs(self.connection.sql(ordered).to_arrow_reader(BATCH_ROWS), column)
+        return _runs(self.connection.cursor(), ordered, column)
 
     def _copy(self, frame: Frame, path: Path, options: str) -> None:
         self.connection.execute(f"COPY ({_sql(frame)}) TO '{_escaped(path)}' (FORMAT parquet, {options})")
@@ -118,7 +122,7 @@ def open_duckdb(config: FeatureConfig, spill: Path) -> Iterator[DuckDBEngine]:
 
 def _connect(memory_limit: str, spill: Path) -> Any:
     connection = duckdb.connect(config={"temp_directory": str(spill), "autoinstall_known_extensions": False})
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     try:
         return connection.execute("SET memory_limit = ?", [memory_limit])
     except duckdb.Error as problem:
@@ -127,11 +131,11 @@ def _connect(memory_limit: str, spill: Path) -> Any:
         ) from problem
 
 
-def _runs(rows: pa.RecordBatchReader, column: str) -> Iterator[tuple[int, pa.Table]]:
+def _runs(connection: Any, query: str, column: str) -> Iterator[tuple[int, pa.Table]]:
     """Each value of the column, by which the rows are sorted, with its rows; the column itself is left out."""
     held: list[pa.RecordBatch] = []
     current: int | None = None
-    for batch in rows:
+    for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
         values = batch.column(column).to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
         for start, end in pairwise(starts):

@@ -47,10 +47,10 @@ class Engine(Protocol):
         """The rows of all frames, columns matched by name."""
 
     def groups(self, frame: Frame, column: str, order: Sequence[str], name: str) -> Iterator[tuple[int, pa.Table]]:
-        """Computes a frame; yields each value of the whole-numbered `column` with its rows, sorted by `order`.
+        """Each value of the whole-numbered `column` of a frame with its rows, sorted by `order`.
 
-        The column itself is left out. Only one value's rows are in memory at a time; `name` is for working files. Until
-        all are taken the engine must compute nothing else.
+        The column itself is left out. Only one value's rows are in memory at a time; `name` is for working files. It is
+        computed when the first is taken, which another thread may do while the engine computes other things.
         """
 
     def arrow(self, frame: Frame) -> pa.Table:

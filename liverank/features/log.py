@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from liverank.config import DataConfig, FeatureConfig
 from liverank.features import cooccurrence, definitions, parts, popularity, requests, stream
 from liverank.features.definitions import DAY, DAY_MICROS, KNOWN, MICROS, day_of
 from liverank.features.engine import Engine, F, Frame, between, staged, union
+from liverank.features.part_files import PartFiles
 from liverank.features.parts import Day, Part, PartStore
 
-_PART = "part"
 _SETTINGS = ("session_gap_minutes", "popularity_days", "view_types", "click_types", "purchase_types", "rate_strength",
              "cooccurrence_window", "cooccurrence_items", "part_events")  # fmt: skip
 
@@ -82,24 +82,23 @@ class FeatureLog:
         fresh = self._fresh(self.events, c.EVENT_ID, kept[parts.EVENTS], KNOWN, start)
         lists = self._fresh(self.impressions, c.IMPRESSION_ID, kept[parts.REQUEST_KEYS], MICROS, start)
         counts = self.engine.kept(popularity.item_days(fresh, lists, self.config), "item days")
-        made = {
-            parts.ITEM_DAYS: (counts, DAY, (c.ITEM_ID, DAY)),
-            parts.REQUEST_KEYS: (self._keys(lists, fresh, kept[parts.REQUEST_KEYS]), DAY, (MICROS, c.REQUEST_ID)),
-            parts.TRAILING: (self._trailing(fresh, counts, kept), popularity.ARRIVAL, (c.ITEM_ID, DAY)),
-            parts.EVENTS: (
-                self._features(fresh, kept[parts.EVENTS], start),
-                DAY,
-                (c.USER_ID, c.TIMESTAMP, c.EVENT_ID),
-            ),
-        }
-        for kind, (frame, day, order) in made.items():
-            self._write_kind(store, kind, frame, day, order, missing)
-        new = staged(with_instants(self.engine.scan([store.path(parts.EVENTS, part) for part in missing])))
-        old = kept[parts.EVENTS]
-        old = old if old is None else staged(with_instants(old))
-        pairs = cooccurrence.partial_pairs(self.engine, new, old, self.config.cooccurrence_window)
-        pairs = pairs if self.config.cooccurrence_items else pairs.limit(0)
-        self._write_kind(store, parts.PAIRS, pairs, DAY, (cooccurrence.ONE, cooccurrence.OTHER, DAY), missing)
+        keys = self._keys(lists, fresh, kept[parts.REQUEST_KEYS])
+        files, by_item = PartFiles(self.engine, store, self.days, missing), (c.ITEM_ID, DAY)
+        # These are written while the next ones are made: to put a query together takes one core, to compute it all.
+        with ThreadPoolExecutor(1) as beside:
+            begun = [
+                beside.submit(files.prepared(parts.ITEM_DAYS, counts, DAY, by_item)),
+                beside.submit(files.prepared(parts.REQUEST_KEYS, keys, DAY, (MICROS, c.REQUEST_ID))),
+                beside.submit(
+                    files.prepared(parts.TRAILING, self._trailing(fresh, counts, kept), popularity.ARRIVAL, by_item)
+                ),
+            ]
+            events = self._features(fresh, kept[parts.EVENTS], start)
+            files.prepared(parts.EVENTS, events, DAY, (c.USER_ID, c.TIMESTAMP, c.EVENT_ID))()
+            for one in begun:
+                one.result()
+        pairs = self._pairs([store.path(parts.EVENTS, part) for part in missing], kept[parts.EVENTS])
+        files.prepared(parts.PAIRS, pairs, DAY, (cooccurrence.ONE, cooccurrence.OTHER, DAY))()
         store.complete(wanted)
 
     def _stored(self, store: PartStore, kind: str, valid: Sequence[Part]) -> Frame | None:
@@ -174,34 +173,13 @@ class FeatureLog:
             counts = union(counts, old.where(F.col(DAY) >= since).select(*counts.columns))
         return popularity.trailing(counts, asked, self.config.popularity_days, self.config.rate_strength)
 
-    def _write_kind(
-        self, store: PartStore, kind: str, frame: Frame, day: str, order: Sequence[str], missing: Sequence[Part]
-    ) -> None:
-        """Sorts the rows of each part into its file; parts without a row get an empty one."""
-        names = [name for name in frame.columns if name != day or day in order]
-        of_days = pa.table(_parts_of(self.days, missing))
-        frame = staged(frame)
-        placed = frame.join(self.engine.rows(of_days), F.col("of_day") == F.col(day)).select(*names, _PART)
-        found = dict.fromkeys(range(len(missing)))
-        # One part is written while the next one is sorted.
-        with ThreadPoolExecutor(1) as writer:
-            last: Future[None] | None = None
-            for at, rows in self.engine.groups(staged(placed), _PART, order, kind):
-                _ = last and last.result()
-                last = writer.submit(store.write, kind, missing[at], rows)
-                del found[at]
-            _ = last and last.result()
-        if found:
-            nothing = self.engine.arrow(frame.select(*names).limit(0))
-            for at in found:
-                store.write(kind, missing[at], nothing)
+    def _pairs(self, fresh: Sequence[Path], log: Frame | None) -> Frame:
+        new = staged(with_instants(self.engine.scan(fresh)))
+        old = None if log is None else staged(with_instants(log))
+        pairs = cooccurrence.partial_pairs(self.engine, new, old, self.config.cooccurrence_window)
+        return pairs if self.config.cooccurrence_items else pairs.limit(0)
 
 
 def with_instants(events: Frame) -> Frame:
     """Adds `micros` and `known` to rows of the events files."""
     return events.withColumns({MICROS: F.unix_micros(F.col(c.TIMESTAMP)), KNOWN: F.unix_micros(F.col(c.KNOWN_AT))})
-
-
-def _parts_of(days: Sequence[int], wanted: Sequence[Part]) -> dict[str, list[int]]:
-    inside = [(day, at) for at, part in enumerate(wanted) for day in days if part.first <= day <= part.last]
-    return {"of_day": [day for day, _ in inside], _PART: [at for _, at in inside]}
