@@ -27,9 +27,26 @@ def run(data: Path, work: Path, seconds: float) -> str:
         seconds: of requests for each latency figure.
     """
     real = _stages(work / "uci", str(data / UCI))
+    weighed = _with_candidates(work / "uci")
     walk = measure("prequential", dataset=str(work / "uci" / "dataset"), checkpoints=str(work / "prequential"))
     say(walk)
-    return part(machine("make bench ARGS='--part pipeline'"), real, walk, _serve(work / "uci", seconds))
+    return part(machine("make bench ARGS='--part pipeline'"), real, weighed, walk, _serve(work / "uci", seconds))
+
+
+def _with_candidates(folder: Path) -> list[Measured]:
+    """The same with features of candidates, judged beside the model without them on the same lists."""
+    names = ("features", "bundle", "checkpoints", "evaluation")
+    at = {name: str(folder / f"candidates-{name}") for name in names}
+    accepted, plain = str(folder / "checked" / "accepted"), str(folder / "bundle")
+    built = measure("features", dataset=accepted, folder=at["features"], candidates=True)
+    trained = measure(
+        "train", features=at["features"], folder=at["bundle"], checkpoints=at["checkpoints"], candidates=True
+    )
+    judged = measure("evaluate", features=at["features"], bundle=at["bundle"], folder=at["evaluation"], champion=plain)
+    found = [built, trained, judged]
+    for done in found:
+        say(done)
+    return found
 
 
 def _stages(folder: Path, source: str) -> list[Measured]:

@@ -25,7 +25,9 @@ class Serving:
     figures: Mapping[str, float]
 
 
-def part(where: str, real: Sequence[Measured], walk: Measured, serving: Sequence[Serving]) -> str:
+def part(
+    where: str, real: Sequence[Measured], weighed: Sequence[Measured], walk: Measured, serving: Sequence[Serving]
+) -> str:
     """The part's text; `where` is `page.machine`."""
     return "".join(
         [
@@ -37,6 +39,8 @@ def part(where: str, real: Sequence[Measured], walk: Measured, serving: Sequence
             stages(real),
             "\n## Offline evaluation\n\n",
             _evaluation(_of(real, "evaluate").result),
+            "\n## With features of candidates (`training.feature_ranker`)\n\n",
+            _candidates(weighed),
             "\n## Prequential\n\n",
             _walk(walk),
             "\n## `POST /v1/rank` over HTTP\n\nOpen loop at 50 requests a second, users with 50 events, the champion "
@@ -68,6 +72,15 @@ def _evaluation(metrics: Mapping[str, Any]) -> str:
         interval = f" ({low:.4f}, {high:.4f})" if low is not None and high is not None else ""
         text += f"| {name} | {ndcg:.4f}{interval} | {metrics[f'{name}/hit_rate_at_10']:.3f} |\n"
     return text
+
+
+def _candidates(weighed: Sequence[Measured]) -> str:
+    """What the features of candidates add to the blend, paired on the same lists."""
+    found = _of(weighed, "evaluate").result
+    name = "blend_minus_champion/ndcg_at_10"
+    gain, low, high = (found[name + end] for end in ("", "_low", "_high"))
+    text = f"The blend's NDCG@10 changes by {gain:+.4f} ({low:+.4f}, {high:+.4f}), one seed.\n\n"
+    return text + stages(weighed)
 
 
 def _walk(walk: Measured) -> str:

@@ -39,12 +39,14 @@ def validate(dataset: str, folder: str) -> dict[str, Any]:
     return {"ok": result.ok}
 
 
-def features(dataset: str, folder: str, cache: str = "", engine: str = "duckdb") -> dict[str, Any]:
-    """The features folder, with the features of past days kept in `cache` where that is given."""
+def features(
+    dataset: str, folder: str, cache: str = "", engine: str = "duckdb", candidates: bool = False
+) -> dict[str, Any]:
+    """The features folder, with those of past days kept in `cache` where that is given, and those of candidates."""
     from liverank.features.build import build_features
 
     master = {"features.spark_master": "local[2]"} if engine == "spark" else {}
-    config = load_config(overrides={"features.engine": engine, **master})
+    config = load_config(overrides={"features.engine": engine, "training.feature_ranker": candidates, **master})
     kept = Path(cache) if cache else None
     build_features(Path(dataset), Path(folder), config.features, config.data, config.training, kept)
     return {}
@@ -93,19 +95,21 @@ def cooccurrence(features: str) -> dict[str, Any]:
     return {"events": len(events), "items": len(catalogue), "transitions": int(counts.nnz)}
 
 
-def train(features: str, folder: str, checkpoints: str) -> dict[str, Any]:
-    """The bundle."""
+def train(features: str, folder: str, checkpoints: str, candidates: bool = False) -> dict[str, Any]:
+    """The bundle, with the ranker by features of candidates where that is wanted."""
     from liverank.ranking.fit import fit
 
-    fit(Path(features), Path(folder), Config().training, Path(checkpoints))
+    config = load_config(overrides={"training.feature_ranker": candidates})
+    fit(Path(features), Path(folder), config.training, Path(checkpoints))
     return {}
 
 
-def evaluate(features: str, bundle: str, folder: str) -> dict[str, Any]:
-    """The evaluation folder."""
+def evaluate(features: str, bundle: str, folder: str, champion: str = "") -> dict[str, Any]:
+    """The evaluation folder; beside another bundle where one is given."""
     from liverank.evaluation.run import evaluate
 
-    result = evaluate(Path(features), Path(bundle), Path(folder), Config().evaluation, None)
+    other = Path(champion) if champion else None
+    result = evaluate(Path(features), Path(bundle), Path(folder), Config().evaluation, other)
     return {"promote": result.promote, **result.metrics}
 
 
