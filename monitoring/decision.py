@@ -28,7 +28,7 @@ class ValueSkewFacts(msgspec.Struct, frozen=True, kw_only=True):
     share: float | None
     """Share of those with a value that differs; None where none was compared."""
     features: dict[str, float]
-    """Feature -> share of its values that differ; those that do not are left out."""
+    """Feature -> share of its values that differ without an excuse; those without such a value are left out."""
     not_compared: dict[str, int]
     """Why values were not compared, wholly or in part -> of how many impressions."""
 

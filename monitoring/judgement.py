@@ -218,7 +218,7 @@ def _value_facts(found: ValueSkew | None) -> ValueSkewFacts | None:
         impressions=found.impressions,
         checked=found.checked,
         share=found.share if found.checked else None,
-        features={name: one.share for name, one in found.features.items()},
+        features={name: one.share * one.faults / one.differing for name, one in found.features.items() if one.faults},
         not_compared={**found.not_checked, **found.left_out},
     )
 

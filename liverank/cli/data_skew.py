@@ -42,7 +42,7 @@ def check_skew(
 
     config = load_config(file or None, overrides(settings))
     path = Path(store) if store else config.store_path
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         raise DataError(f"There is no live store at {path}.", "Name it with --store, or serve first.")
     log = open_store(path)
     try:
@@ -59,10 +59,12 @@ def check_skew(
 
 
 def _judge(report: SkewReport, limit: float) -> None:
-    shares = {"histories": report.share, "feature values": report.values.share if report.values else 0.0}
-    beyond = [f"{share:.2%} of the {name}" for name, share in shares.items() if share > limit]
+    shares = {"history": report.share, "feature values": report.values.share if report.values else 0.0}
+    beyond = [f"{share:.2%} in their {name}" for name, share in shares.items() if share > limit]
     if beyond:
-        typer.echo(f"Differing: {' and '.join(beyond)}, more than {limit:.2%} (monitoring.max_skew).", err=True)
+        typer.echo(
+            f"Impressions that differ: {' and '.join(beyond)}, more than {limit:.2%} (monitoring.max_skew).", err=True
+        )
         raise typer.Exit(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -89,7 +90,7 @@ def _read_parquet(file: Location) -> Iterator[RawBatch]:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"{file} has the column {twice[0]!r} more than once.", "Give each column its own name.")
-        batches = opened.iter_batches(batch_size=BATCH_ROWS)
+        batches, first = opened.iter_batches(batch_size=BATCH_ROWS), 1
         while True:
             try:
                 batch = next(batches, None)
@@ -97,7 +98,16 @@ def _read_parquet(file: Location) -> Iterator[RawBatch]:
                 raise _damaged(file, problem) from problem
             if batch is None:
                 return
-            yield RawBatch(pa.Table.from_batches([batch]))
+            numbers = pa.array(np.arange(first, first + batch.num_rows))
+            yield RawBatch(_without_views(pa.Table.from_batches([batch])), numbers)
+            first += batch.num_rows
+
+
+def _without_views(rows: pa.Table) -> pa.Table:
+    """Texts that are views as plain ones: much of Arrow cannot compute with views yet."""
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    fields = [field.with_type(plain.get(field.type, field.type)) for field in rows.schema]
+    return rows.cast(pa.schema(fields)) if any(field.type in plain for field in rows.schema) else rows
 
 
 def _damaged(file: Location, problem: Exception) -> DataError:

@@ -17,7 +17,7 @@ class RawBatch:
 
     rows: pa.Table
     lines: pa.Array | None = None
-    """Line of each row in the file, from 1; None where the file has no lines."""
+    """Line of each row in the file (in Parquet its number among the rows), from 1; None where it has none."""
     rejected: pa.Table = field(default_factory=lambda: REJECTED_SCHEMA.empty_table())
     """What is no row at all."""
 

@@ -87,6 +87,8 @@ class Expected:
     """Items whose latest record came since about the first impression -> epoch seconds of its arrival."""
     since: int
     """Cursor from which on the log was read for items and days."""
+    lost: int
+    """Records that were there behind that cursor and are no longer, at most."""
     counted: bool
     """Whether the live days were counted; else the trailing windows say nothing."""
 
@@ -118,7 +120,7 @@ class LiveFrames:
         history = self._histories(asked, users)
         had = _items_of(history, len(impressions))
         since, counted = self._start(impressions, min(heard), most_records)
-        files, new_items = self._read(since)
+        files, new_items, held = self._read(since)
         known = {line.item_id for line in lines}.union(*had)
         raw = candidates.candidate_rows(
             self.engine.rows(_lines(lines)),
@@ -133,7 +135,7 @@ class LiveFrames:
         )
         names = tuple(feature.name for feature in settings.features)
         values = matrix(self.engine.arrow(raw), list(names))
-        return Expected(names, values, had, heard, new_items, since, counted)
+        return Expected(names, values, had, heard, new_items, since, self.log.cursor() - since - held, counted)
 
     def _histories(self, asked: pa.Table, users: Mapping[str, list[tuple[int, float, Record]]]) -> pa.Table:
         entries = [entry for held in users.values() for entry in held if isinstance(entry[2], Interaction)]
@@ -158,19 +160,21 @@ class LiveFrames:
             return near, False
         return min(since, near), True
 
-    def _read(self, since: int) -> tuple[list[tuple[Path, Path]], dict[str, float]]:
-        """Files of events and lists of the log behind a cursor, page by page, and when its items arrived."""
+    def _read(self, since: int) -> tuple[list[tuple[Path, Path]], dict[str, float], int]:
+        """Files of events and lists of the log behind a cursor, when its items arrived, and the number of records."""
         files: list[tuple[Path, Path]] = []
         items: dict[str, float] = {}
+        held = 0
         for number, page in enumerate(pages(self.log, since)):
             pair = self.folder / f"events-{number}.parquet", self.folder / f"lists-{number}.parquet"
             pq.write_table(rows_of(page, "interactions").drop_columns([c.CONTEXT]), pair[0])
             pq.write_table(rows_of(page, "impressions").select([c.IMPRESSION_ID, c.TIMESTAMP, c.SHOWN]), pair[1])
             files.append(pair)
+            held += page.num_rows
             told = page.filter(pc.is_valid(page["items"]))
             ids = pc.struct_field(told["items"], [c.ITEM_ID]).to_pylist()
             items |= dict(zip(ids, (at.timestamp() for at in told[ARRIVED].to_pylist()), strict=True))
-        return files, items
+        return files, items, held
 
     def _days(self, files: Sequence[tuple[Path, Path]]) -> Frame:
         """The snapshot's days, and those behind them from the log."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from liverank.features.value_causes import EXCUSED
+
 
 @dataclass(frozen=True, slots=True)
 class ValueExample:
@@ -25,6 +27,8 @@ class FeatureSkew:
     differing: int
     share: float
     """Of the compared values of this feature."""
+    faults: int
+    """Those that differ for another reason than an erased user or a changed item."""
     largest: float
     """Largest distance of a used value from the expected one."""
     causes: dict[str, int]
@@ -41,9 +45,9 @@ class ValueSkew:
     checked: int
     """Those whose values were compared."""
     differing: int
-    """Those of them with a value that differs for another reason than that users were erased since."""
-    erased: int
-    """Those that differ for that reason alone."""
+    """Those of them with a value that differs for another reason than an erased user or a changed item."""
+    excused: int
+    """Those that differ for these reasons alone."""
     items: int
     """Compared items of their lists; each has one value of each feature."""
     not_checked: dict[str, int] = field(default_factory=dict)
@@ -51,7 +55,7 @@ class ValueSkew:
     left_out: dict[str, int] = field(default_factory=dict)
     """Why some features of compared impressions were not -> of how many impressions."""
     features: dict[str, FeatureSkew] = field(default_factory=dict)
-    """Those that differ somewhere, the most frequent first."""
+    """Those that differ somewhere, the most frequent fault first."""
 
     @property
     def share(self) -> float:
@@ -59,9 +63,11 @@ class ValueSkew:
         return self.differing / self.checked if self.checked else 0.0
 
     def worst(self) -> tuple[str, str]:
-        """The feature that differs most often and its most frequent cause; empty where none differs."""
+        """The feature with most faults and its most frequent one; empty where none has any."""
         for name, found in self.features.items():
-            return name, max(found.causes, key=lambda cause: found.causes[cause])
+            if found.faults:
+                faults = {cause: count for cause, count in found.causes.items() if cause not in EXCUSED}
+                return name, max(faults, key=lambda cause: faults[cause])
         return "", ""
 
     def lines(self) -> Iterator[str]:
@@ -80,8 +86,8 @@ class ValueSkew:
             )
         else:
             yield f"No feature values could be compared, though {self.impressions:,} impressions carry some."
-        if self.erased:
-            yield f"  {self.erased:,} more differ in counts alone, and users were erased since."
+        if self.excused:
+            yield f"  {self.excused:,} more differ, but not more than users erased or items changed since explain."
         yield from (f"  {count:,} not compared: {reason}" for reason, count in self.not_checked.items())
         yield from (f"  {count:,} compared in part: {reason}" for reason, count in self.left_out.items())
         yield from (_line(name, found) for name, found in self.features.items())

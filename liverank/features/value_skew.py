@@ -26,7 +26,7 @@ from liverank.events import Impression, Record, ShownItem
 from liverank.features.engine import open_engine
 from liverank.features.live_frames import Expected, Line, LiveFrames, LiveLog
 from liverank.features.popularity import trailing_columns
-from liverank.features.value_causes import ERASED, Causes
+from liverank.features.value_causes import EXCUSED, Causes
 from liverank.features.value_report import FeatureSkew, ValueExample, ValueSkew
 
 if TYPE_CHECKING:
@@ -112,14 +112,15 @@ class ValueCheck:
         config = self.config.model_copy(update={"engine": "duckdb"})
         with TemporaryDirectory(prefix="liverank-skew-") as name, open_engine(config, Path(name)) as engine:
             expected = LiveFrames(engine, log, ranker, Path(name)).expected(impressions, lines, self.most_records)
-        days = ranker.snapshot.settings.days
-        erased = any(one.sequence > expected.since for one in log.erasures())
-        compared = [name for name in expected.names if expected.counted or name not in trailing_columns(days)]
+        settings = ranker.snapshot.settings
+        erased = expected.lost if any(one.sequence > expected.since for one in log.erasures()) else 0
+        compared = [name for name in expected.names if expected.counted or name not in trailing_columns(settings.days)]
         if not expected.counted:
             found.left_out[f"past days: the log holds more than {self.most_records:,} records of them"] += len(
                 impressions
             )
-        found.add(impressions, lines, used, expected, compared, Causes(impressions, expected, days, histories, erased))
+        causes = Causes(impressions, lines, used, expected, settings, histories, erased)
+        found.add(impressions, lines, used, expected, compared, causes)
 
 
 def _chosen(impressions: Sequence[Impression], most: int | None) -> list[Impression]:
@@ -170,7 +171,7 @@ class _Found:
 
     checked: int = 0
     differing: int = 0
-    erased: int = 0
+    excused: int = 0
     items: int = 0
     not_checked: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -209,7 +210,7 @@ class _Found:
             one = self.features.setdefault(name, _Feature())
             one.compared += len(lines)
             for place in np.flatnonzero(distance[:, at] > TOLERANCE * size[:, at]).tolist():
-                line, cause = lines[place], causes.of(lines[place], name)
+                line, cause = lines[place], causes.of(place, name)
                 found.setdefault(line.row, set()).add(cause)
                 one.causes[cause] += 1
                 if distance[place, at] > one.largest:
@@ -218,22 +219,22 @@ class _Found:
                     one.example = _example(impressions[line.row], line, values, cause)
         self.checked += len(impressions)
         self.items += len(lines)
-        self.erased += sum(reasons == {ERASED} for reasons in found.values())
-        self.differing += sum(reasons != {ERASED} for reasons in found.values())
+        self.excused += sum(reasons <= EXCUSED for reasons in found.values())
+        self.differing += sum(not reasons <= EXCUSED for reasons in found.values())
 
     def report(self, impressions: int) -> ValueSkew:
         """The whole."""
-        differing = {name: one for name, one in self.features.items() if one.causes}
-        ordered = sorted(differing, key=lambda name: -differing[name].causes.total())
+        told = {name: _told(one) for name, one in self.features.items() if one.causes}
+        ordered = sorted(told, key=lambda name: (-told[name].faults, -told[name].differing))
         return ValueSkew(
             impressions=impressions,
             checked=self.checked,
             differing=self.differing,
-            erased=self.erased,
+            excused=self.excused,
             items=self.items,
             not_checked=dict(self.not_checked),
             left_out=dict(self.left_out),
-            features={name: _told(differing[name]) for name in ordered},
+            features={name: told[name] for name in ordered},
         )
 
 
@@ -246,4 +247,5 @@ def _told(one: _Feature) -> FeatureSkew:
     assert one.example is not None
     differing = one.causes.total()
     causes = dict(one.causes.most_common())
-    return FeatureSkew(differing, differing / one.compared, one.largest, causes, one.example)
+    faults = sum(count for cause, count in causes.items() if cause not in EXCUSED)
+    return FeatureSkew(differing, differing / one.compared, faults, one.largest, causes, one.example)

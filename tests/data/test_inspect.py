@@ -92,6 +92,23 @@ def test_nested_json_is_mapped_with_dots(tmp_path):
     assert seen.tables["interactions"].samples[0]["item_id"] == "p0"
 
 
+def test_one_line_that_is_otherwise_takes_no_column_away(tmp_path):
+    rows = [{"user": {"id": n % 3}, "product": {"id": f"p{n}"}, "ts": 1_700_000_000 + n} for n in range(6)]
+    odd = {"user": {"id": 1}, "product": "p9", "ts": 1_700_000_009}
+    seen = inspect_source(SourceConfig(source=str(json_lines(tmp_path / "log.jsonl", *rows, odd))))
+    assert seen.config.mapping["interactions"]["item_id"] == "product.id"
+    assert seen.tables["interactions"].rows == 6
+    assert seen.refused.total() == 1
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_texts_of_parquet_in_whatever_arrow_type(tmp_path, kind):
+    names = {"user": ["u1", "u2"], "sku": ["a", "b"], "at": ["2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z"]}
+    pq.write_table(pa.table({name: pa.array(cells, kind) for name, cells in names.items()}), tmp_path / "log.parquet")
+    seen = inspect_source(SourceConfig(source=str(tmp_path / "log.parquet")))
+    assert seen.tables["interactions"].rows == 2
+
+
 def test_structs_of_parquet_are_mapped_too(tmp_path):
     rows = pa.table(
         {"who": [{"user_id": "u1"}, {"user_id": "u2"}], "sku": ["a", "b"], "at": [1_700_000_000, 1_700_000_001]}
