@@ -53,7 +53,7 @@ def _rows(events: Frame, types: Sequence[str]) -> tuple[Frame, list[str]]:
 
 
 def _name() -> Any:
-    """The session that an event on time belongs to; empty where the source names none, null where nothing opens one."""
+    """The session that the source names; empty where it names none, so that null is left for what is not on time."""
     return F.coalesce(F.col(c.SESSION_ID), F.lit(""))
 
 
