@@ -11,11 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liverank.config.data import DataConfig, SourceConfig
+from liverank.data.files import BATCH_ROWS
 from liverank.data.ingest import ingest
 from liverank.errors import DataError
 from tests.data.dirty import HEAD, ROW, events, refused, written
@@ -47,6 +49,19 @@ def test_mixed_line_ends_keep_the_line_numbers(tmp_path):
     path = written(tmp_path / "clicks.csv", f"{HEAD}\r\n{ROW}\n{ROW}\r\n\r\n,a,2026-01-31T12:00:00Z,click\r{ROW}")
     (row,) = read_contract(path).rejected.to_pylist()
     assert (row["reason"], row["line"], row["file"]) == ("user_id is missing", 5, str(path))
+
+
+def test_rejected_rows_of_parquet_know_their_number_beyond_the_first_batch(tmp_path):
+    rows = BATCH_ROWS + 3
+    users = ["u1"] * rows
+    users[1] = users[BATCH_ROWS + 1] = None
+    table = {"user_id": users, "item_id": ["a"] * rows, "timestamp": ["2026-01-31T12:00:00Z"] * rows}
+    pq.write_table(pa.table(table), tmp_path / "clicks.parquet")
+    rejected = read_contract(tmp_path / "clicks.parquet").rejected.to_pylist()
+    assert [(row["reason"], row["line"]) for row in rejected] == [
+        ("user_id is missing", 2),
+        ("user_id is missing", BATCH_ROWS + 2),
+    ]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
