@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from liverank.cli.data_command import app
-from liverank.config import Config, DataConfig, FeatureConfig, TrainingConfig, load_config
-from liverank.config.training import InterestConfig
+from liverank.config import Config, DataConfig
 from liverank.errors import BundleError, LiverankError
-from liverank.events import Impression, Interaction, Item
+from liverank.events import Impression, Item
 from liverank.features import skew, value_causes
 from liverank.features.build import build_features
 from liverank.features.daily import day_of
-from liverank.features.popularity import trailing_columns
 from liverank.features.skew import SkewReport, check_skew, impressions_since
 from liverank.features.value_skew import ValueCheck
-from liverank.ranking.bundle import Bundle, load_feature_ranker
+from liverank.ranking.bundle import load_feature_ranker
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.fit import fit
-from liverank.store import SqliteStore, open_store
+from liverank.store import open_store
 from monitoring.columns import WATCHED
 from monitoring.judgement import Judgement, judge
 from monitoring.models import load_served
 from monitoring.window import read_window
-from serving import api
 from serving.feature_log import sampled
-from serving.metrics import Metrics
-from serving.model import FolderSource, ServedModel
-from serving.service import RankingService
-from tests.features.conftest import at, event, write
-from tests.features.test_online import STRANGER, arrivals, items, replace_arrival, traffic
+from tests.features.conftest import at, write
+from tests.features.test_online import STRANGER, items, traffic
 from tests.serving.conftest import Server
-
-CUT = 24.0 * 20
-"""Hours before which the model learned; the log goes on."""
-SERVED = 24.0 * 22 + 12
-"""Hours from which lists are served by the model; the days between are counted from the log alone."""
-LENGTH = 20
-FEATURES = FeatureConfig(history_length=LENGTH, popularity_days=(1, 3, 7), max_requests=60)
-TRAINING = TrainingConfig(threads=1, feature_ranker=True, interest=InterestConfig(enabled=False))
-TRAILING = set(trailing_columns((1, 3, 7)))
+from tests.serving.served_day import (
+    CUT,
+    FEATURES,
+    LENGTH,
+    SERVED,
+    TRAILING,
+    TRAINING,
+    Day,
+    more_counts,
+    other_decay,
+    other_items,
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,91 +57,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_features(dataset, base / "features", FEATURES, DataConfig(), TRAINING)
     fit(base / "features", base / "bundle", TRAINING, base / "checkpoints")
     return base / "bundle"
-
-
-@dataclass
-class Day:
-    """A store on which the log is replayed and the lists of its last days are ranked, under the log's own clock."""
-
-    workspace: Path
-    bundle: Path
-    settings: dict[str, Any] = field(default_factory=dict)
-    tamper: Callable[[Bundle], None] = lambda _: None
-    """Does something to the server's model before it serves."""
-    clock: list[float] = field(default_factory=lambda: [0.0])
-
-    def __post_init__(self) -> None:
-        self.store: SqliteStore = open_store(self.workspace / "live.db", lambda: self.clock[0])
-
-    @property
-    def config(self) -> Config:
-        lengths = {"features.history_length": LENGTH, "serving.history_length": LENGTH}
-        logged = {"serving.feature_log_share": 1.0, "serving.feature_log_items": 13}
-        return load_config(None, {"workspace": str(self.workspace), **lengths, **logged, **self.settings})
-
-    def serve(self) -> Day:
-        asyncio.run(self._serve())
-        return self
-
-    async def _serve(self) -> None:
-        events, lists = traffic(8)
-        log = list(arrivals(events, lists))
-        early = [entry for entry in log if entry[0] < at(SERVED).timestamp()]
-        for when, record in early:
-            self.clock[0] = when
-            self.store.append([replace_arrival(record) if isinstance(record, Interaction) else record])
-        service = RankingService(
-            self.config, self.store, Tampered(self.bundle, self.tamper), Metrics(CollectorRegistry()), self._now
-        )
-        for when, record in log[len(early) :]:
-            self.clock[0] = when
-            if isinstance(record, Interaction):
-                await service.append([replace_arrival(record)])
-            else:
-                answer = await service.rank(asked(record))
-                assert answer.degraded == []
-                # The log is written before its clock goes on.
-                await service.log.write([])
-        await service.close()
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock[0], UTC)
-
-    def report(self, **more: Any) -> SkewReport:
-        check = replace(ValueCheck(lambda _: load_feature_ranker(self.bundle), FEATURES), **more)
-        return check_skew(self.store, impressions_since(self.store, at(SERVED)), LENGTH, check)
-
-
-@dataclass(frozen=True)
-class Tampered:
-    """A bundle folder whose model is not quite that of the folder."""
-
-    folder: Path
-    tamper: Callable[[Bundle], None]
-
-    def load(self) -> ServedModel:
-        model = FolderSource(self.folder).load()
-        self.tamper(model.bundle)  # type: ignore[arg-type]
-        return model
-
-
-def asked(record: Impression) -> api.RankRequest:
-    """The request that made a list, as a caller sends it."""
-    lines = sorted(record.shown, key=lambda line: line.incoming_position or 0)
-    candidates = [api.Candidate(item_id=line.item_id, score=line.incoming_score) for line in lines]
-    return api.RankRequest(
-        user_id=record.user_id, candidates=candidates, context=record.context, surface=record.surface
-    )
-
-
-def other_decay(bundle: Bundle) -> None:
-    """The server's snapshot weighs the steps back otherwise."""
-    state = bundle._state
-    old: Any = state.rankers["features"]
-    snapshot = replace(old.snapshot, settings=replace(old.snapshot.settings, step_decay=0.3))
-    rankers = {**state.rankers, "features": FeatureRanker(old.catalogue, snapshot, old.weights)}
-    rankers["blend"] = state.rankers["blend"].over(rankers)  # type: ignore[attr-defined]
-    bundle._state = replace(state, rankers=rankers)
 
 
 @pytest.fixture(scope="module")
@@ -297,25 +206,12 @@ def test_another_history_length_is_found_with_its_cause(tmp_path: Path, bundle: 
     assert report.values.share == report.share > 0.5
 
 
-def other_items(bundle: Bundle) -> None:
-    """The server has another price for each item, and another category for some; the log knows nothing of it."""
-    bundle.add_items([Item(item_id=f"i{n:02d}", category="abc"[n % 3], attributes={"price": "1"}) for n in range(40)])
-
-
 def test_other_prices_and_categories_in_the_servers_catalogue(tmp_path: Path, bundle: Path) -> None:
     report = served(tmp_path, bundle, tamper=other_items)
     assert report.values is not None
     assert set(report.values.features) == {"category_share", "price_share", "price_known", "hour_affinity"}
     assert causes(report) == {value_causes.UNKNOWN}
     assert report.differing == 0
-
-
-def more_counts(bundle: Bundle, events: int = 5) -> None:
-    """The server has counted what nobody did."""
-    ranker = bundle.rankers["features"]
-    assert isinstance(ranker, FeatureRanker)
-    for number in range(events):
-        ranker.counts.add(event(f"never-{number}", "u1", "i03", CUT + 1, "click"), at(CUT + 1).timestamp())
 
 
 def test_tampered_counts_are_found_in_the_trailing_windows(tmp_path: Path, bundle: Path) -> None:
