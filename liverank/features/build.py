@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from liverank import columns as c
@@ -17,7 +18,7 @@ from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 from liverank.features import assembly, cooccurrence, definitions, parts, requests
 from liverank.features.candidate_table import write_candidates
-from liverank.features.engine import SPILL_FOLDER, Engine, F, Frame, open_engine
+from liverank.features.engine import SPILL_FOLDER, Engine, F, Frame, between, open_engine
 from liverank.features.log import FeatureLog, cache_key, with_instants
 from liverank.features.parts import Part, PartStore, write_aside
 from liverank.features.profiles import profiles
@@ -149,11 +150,17 @@ class _Work:
         base = arrow(chosen.orderBy(requests.ROW))
         history = arrow(requests.histories(known, self.config.history_length))
         truth = arrow(requests.truths(chosen, events, types, cuts.train_until))
-        lists, log = definitions.with_micros(self.impressions), definitions.with_micros(self.interactions)
+        lists, log = (_of_their_time(frame, base) for frame in (self.impressions, self.interactions))
         shown = arrow(requests.shown_lists(chosen, lists))
         contexts = arrow(requests.basket_contexts(chosen, log, types))
         table = assembly.request_table(base, history, truth, shown, contexts)
         return retrieved(table, self.out, cuts.train_until / 1e6, self.config.candidates, training.count)
+
+
+def _of_their_time(frame: Frame, requests: pa.Table) -> Frame:
+    """The rows from the first to the last request, with `micros`; of files in the order of time no others are read."""
+    times = pc.min_max(requests[definitions.MICROS]).as_py()
+    return between(definitions.with_micros(frame), times["min"] or 0, times["max"] or 0)
 
 
 def _check(dataset: Path) -> None:

@@ -12,7 +12,7 @@ from liverank import columns as c
 from liverank.config.features import FeatureConfig
 from liverank.errors import DataError
 from liverank.features.definitions import DAY, KNOWN, MICROS, SECOND, Cuts, day_of, first_of_id, split
-from liverank.features.engine import F, Frame, Window, between, staged, union
+from liverank.features.engine import F, Frame, Window, staged, union
 
 IMPRESSIONS = "impressions"
 RETRIEVER = "retriever"
@@ -187,7 +187,7 @@ def basket_contexts(requests: Frame, interactions: Frame, label_types: Sequence[
         label_types: types that make a basket.
     """
     asked = requests.where(F.col(c.SOURCE) == F.lit(RETRIEVER)).select(ROW, c.REQUEST_ID)
-    told = unprompted(_of_their_time(interactions, requests), label_types).join(asked, on=c.REQUEST_ID)
+    told = unprompted(interactions, label_types).join(asked, on=c.REQUEST_ID)
     return first_of_id(told, ROW, c.EVENT_ID, c.ITEM_ID, c.TYPE).orderBy(ROW).select(ROW, c.CONTEXT)
 
 
@@ -199,14 +199,7 @@ def shown_lists(requests: Frame, impressions: Frame) -> Frame:
         impressions: as they came in, with `micros`.
     """
     asked = requests.where(F.col(c.SOURCE) == F.lit(IMPRESSIONS)).select(ROW, c.REQUEST_ID)
-    lists = _of_their_time(impressions, requests).select(
-        F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.SHOWN, c.CONTEXT, MICROS, c.USER_ID
+    lists = impressions.select(F.col(c.IMPRESSION_ID).alias(c.REQUEST_ID), c.SHOWN, c.CONTEXT, MICROS, c.USER_ID).join(
+        asked, on=c.REQUEST_ID
     )
-    lists = lists.join(asked, on=c.REQUEST_ID)
     return first_of_id(lists, ROW, MICROS, c.USER_ID).orderBy(ROW).select(ROW, c.SHOWN, c.CONTEXT)
-
-
-def _of_their_time(frame: Frame, requests: Frame) -> Frame:
-    """The rows between the first and the last of the requests: files in the order of time are read in part."""
-    first, last = requests.agg(F.min(MICROS).alias("first"), F.max(MICROS).alias("last")).collect()[0]
-    return between(frame, int(first or 0), int(last or 0))
