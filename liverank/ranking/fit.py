@@ -17,7 +17,7 @@ from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.blend import BlendReport, fit_blend
 from liverank.ranking.bundle import bundle_hash, save_bundle
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import LabelledRequest, TrainingData, encode, load_training_data
+from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data
 from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
@@ -53,9 +53,57 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
         DataError: the features are missing, unreadable or hold no training event.
         LanguageModelError: the language model cannot be had.
     """
-    clock = _Clock()
+    clock = Clock()
     with clock("read"):
         data = load_training_data(features)
+    fitted = fit_rankers(data, config, checkpoints, features, clock)
+    with clock("write"):
+        facts = {
+            "data_hash": data.data_hash,
+            "language_model": fitted.model.fingerprint(),
+            "validation": fitted.report.ndcg,
+        }
+        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
+    report = fitted.report
+    return FitSummary(
+        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, fitted.interest
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All rankers of a bundle, in memory."""
+
+    rankers: dict[str, Any]
+    """Name -> ranker; the blend among them."""
+    catalogue: Catalogue
+    """The items with their embeddings."""
+    model: LanguageModel
+    report: BlendReport
+    interest: dict[str, Any]
+    """As in `FitSummary`."""
+
+
+def fit_rankers(
+    data: TrainingData,
+    config: TrainingConfig,
+    checkpoints: Path,
+    features: Path | None = None,
+    clock: Clock | None = None,
+) -> Fitted:
+    """Fits all rankers on data at hand; the blend's weights and the epochs are chosen on `data.validation`.
+
+    Args:
+        data: items, training events and validation requests, in memory.
+        config: settings of every ranker.
+        checkpoints: keeps text embeddings and training states, as in `fit`.
+        features: the features folder, which the feature ranker reads; None where it is off.
+        clock: takes the seconds of each part.
+
+    Raises:
+        LanguageModelError: the language model cannot be had.
+    """
+    clock = clock or Clock()
     model = LanguageModel(config.language_model, config.max_tokens)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
@@ -74,17 +122,14 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
     if config.feature_ranker:
         from liverank.ranking.feature_ranker import FeatureRanker
 
+        if features is None:
+            raise ValueError("the feature ranker needs a features folder")
         with clock("features"):
             rankers["features"] = FeatureRanker.fit(features, data.catalogue)
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation)
-    with clock("write"):
-        facts = {"data_hash": data.data_hash, "language_model": model.fingerprint(), "validation": report.ndcg}
-        manifest = save_bundle(out, data.catalogue, rankers, config, facts)
     _tell(report)
-    return FitSummary(
-        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, trained
-    )
+    return Fitted(rankers, data.catalogue, model, report, trained)
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
@@ -139,7 +184,7 @@ def _tell(report: BlendReport) -> None:
     progress.note(f"validation NDCG@10: {shown}", **report.ndcg)
 
 
-class _Clock:
+class Clock:
     """Seconds of each part of the step."""
 
     def __init__(self) -> None:
