@@ -134,6 +134,8 @@ def _slice(axes: Any, key: str, done: Sequence[TrialRow], result: TuningResult) 
         axes.set_xlim(-0.5, len(labels) - 0.5)
     elif _is_log(key, places):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
 def parallel(result: TuningResult) -> str:

@@ -200,6 +200,7 @@ def _lines(result: TuningResult) -> Iterator[str]:
     yield (
         escape(optimism(result)) + " The latest window was kept apart: only the best and the present settings met it."
     )
+    yield "A trial's value is the mean of its folds; the gains are means over requests, so the two may differ a little."
     yield "Every trial ranks the same lists; candidates come from a retriever with the present settings."
     yield "The blend's weights and the epochs are chosen on the first half of each window, the second half judges."
     yield "Trials that were stopped early fell behind, by their gain over the present settings on the folds so far."
