@@ -165,8 +165,9 @@ def coerced(key: str, value: Any) -> Any:
         ValueError: the field does not take it.
     """
     field = training_field(key)
+    kind: Any = Annotated[field.annotation, field]
     try:
-        return TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as problem:
         raise ValueError(f"{key} does not take {value!r}: {problem.errors()[0]['msg']}") from None
 

@@ -135,8 +135,8 @@ def _at(one: LabelledRequest) -> float:
 def _edges(times: Sequence[float], config: TuningConfig) -> list[float]:
     """Begin of each window; requests of one instant stay together."""
     windows = config.folds + 1
-    size = config.window_share * len(times)
-    edges = [times[max(0, round(len(times) - (windows - at) * size))] for at in range(windows) if size]
+    size = max(1.0, config.window_share * len(times))
+    edges = [times[max(0, round(len(times) - (windows - at) * size))] for at in range(windows)]
     if len(set(edges)) < windows or edges[0] <= times[0]:
         raise _too_few(f"{len(times)} requests are too few for {windows} windows of time")
     return edges

@@ -55,7 +55,8 @@ def _figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        figure, made = Figure(figsize=(width, height)), []
+        figure = Figure(figsize=(width, height))
+        made: list[str] = []
         yield figure, made
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ REQUESTS: Final = "requests"
 SECONDS: Final = "seconds"
 SAME_AS: Final = "same_as"
 """Number of the trial whose outcome was taken over, as the settings are the same."""
+PROCESS: Final = "process"
+"""Host and process that judged it."""
 EXCLUDED: Final = "excluded"
 _DIGITS: Final = 9
 
@@ -52,6 +56,7 @@ class Objective:
         settings = self.space.default(trial) if default else self.space.drawn(trial)
         config = self.space.applied(settings)
         trial.set_user_attr(SETTINGS, settings)
+        trial.set_user_attr(PROCESS, f"{platform.node()}:{os.getpid()}")
         if config is None:
             trial.set_user_attr(EXCLUDED, True)
             raise optuna.TrialPruned("the settings exclude each other")
