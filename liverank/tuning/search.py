@@ -138,7 +138,7 @@ def _run(study: optuna.Study, order: Order, folds: list[Fold]) -> None:
     if len(finished(study)) or again:
         progress.note(
             f"study {study.study_name}: {total - max(left, 0)} of {total} trials are done"
-            + (f", {again} that were cut off are tried again" if again else "")
+            + (f", {again} that were cut off are tried again" if again and left > 0 else "")
         )
     minutes = order.config.tuning.timeout_minutes
     until = time.monotonic() + minutes * 60 if minutes else math.inf
