@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,58 +68,97 @@ class EventLog:
         return _seconds(self.table[c.KNOWN_AT])
 
     @cached_property
-    def items(self) -> list[str]:
-        """Item of each event."""
-        return list(self.table[c.ITEM_ID].to_pylist())
+    def _users(self) -> tuple[Rows, list[str]]:
+        return _codes(self.table[c.USER_ID])
 
     @cached_property
-    def types(self) -> list[str]:
-        """Type of each event."""
-        return list(self.table[c.TYPE].to_pylist())
+    def _items(self) -> tuple[Rows, list[str]]:
+        return _codes(self.table[c.ITEM_ID])
+
+    @cached_property
+    def _types(self) -> tuple[Rows, list[str]]:
+        return _codes(self.table[c.TYPE])
 
     @cached_property
     def _places(self) -> dict[str, slice]:
         """The rows of each user."""
-        users = self.table[c.USER_ID].to_pylist()
-        starts = [at for at, user in enumerate(users) if at == 0 or user != users[at - 1]]
-        return {users[start]: slice(start, end) for start, end in zip(starts, [*starts[1:], len(users)], strict=True)}
+        codes, names = self._users
+        starts = np.flatnonzero(np.diff(codes, prepend=-1)).tolist()
+        ends = [*starts[1:], len(codes)]
+        return {names[codes[start]]: slice(start, end) for start, end in zip(starts, ends, strict=True)}
+
+    def user(self, row: int) -> str:
+        """User of an event."""
+        codes, names = self._users
+        return names[codes[row]]
 
     def history(self, user: str, at: float, length: int) -> History:
         """The user's latest `length` events, by when they happened, of those that had arrived before `at`."""
         place = self._places.get(user, slice(0, 0))
         rows = place.start + np.flatnonzero(self.known[place] < at)[-length:]
-        chosen = rows.tolist()
-        times = self.time[rows].tolist()
-        return History([self.items[row] for row in chosen], [self.types[row] for row in chosen], times)
+        return History(_named(self._items, rows), _named(self._types, rows), self.time[rows].tolist())
 
     def known_before(self, catalogue: Catalogue, at: float) -> Events:
         """What a model could learn from at the moment `at`: the events that had arrived before it."""
         return events_of(self.table.filter(pa.array(self.known < at)), catalogue)
 
-    def baskets(self, label_types: Sequence[str]) -> list[Rows]:
-        """Rows of each user's positive events of one instant that answer no list, by user and time."""
-        positive = pc.is_in(self.table[c.TYPE], pa.array(label_types, pa.string()))
-        chosen = pc.and_(positive, pc.is_null(self.table[c.IMPRESSION_ID]))
-        rows = np.flatnonzero(chosen.to_numpy(zero_copy_only=False))
-        if not len(rows):
-            return []
-        users = self.table[c.USER_ID].combine_chunks().dictionary_encode().indices.to_numpy()[rows]
-        new = np.flatnonzero((np.diff(users) != 0) | (np.diff(self.time[rows]) != 0)) + 1
-        return list(np.split(rows, new))
+    def baskets(self, label_types: Sequence[str]) -> Baskets:
+        """Each user's positive events of one instant that answer no list, by user and time."""
+        rows = self._positive(label_types, pc.is_null(self.table[c.IMPRESSION_ID]))
+        new = (np.diff(self._users[0][rows], prepend=-1) != 0) | (np.diff(self.time[rows], prepend=-np.inf) != 0)
+        return Baskets(rows, np.flatnonzero(new))
 
     def answers(self, label_types: Sequence[str]) -> dict[str, Rows]:
         """List -> rows of its positive answers."""
-        positive = pc.is_in(self.table[c.TYPE], pa.array(label_types, pa.string()))
-        chosen = pc.and_(positive, pc.is_valid(self.table[c.IMPRESSION_ID]))
+        rows = self._positive(label_types, pc.is_valid(self.table[c.IMPRESSION_ID]))
         found: defaultdict[str, list[int]] = defaultdict(list)
-        lists = self.table[c.IMPRESSION_ID].to_pylist()
-        for row in np.flatnonzero(chosen.to_numpy(zero_copy_only=False)).tolist():
-            found[lists[row]].append(row)
+        lists = self.table[c.IMPRESSION_ID].take(pa.array(rows)).to_pylist()
+        for row, name in zip(rows.tolist(), lists, strict=True):
+            found[name].append(row)
         return {name: np.asarray(rows, np.int64) for name, rows in found.items()}
+
+    def _positive(self, label_types: Sequence[str], chosen: Any) -> Rows:
+        positive = pc.is_in(self.table[c.TYPE], pa.array(label_types, pa.string()))
+        return np.flatnonzero(pc.and_(positive, chosen).to_numpy()).astype(np.int64)
 
     def truth(self, rows: Rows, before: float) -> tuple[str, ...]:
         """Distinct items of these rows that had arrived before `before`, sorted."""
-        return tuple(sorted({self.items[row] for row in rows.tolist() if self.known[row] < before}))
+        return tuple(sorted(set(_named(self._items, rows[self.known[rows] < before]))))
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Positive events, grouped."""
+
+    rows: Rows
+    """Rows of the log, group after group."""
+    starts: Rows
+    """Where each group begins in `rows`."""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def first(self) -> Rows:
+        """First row of each basket."""
+        return self.rows[self.starts]
+
+    def of(self, basket: int) -> Rows:
+        """Rows of one basket."""
+        ends = self.starts[basket + 1 : basket + 2]
+        return self.rows[self.starts[basket] : ends[0] if len(ends) else len(self.rows)]
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[Rows, list[str]]:
+    """Each value's place among the distinct ones, and those."""
+    encoded = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    encoded = encoded.dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _named(coded: tuple[Rows, list[str]], rows: Rows) -> list[str]:
+    codes, names = coded
+    return [names[code] for code in codes[rows].tolist()]
 
 
 def _seconds(column: pa.ChunkedArray) -> Seconds:

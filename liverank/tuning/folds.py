@@ -24,7 +24,7 @@ from liverank.evaluation.lists import Lists
 from liverank.evaluation.measure import RETRIEVER, lists_of
 from liverank.ranking.data import Catalogue, LabelledRequest, Rows, TrainingData, load_catalogue, load_requests
 from liverank.ranking.protocol import Candidates, Context, Request
-from liverank.tuning.event_log import EventLog
+from liverank.tuning.event_log import Baskets, EventLog
 
 SMALL_CATALOGUE = 2000
 """Items up to which a request without a shown list ranks all of them."""
@@ -97,10 +97,12 @@ def make_folds(
     log: EventLog, catalogue: Catalogue, shown: Sequence[LabelledRequest], settings: ListSettings, config: TuningConfig
 ) -> list[Fold]:
     """As `load_folds`, from an event log, the catalogue and the training requests that were shown a list."""
-    asks = _asks(log, shown, settings.label_types)
-    if not asks:
+    baskets = log.baskets(settings.label_types)
+    times = np.sort([*map(_at, shown), *log.time[baskets.first].tolist()])
+    if not len(times):
         raise _too_few("The training time holds no request")
-    edges = _edges([ask.at for ask in asks], config)
+    edges = _edges(times.tolist(), config)
+    asks = _asks(log, shown, baskets, settings.label_types, edges[0])
     maker = _Maker(log, catalogue, settings, config)
     return [
         maker.fold(number, [ask for ask in asks if start <= ask.at < end], start, end)
@@ -108,23 +110,21 @@ def make_folds(
     ]
 
 
-def _asks(log: EventLog, shown: Sequence[LabelledRequest], label_types: Sequence[str]) -> list[_Ask]:
+def _asks(
+    log: EventLog, shown: Sequence[LabelledRequest], baskets: Baskets, label_types: Sequence[str], since: float
+) -> list[_Ask]:
+    """The requests from `since` on, by time and id."""
     answers = log.answers(label_types)
     nothing = np.zeros(0, np.int64)
     asks = [
-        _Ask(
-            one.request.context.timestamp,
-            one.request_id,
-            answers.get(one.request_id, nothing),
-            one,
-            one.request.user_id,
-        )
+        _Ask(_at(one), one.request_id, answers.get(one.request_id, nothing), one, one.request.user_id)
         for one in shown
+        if _at(one) >= since
     ]
-    users = log.table[c.USER_ID]
-    for rows in log.baskets(label_types):
-        user, at = users[int(rows[0])].as_py(), float(log.time[rows[0]])
-        asks.append(_Ask(at, f"basket:{user}:{round(at * 1e6)}", rows, None, user))
+    first = baskets.first
+    for basket in np.flatnonzero(log.time[first] >= since).tolist():
+        user, at = log.user(first[basket]), float(log.time[first[basket]])
+        asks.append(_Ask(at, f"basket:{user}:{round(at * 1e6)}", baskets.of(basket), None, user))
     return sorted(asks, key=lambda ask: (ask.at, ask.request_id))
 
 

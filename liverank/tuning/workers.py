@@ -101,14 +101,23 @@ def run_apart(order: Order, trials: int, until: float, on_trial: OnTrial) -> Non
         for at, share in enumerate(shares, 1)
     ]
     try:
-        for worker in workers:
-            worker.start()
+        _start(workers)
         _listen(workers, told, on_trial)
     finally:
         for worker in workers:
             if worker.pid is not None:
                 worker.terminate()
                 worker.join()
+
+
+def _start(workers: list[Any]) -> None:
+    """Starts them deaf to Ctrl-C, which a terminal sends to all: who started them is who ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shares(trials: int, workers: int) -> list[int]:
@@ -144,7 +153,6 @@ def _check(ended: list[Any]) -> None:
 def _work(order: Order, trials: int, seconds: float, told: Any, worker: int) -> None:
     """What a worker process does: trials until its share is done."""
     until = time.monotonic() + seconds
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     quiet()

@@ -94,7 +94,8 @@ def cut(rows, gap_seconds: float, folds: int) -> tuple[EventLog, list[Fold]]:
 def test_a_fold_learns_only_from_what_had_arrived_before_all_that_judges_it(rows, gap, folds):
     log, made = cut(rows, gap, folds)
     assert len(made) == folds + 1
-    arrived = sorted(zip(log.known.tolist(), log.items, log.table["user_id"].to_pylist(), strict=True))
+    items, users = log.table["item_id"].to_pylist(), log.table["user_id"].to_pylist()
+    arrived = sorted(zip(log.known.tolist(), items, users, strict=True))
     for fold in made:
         learned = fold.train.events
         expected = sorted((user, item) for known, item, user in arrived if known < fold.train_until)
@@ -113,6 +114,7 @@ def test_a_fold_learns_only_from_what_had_arrived_before_all_that_judges_it(rows
 def test_no_later_event_of_a_user_is_in_what_judges_that_users_earlier_ones(rows, folds):
     log, made = cut(rows, 0.0, folds)
     users, known, times = log.table["user_id"].to_pylist(), log.known, log.time
+    items = log.table["item_id"].to_pylist()
     for fold in made:
         for one in (*fold.train.validation, *fold.judged):
             user, at = one.request.user_id, one.request.context.timestamp
@@ -123,7 +125,7 @@ def test_no_later_event_of_a_user_is_in_what_judges_that_users_earlier_ones(rows
                 continue
             mask = [who == user and there < at for who, there in zip(users, known, strict=True)]
             expected = np.flatnonzero(mask)[-LISTS.history_length :]
-            assert list(one.request.history.item_ids) == [log.items[row] for row in expected]
+            assert list(one.request.history.item_ids) == [items[row] for row in expected]
             assert list(one.request.history.timestamps) == times[expected].tolist()
 
 
@@ -131,15 +133,16 @@ def test_no_later_event_of_a_user_is_in_what_judges_that_users_earlier_ones(rows
 @given(ROWS)
 def test_the_blend_does_not_see_answers_that_came_after_the_judged_half_begins(rows):
     log, made = cut(rows, 0.0, 1)
-    answers, baskets = log.answers(LABELS), {int(rows[0]): rows for rows in log.baskets(LABELS)}
-    first_row = {f"basket:{log.table['user_id'][row].as_py()}:{round(log.time[row] * 1e6)}": row for row in baskets}
+    items = log.table["item_id"].to_pylist()
+    answers, every = log.answers(LABELS), log.baskets(LABELS)
+    baskets = {
+        f"basket:{log.user(row)}:{round(log.time[row] * 1e6)}": every.of(at) for at, row in enumerate(every.first)
+    }
     for fold in made:
         for limit, requests in ((fold.judged_from, fold.train.validation), (np.inf, fold.judged)):
             for one in requests:
-                mine = (
-                    baskets[first_row[one.request_id]] if one.source == "retriever" else answers.get(one.request_id, [])
-                )
-                assert one.truth == tuple(sorted({log.items[row] for row in mine if log.known[row] < limit}))
+                mine = baskets[one.request_id] if one.source == "retriever" else answers.get(one.request_id, [])
+                assert one.truth == tuple(sorted({items[row] for row in mine if log.known[row] < limit}))
                 assert one.labels.tolist() == [item in one.truth for item in one.request.candidates.item_ids]
 
 
