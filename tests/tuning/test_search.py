@@ -112,6 +112,7 @@ def test_more_trials_go_on_with_the_study_and_repeat_none(whole, features, confi
 
 
 CHILD = """
+# Trials that last, so that there is a moment to be killed in.
 import json, sys, time
 from pathlib import Path
 from liverank.config import load_config
@@ -130,27 +131,32 @@ def start(features: Path, workspace: Path, **more) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", CHILD, str(features), json.dumps(settings)], stderr=subprocess.PIPE)
 
 
-def wait_for(workspace: Path, finished: int, running: int) -> None:
-    for _ in range(1500):
-        if (workspace / "tuning" / "shop" / "study.journal").exists():
+def kill_at_work(child: subprocess.Popen[bytes], workspace: Path, finished: int) -> None:
+    """Kills the process while a trial is under way and at least so many are done; it is stopped to look at that."""
+    for _ in range(6000):
+        assert child.poll() is None, child.communicate()[1].decode()
+        if _whole(workspace):
+            os.kill(child.pid, signal.SIGSTOP)
             states = [trial.state for trial in trials_of(workspace)] if _whole(workspace) else []
-            if states.count(TrialState.COMPLETE) >= finished and states.count(TrialState.RUNNING) >= running:
+            if states.count(TrialState.COMPLETE) >= finished and TrialState.RUNNING in states:
+                os.kill(child.pid, signal.SIGKILL)
+                child.communicate()
                 return
-        time.sleep(0.02)
+            os.kill(child.pid, signal.SIGCONT)
+        time.sleep(0.04)
     raise AssertionError("the study did not get so far")
 
 
 def _whole(workspace: Path) -> bool:
-    text = (workspace / "tuning" / "shop" / "study.journal").read_bytes()
+    journal = workspace / "tuning" / "shop" / "study.journal"
+    text = journal.read_bytes() if journal.exists() else b""
     return text.count(b"\n") > 2 and text.endswith(b"\n")
 
 
 def test_a_killed_run_goes_on_with_the_same_study(whole, features, configured, tmp_path):
     configured(tmp_path)
     child = start(features, tmp_path)
-    wait_for(tmp_path, finished=2, running=1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
+    kill_at_work(child, tmp_path, finished=2)
     assert child.returncode == -signal.SIGKILL
     cut_off = trials_of(tmp_path)
     ended = {trial.number: trial.datetime_complete for trial in cut_off if trial.state == TrialState.COMPLETE}
@@ -179,9 +185,7 @@ def test_workers_end_with_their_parent_and_what_they_did_is_kept(features, confi
     configured(tmp_path)
     more = {"tuning.workers": 2, "tuning.trials": 40}
     child = start(features, tmp_path, **more)
-    wait_for(tmp_path, finished=2, running=1)
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
+    kill_at_work(child, tmp_path, finished=2)
     done = sum(trial.state == TrialState.COMPLETE for trial in trials_of(tmp_path))
     result, _ = tune(features, configured(tmp_path, **{**more, "tuning.trials": done + 1}))
     assert len(result.trials) >= done + 1
