@@ -240,6 +240,33 @@ def test_a_trial_that_fails_ends_the_run_and_says_why(features, configured, tmp_
     assert (result.default.number, len(result.trials)) == (1, 5)
 
 
+@pytest.mark.parametrize("where", ["score", "tell"])
+def test_an_interruption_stays_one_and_its_trial_is_tried_again(features, configured, tmp_path, monkeypatch, where):
+    from liverank.tuning.judge import Judge
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupted(*_):
+        try:
+            raise Interrupted
+        finally:
+            # As a lock does that is given back while it was not had.
+            raise RuntimeError("did not possess lock")
+
+    if where == "score":
+        monkeypatch.setattr(Judge, "score", interrupted)
+    else:
+        monkeypatch.setattr("optuna.study._tell._tell_with_warning", interrupted)
+        monkeypatch.setattr("optuna.study._optimize._tell_with_warning", interrupted)
+    with pytest.raises(Interrupted):
+        tune(features, configured(tmp_path))
+    monkeypatch.undo()
+    result, _ = tune(features, configured(tmp_path, **{"tuning.trials": 2}))
+    assert [trial.state for trial in trials_of(tmp_path)][:1] == [TrialState.FAIL]
+    assert (result.default.number, len(result.trials)) == (1, 2)
+
+
 def test_a_configuration_that_travelled_as_floats_makes_the_same_study(features, configured, tmp_path):
     space = {"count.window": {"choices": [2, 3]}, "count.learn_weights": {"choices": [True, False]}}
     config = configured(tmp_path, **{"tuning.space": space})
