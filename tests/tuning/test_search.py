@@ -247,7 +247,7 @@ def test_an_interruption_stays_one_and_its_trial_is_tried_again(features, config
     class Interrupted(BaseException):
         pass
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         try:
             raise Interrupted
         finally:
@@ -257,7 +257,6 @@ def test_an_interruption_stays_one_and_its_trial_is_tried_again(features, config
     if where == "score":
         monkeypatch.setattr(Judge, "score", interrupted)
     else:
-        monkeypatch.setattr("optuna.study._tell._tell_with_warning", interrupted)
         monkeypatch.setattr("optuna.study._optimize._tell_with_warning", interrupted)
     with pytest.raises(Interrupted):
         tune(features, configured(tmp_path))
