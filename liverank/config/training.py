@@ -47,27 +47,64 @@ class CountConfig(Section):
 
 
 class InterestConfig(Section):
-    """The interest model: a transformer over the user's events."""
+    """The interest model: a network that reads the user's events."""
 
     enabled: bool = Field(True, description="Train it; without it the blend uses the other signals.")
-    dimension: int = Field(64, ge=8, description="Width of the model, in units.")
-    layers: int = Field(2, ge=1, le=12, description="Transformer layers.")
+    block: Literal["attention", "gated", "hstu", "lstm"] = Field(
+        "gated",
+        description="What a layer is made of. attention: as in SASRec; gated: attention and feed-forward with gates; "
+        "hstu: attention without softmax, biased by time; lstm: a recurrent baseline.",
+    )
+    dimension: int = Field(128, ge=8, description="Width of the model, in units.")
+    layers: int = Field(2, ge=1, le=12, description="Layers.")
     heads: int = Field(2, ge=1, description="Attention heads; divides `dimension`.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate.")
-    id_dropout: float = Field(0.1, ge=0, lt=1, description="Share of learned id embeddings dropped in training.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout rate.")
+    id_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Share of learned item vectors dropped in training, so that text alone will do."
+    )
+    word_columns: int = Field(
+        256,
+        ge=0,
+        le=2048,
+        description="Columns that the words of texts are folded to, beside the language model's; 0 leaves them out.",
+    )
     history_length: int = Field(50, ge=2, le=1000, description="Latest events the model reads.")
-    batch_size: int = Field(128, ge=1, description="Sequences in a batch.")
+    batch_events: int = Field(
+        512,
+        ge=2,
+        description="Events in a batch, padding among them: what one step of the optimiser sees, on however many "
+        "processes.",
+    )
+    accumulate: int = Field(
+        1, ge=1, le=256, description="Parts that a batch is trained in, one after the other: less memory, same result."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute layers again in the backward pass instead of keeping their states: less memory."
+    )
+    compile: bool = Field(
+        False, description="Compile layers with torch.compile: minutes at the start, for large models on a GPU."
+    )
+    full_softmax_items: int = Field(
+        4096, ge=0, description="Items with events up to which all of them are in the softmax; of more it is sampled."
+    )
+    negatives: int = Field(
+        2048,
+        ge=1,
+        description="Items drawn for a sampled softmax, beside the batch's own; a correction makes up for the drawing.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the softmax loss.")
-    epochs: int = Field(8, ge=1, description="Most passes over the training sequences.")
+    epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
     patience: int = Field(2, ge=1, description="Epochs without a better validation NDCG before training stops.")
-    checkpoint_steps: int = Field(100, ge=1, description="Steps between checkpoints.")
+    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
         if self.dimension % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide dimension ({self.dimension})")
+        if self.dimension // self.heads % 2:
+            raise ValueError(f"dimension / heads ({self.dimension} / {self.heads}) must be even")
         return self
 
 

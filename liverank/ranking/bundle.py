@@ -29,7 +29,7 @@ from liverank.text import LanguageModel
 if TYPE_CHECKING:
     from liverank.ranking.feature_ranker import FeatureRanker
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _AGAIN = "Fetch the bundle again, or train a new one."
 

@@ -28,7 +28,7 @@ class TrainingState:
 
 
 class Checkpoint:
-    """Model, optimizer, random state and position of a run, in the file `path`."""
+    """Model, optimizer and position of a run, in the file `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,9 +42,6 @@ class Checkpoint:
         for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{at}/{name}"] = value
-        tensors["rng/cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["rng/cuda"] = torch.cuda.get_rng_state()
         facts = {name: value for name, value in asdict(_without_weights(state)).items() if name != "best_weights"}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
@@ -72,9 +69,6 @@ class Checkpoint:
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as problem:
             raise BundleError(f"The checkpoint {self.path} cannot be used: {problem}.", "Delete it.") from problem
         _restore_optimizer(optimizer, tensors)
-        torch.set_rng_state(tensors["rng/cpu"])
-        if "rng/cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["rng/cuda"])
         state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
         progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
         return state

@@ -143,22 +143,18 @@ def _interest(
     from dataclasses import asdict
 
     from liverank.ranking.checkpoint import Checkpoint
-    from liverank.ranking.interest import InterestRanker
-    from liverank.ranking.interest_training import train
+    from liverank.ranking.interest import InterestRanker, fit_interest
 
     judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
     labels = [labelled.labels for labelled in judged]
     encoded = [encode(data.catalogue, labelled.request) for labelled in judged]
 
-    def validate(network: Any) -> float:
-        from copy import deepcopy
-
-        ranker = InterestRanker(data.catalogue, deepcopy(network).cpu(), data.events.types, model)
+    def validate(ranker: InterestRanker) -> float:
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
-    path = _checkpoint(data, model, config, checkpoints)
-    network, report = train(data.catalogue, data.events, config, validate if judged else None, Checkpoint(path))
-    return InterestRanker(data.catalogue, network, data.events.types, model), asdict(report)
+    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints))
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, validate if judged else None, checkpoint)
+    return ranker, asdict(report)
 
 
 def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
@@ -192,6 +188,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, part: str) -> Any:
+        """Times what is done while it is open."""
         started = time.monotonic()
         yield
         self.seconds[part] = round(time.monotonic() - started, 3)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from liverank.config.training import InterestConfig
+from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.ranking import arrays
-from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
+from liverank.ranking.checkpoint import Checkpoint
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
+from liverank.ranking.interest_loss import hour_of, weekday_of
+from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.interest_training import InterestReport, train
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
+
+Ints = npt.NDArray[np.int64]
+_MODEL, _TEXT = "model/", "text/"
 
 
 class InterestRanker:
@@ -27,12 +37,14 @@ class InterestRanker:
         model: InterestModel,
         types: Sequence[str],
         encoder: TextEncoder,
+        text: TextFeatures,
         vectors: Floats | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.model = model.eval()
         self.types = {name: at for at, name in enumerate(types)}
         self.encoder = encoder
+        self.text = text
         self.vectors = self._item_vectors() if vectors is None else vectors
         self._table = torch.from_numpy(self.vectors)
 
@@ -51,49 +63,66 @@ class InterestRanker:
     def queries(self, requests: Sequence[EncodedRequest]) -> Floats:
         """One query for each request (with a history), `[requests, width]`."""
         length = self.model.config.history_length
-        counts = [min(len(request.history), length) for request in requests]
-        shape = (len(requests), max(counts))
-        rows, types, steps = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, PADDING_STEP)
-        gaps, last_gap = np.zeros(shape), np.zeros(len(requests))
-        for at, (request, count) in enumerate(zip(requests, counts, strict=True)):
-            rows[at, :count] = request.history[-count:]
-            types[at, :count] = [self.types.get(name, len(self.types)) for name in request.types[-count:]]
-            steps[at, :count] = -request.steps_back[-count:]
-            gaps[at, :count] = np.diff(request.times, prepend=request.times[:1])[-count:]
-            last_gap[at] = request.request.context.timestamp - request.times[-1]
+        counts = np.asarray([min(len(request.history), length) for request in requests])
+        places = [request.history[-count:] for request, count in zip(requests, counts, strict=True)]
+        last = np.asarray([request.times[-1] for request in requests])
+        now = np.asarray([request.request.context.timestamp for request in requests])
         with torch.inference_mode():
-            parts = (torch.from_numpy(types), gap_bucket(torch.from_numpy(gaps)), torch.from_numpy(steps))
-            states = self.model.encode(self._table[torch.from_numpy(rows)], *parts)
-            last = states[torch.arange(len(requests)), torch.tensor(counts) - 1]
-            queries: Floats = self.model.ask(last, gap_bucket(torch.from_numpy(last_gap))).numpy()
+            rows = torch.from_numpy(_padded(places, 0))
+            states = self.model.encode(self._table[rows], self._window(requests, counts))
+            at = torch.from_numpy(now)
+            asked = Asked(gap_bucket(torch.from_numpy(now - last)), hour_of(at), weekday_of(at))
+            queries: Floats = self.model.ask(
+                states[torch.arange(len(counts)), torch.from_numpy(counts) - 1], asked
+            ).numpy()
         return queries
+
+    def _window(self, requests: Sequence[EncodedRequest], counts: Ints) -> Window:
+        """The latest events of each request."""
+        pairs = list(zip(requests, counts.tolist(), strict=True))
+        unknown = len(self.types)
+        types = [[self.types.get(name, unknown) for name in request.types[-count:]] for request, count in pairs]
+        gaps = [np.diff(request.times, prepend=request.times[:1])[-count:] for request, count in pairs]
+        again = [_times_before(request.history)[-count:] for request, count in pairs]
+        steps = [-request.steps_back[-count:] for request, count in pairs]
+        seconds = [request.times[-count:] - request.times[-count] for request, count in pairs]
+        return Window(
+            torch.from_numpy(_padded(types, 0)),
+            gap_bucket(torch.from_numpy(_padded(gaps, 0.0))),
+            again_bucket(torch.from_numpy(_padded(again, 0.0))),
+            torch.from_numpy(_padded(steps, PADDING_STEP)),
+            torch.from_numpy(_padded(seconds, 0.0)).float(),
+        )
 
     def _candidates(self, request: EncodedRequest) -> Floats:
         vectors = self.vectors[request.candidates]
         unknown = np.flatnonzero(request.candidates < 0)
         if len(unknown):
             embeddings = candidate_embeddings(self.catalogue, request, self.encoder)[unknown]
-            vectors[unknown] = self._from_text(embeddings)
+            given = request.request.candidates
+            texts = [given.texts.get(given.item_ids[at], "") for at in unknown.tolist()]
+            vectors[unknown] = self._from_text(texts, embeddings)
         return vectors
 
-    def _from_text(self, embeddings: Floats) -> Floats:
+    def _from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
         """Vectors of items by their text; an item without text gets zeros."""
+        features = np.ascontiguousarray(self.text.transform(texts, embeddings))
         with torch.inference_mode():
-            vectors: Floats = self.model.text_vectors(torch.from_numpy(np.ascontiguousarray(embeddings))).numpy()
+            vectors: Floats = self.model.text_vectors(torch.from_numpy(features)).numpy()
         return vectors * embeddings.any(axis=1, keepdims=True)
 
     def _item_vectors(self) -> Floats:
         assert self.catalogue.embeddings is not None
-        vectors = self._from_text(self.catalogue.embeddings)
+        vectors = self._from_text(self.catalogue.texts, self.catalogue.embeddings)
         ids = self._learned_ids()
         vectors[: len(ids)] += ids
         return vectors
 
     def _learned_ids(self) -> Floats:
-        """Id embeddings, zero for items without a training event: theirs were never learned, `[trained, width]`."""
-        ids = self.model.ids.weight.detach().numpy()
-        met = self.catalogue.train_events[: len(ids)] > 0
-        return ids * met[:, None].astype(np.float32)
+        """Learned vectors as far as they are trusted, zero for items without a training event, `[trained, width]`."""
+        with torch.inference_mode():
+            ids: Floats = self.model.id_vectors(torch.arange(self.model.ids.num_embeddings)).numpy()
+        return ids
 
     def on(self, catalogue: Catalogue, changed: Rows) -> InterestRanker:
         """The same model over a catalogue with appended items and rewritten texts (`changed` rows)."""
@@ -101,23 +130,70 @@ class InterestRanker:
         new = np.zeros((len(catalogue) - len(self.catalogue), self.vectors.shape[1]), np.float32)
         vectors = np.concatenate([self.vectors, new])
         if len(changed):
-            vectors[changed] = self._from_text(catalogue.embeddings[changed])
+            texts = [catalogue.texts[row] for row in changed.tolist()]
+            vectors[changed] = self._from_text(texts, catalogue.embeddings[changed])
             ids = self._learned_ids()
             learned = changed[changed < len(ids)]
             vectors[learned] += ids[learned]
-        return InterestRanker(catalogue, self.model, list(self.types), self.encoder, vectors)
+        return InterestRanker(catalogue, self.model, list(self.types), self.encoder, self.text, vectors)
 
     def save(self, folder: Path) -> None:
-        """Writes the weights, the configuration and the names of event types."""
-        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
-        arrays.write(folder, tensors, {"config": self.model.config.model_dump(), "types": list(self.types)})
+        """Writes the weights, the items' vectors, the configuration and the names of event types."""
+        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        text = {_TEXT + name: array for name, array in self.text.arrays().items()}
+        settings = {"config": self.model.config.model_dump(), "types": list(self.types)}
+        arrays.write(folder, {**tensors, **text, "vectors": self.vectors}, settings)
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue, encoder: TextEncoder) -> InterestRanker:
         """The ranker that `save` wrote."""
         data, settings = arrays.read(folder)
         config = InterestConfig.model_validate(settings["config"])
-        text_width = data["project.weight"].shape[1]
-        model = InterestModel(len(data["ids.weight"]), len(settings["types"]), text_width, config)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in data.items()})
-        return cls(catalogue, model, settings["types"], encoder)
+        weights = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
+        items, text_width = len(weights["ids.weight"]), weights["project.weight"].shape[1]
+        model = InterestModel(torch.zeros(items), len(settings["types"]), text_width, config)
+        model.load_state_dict(weights)
+        text = TextFeatures.from_arrays(_under(data, _TEXT))
+        return cls(catalogue, model, settings["types"], encoder, text, data["vectors"])
+
+
+def fit_interest(
+    catalogue: Catalogue,
+    events: Events,
+    config: TrainingConfig,
+    encoder: TextEncoder,
+    validate: Callable[[InterestRanker], float] | None,
+    checkpoint: Checkpoint,
+) -> tuple[InterestRanker, InterestReport]:
+    """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
+    assert catalogue.embeddings is not None
+    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
+    features = text.transform(catalogue.texts, catalogue.embeddings)
+
+    def ranker(network: InterestModel) -> InterestRanker:
+        return InterestRanker(catalogue, network, events.types, encoder, text)
+
+    judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
+    network, report = train(features, events, config, judge, checkpoint)
+    return ranker(network), report
+
+
+def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _padded(rows: Sequence[Any], filling: float) -> npt.NDArray[Any]:
+    """Rows of numbers as a rectangle, filled at the end."""
+    table = np.full((len(rows), max(map(len, rows))), filling)
+    for at, row in enumerate(rows):
+        table[at, : len(row)] = row
+    return table
+
+
+def _times_before(rows: Rows) -> Floats:
+    """How often each row came before in the list, `[rows]`."""
+    order = np.argsort(rows, kind="stable")
+    starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    times = np.zeros(len(rows), np.float32)
+    times[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    return times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ import numpy.typing as npt
 from liverank.ranking.data import Events, Floats, Rows
 
 Ints = npt.NDArray[np.int64]
-_SORTED_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,28 @@ class Sequences:
         """Events in all windows: those in two windows count twice."""
         return int((self._stops - self._starts).sum())
 
-    def batches(self, size: int, rng: np.random.Generator) -> list[Rows]:
-        """The windows of one epoch in random batches of similar length."""
+    def events_of(self, windows: Rows) -> int:
+        """Events in some windows."""
+        return int((self._stops[windows] - self._starts[windows]).sum())
+
+    def batches(self, events: int, rng: np.random.Generator) -> list[Rows]:
+        """The windows of one epoch in random batches of similar length, of at most `events` places each.
+
+        A batch has one window at least, whatever its length.
+        """
+        lengths = self._stops - self._starts
         order = rng.permutation(len(self))
-        chunk = size * _SORTED_TOGETHER
-        lengths = (self._stops - self._starts)[order]
-        parts = []
-        for start in range(0, len(order), chunk):
-            part = order[start : start + chunk][np.argsort(lengths[start : start + chunk], kind="stable")]
-            parts += [part[at : at + size] for at in range(0, len(part), size)]
-        return [parts[at] for at in rng.permutation(len(parts))]
+        # Nearly sorted: windows that differ by a few events change places from epoch to epoch, so that batches differ.
+        order = order[np.argsort(lengths[order] * rng.uniform(0.9, 1.1, len(order)), kind="stable")]
+        parts = _within(lengths[order], events)
+        batches = [order[start:stop] for start, stop in pairwise(parts)]
+        return [batches[at] for at in rng.permutation(len(batches))]
+
+    def padding(self, events: int) -> float:
+        """Share of places of an epoch's batches that hold no event."""
+        lengths = self._stops - self._starts
+        places = sum(len(at) * int(lengths[at].max()) for at in self.batches(events, np.random.default_rng(0)))
+        return 1 - self.total_events / places if places else 0.0
 
     def batch(self, windows: Rows) -> Batch:
         """The events and questions of some windows."""
@@ -113,3 +125,14 @@ def _windows(user: npt.NDArray[np.int32], length: int) -> tuple[Ints, Ints, Ints
     stops = np.minimum(starts + length, end)
     fresh = np.where(number > 0, starts + length - half, begin)
     return starts, stops, fresh
+
+
+def _within(lengths: Ints, events: int) -> list[int]:
+    """Edges of runs of windows whose padded size, count times longest, is at most `events`."""
+    edges, longest = [0], 0
+    for at, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if at > edges[-1] and (at + 1 - edges[-1]) * longest > events:
+            edges.append(at)
+            longest = length
+    return [*edges, len(lengths)] if len(lengths) else edges

@@ -1,10 +1,11 @@
-"""Training of the interest model: full softmax over the next step's items, checkpoints that survive kill -9."""
+"""Training of the interest model: one process or many, CPU or GPU, with checkpoints that survive kill -9."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from liverank import progress
 from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.errors import ConfigError
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
-from liverank.ranking.data import Catalogue, Events
+from liverank.ranking.data import Events, Floats, Rows
 from liverank.ranking.interest_data import Batch, Sequences
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
+from liverank.ranking.interest_loss import InterestLoss, TensorBatch
+from liverank.ranking.interest_model import InterestModel
+from liverank.ranking.ranks import Ranks
+from liverank.ranking.speed import matrix_flops
 
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak."""
-FULL_SOFTMAX_ITEMS = 50_000
-SAMPLED_ITEMS = 8192
+BETAS = (0.9, 0.98)
+"""AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
+Validate = Callable[[InterestModel], float]
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,18 @@ class InterestReport:
     best_epoch: int
     best_ndcg: float
     events_per_second: float
+    """Of all processes together."""
+    flop_utilisation: float
+    """Operations of the model a second, as a share of what a large matrix product reaches on the same device."""
+    padding: float
+    """Share of places of the batches that hold no event."""
+    parameters: int
     device: str
+    processes: int
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device to train on; `auto` is a GPU when there is one.
+def pick_device(wanted: str, local: int = 0) -> torch.device:
+    """The device to train on; `auto` is a GPU when there is one, the `local`-th.
 
     Raises:
         ConfigError: a GPU is wanted and there is none.
@@ -48,28 +60,34 @@ def pick_device(wanted: str) -> torch.device:
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise ConfigError("training.device is cuda, but torch finds no GPU.", "Set it to auto or cpu.")
-    return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
+    return torch.device("cuda", local) if available and wanted != "cpu" else torch.device("cpu")
 
 
 def train(
-    catalogue: Catalogue,
+    features: Floats,
     events: Events,
     config: TrainingConfig,
-    validate: Callable[[InterestModel], float] | None,
+    validate: Validate | None,
     checkpoint: Checkpoint,
+    ranks: Ranks | None = None,
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
-    all epochs run and the last weights are returned.
+    all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
+    several processes train together each calls this with the
+    same data, and all return the same weights; a step's batch is shared out among them.
     """
+    ranks = ranks or Ranks.from_environment()
+    device = pick_device(config.device, ranks.local)
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or before)
     try:
-        run = _Run(catalogue, events, config, checkpoint)
-        with progress.stage("train interest model", run.total_events) as stage:
-            run.to_the_end(validate, stage)
-        return run.finished()
+        with ranks.joined(device):
+            run = _Run(features, events, config, checkpoint, device, ranks)
+            with progress.stage("train interest model", run.total_events) as stage:
+                run.to_the_end(validate, stage)
+            return run.finished()
     finally:
         torch.set_num_threads(before)
 
@@ -77,40 +95,50 @@ def train(
 class _Run:
     """One training run: everything that a step reads and writes."""
 
-    def __init__(self, catalogue: Catalogue, events: Events, config: TrainingConfig, checkpoint: Checkpoint) -> None:
-        assert catalogue.embeddings is not None
+    def __init__(
+        self,
+        item_features: Floats,
+        events: Events,
+        config: TrainingConfig,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
         self.config: InterestConfig = config.interest
-        self.seed = config.seed
-        self.checkpoint = checkpoint
-        self.device = pick_device(config.device)
+        self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
         torch.manual_seed(self.seed)
-        self.embeddings = torch.from_numpy(catalogue.embeddings).to(self.device)
-        width = catalogue.embeddings.shape[1]
-        self.model = InterestModel(len(catalogue), len(events.types), width, self.config)
-        self.model.standardise(torch.from_numpy(catalogue.embeddings))
-        self.model.to(self.device)
+        features = torch.from_numpy(item_features)
+        met = torch.from_numpy(np.bincount(events.item, minlength=len(features)))
+        self.model = InterestModel(met, len(events.types), features.shape[1], self.config)
+        self.model.standardise(features)
+        self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
-        self.tables = _Tables.of(events, self.sequences, self.device)
+        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+            self.model.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            betas=BETAS,
+            fused=True,
         )
-        self.steps_per_epoch = -(-len(self.sequences) // self.config.batch_size)
-        self.total_events = self.sequences.total_events * self.config.epochs
-        # An item without an event is no evidence against its text: only items with events are weighed.
-        self.known = torch.from_numpy(np.unique(events.item).astype(np.int64)).to(self.device)
-        self.sampler = _Sampler(events, len(catalogue), self.device) if len(catalogue) > FULL_SOFTMAX_ITEMS else None
         self.state = checkpoint.load(self.model, self.optimizer) or TrainingState()
+        self.shared = _distributed(self.loss, device) if ranks.world > 1 else self.loss
+        if self.config.compile:
+            for block in self.model.blocks:
+                block.compile(dynamic=True)
+        self.total_events = self.sequences.total_events * self.config.epochs
         self.speed = 0.0
 
-    def to_the_end(self, validate: Callable[[InterestModel], float] | None, stage: progress.Stage) -> None:
+    def to_the_end(self, validate: Validate | None, stage: progress.Stage) -> None:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             self._epoch(stage)
-            value = validate(self.model) if validate else float(self.state.epoch + 1)
-            self._judge(value)
-            self.checkpoint.save(self.model, self.optimizer, self.state)
-            if validate:
-                progress.note(f"epoch {self.state.epoch}: validation NDCG@10 {value:.4f}")
+            value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
+            self._judge(self.ranks.told(value, self.device))
+            if self.ranks.first:
+                self.checkpoint.save(self.model, self.optimizer, self.state)
+                if validate:
+                    progress.note(f"epoch {self.state.epoch}: validation NDCG@10 {value:.4f}")
 
     def _over(self) -> bool:
         state = self.state
@@ -118,71 +146,70 @@ class _Run:
 
     def _epoch(self, stage: progress.Stage) -> None:
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        batches = self.sequences.batches(self.config.batch_size, rng)
+        batches = self.sequences.batches(self.config.batch_events, rng)
         started, seen = time.monotonic(), 0
         self.model.train()
-        for number, windows in enumerate(batches):
-            if number < self.state.step:
-                continue
-            batch = self.sequences.batch(windows)
-            loss = self._step(batch, number, len(batches))
+        for number, (events, parts) in enumerate(self._prepared(batches), start=self.state.step):
+            loss = self._step(parts, number, len(batches))
             self.state.step = number + 1
-            seen += int((batch.at >= 0).sum())
+            seen += events
             self.speed = seen / (time.monotonic() - started)
-            stage.advance(int((batch.at >= 0).sum()), loss=round(loss, 4), events_per_second=round(self.speed))
-            if self.state.step % self.config.checkpoint_steps == 0:
+            stage.advance(events, loss=round(loss, 4), events_per_second=round(self.speed))
+            if self.ranks.first and self.state.step % self.config.checkpoint_steps == 0:
                 self.checkpoint.save(self.model, self.optimizer, self.state)
 
-    def _step(self, batch: Batch, number: int, steps: int) -> float:
-        if not len(batch.targets):
-            return 0.0
+    def _prepared(self, batches: list[Rows]) -> Iterator[tuple[int, list[TensorBatch]]]:
+        """The rest of the epoch's batches, made ready while the one before is trained on."""
+        todo = batches[self.state.step :]
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            waiting: list[Future[tuple[int, list[TensorBatch]]]] = []
+            for windows in todo:
+                waiting.append(pool.submit(self._parts, windows))
+                if len(waiting) > 2:
+                    yield waiting.pop(0).result()
+            for ready in waiting:
+                yield ready.result()
+
+    def _parts(self, windows: Rows) -> tuple[int, list[TensorBatch]]:
+        """Events of a batch, and this process's share of it in `accumulate` parts (fewer where it has too few)."""
+        mine = windows[self.ranks.share(len(windows))]
+        parts = [mine[at :: self.config.accumulate] for at in range(self.config.accumulate)]
+        made: list[Batch] = [self.sequences.batch(part) for part in parts if len(part)]
+        return self.sequences.events_of(windows), [TensorBatch.of(batch, self.device) for batch in made]
+
+    def _step(self, parts: list[TensorBatch], number: int, steps: int) -> float:
+        """One step of the optimiser on all parts of a batch; their mean loss."""
+        # Chance of a step's own: a run that goes on needs no more than the step's number.
+        seeds = np.random.SeedSequence([self.seed, self.state.epoch, number, self.ranks.rank])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
         rate = self.config.learning_rate * _schedule(self.state.epoch * steps + number, self.config.epochs * steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self._precision():
-            loss = self._loss(batch)
+        asks = self.ranks.total(float(sum(len(part.asks) for part in parts)), self.device)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        total = torch.zeros((), device=self.device)
+        for at, part in enumerate(parts):
+            total += self._backward(part, asks, last=at == len(parts) - 1)
+        if not parts:  # The other processes wait for this one's gradients.
+            self._backward(None, asks, last=True)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        return float(loss.detach())
+        return float(total)
+
+    def _backward(self, part: TensorBatch | None, asks: float, last: bool) -> Tensor:
+        """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""
+        waits = isinstance(self.shared, DistributedDataParallel) and not last
+        with self.shared.no_sync() if waits else nullcontext(), self._precision():  # type: ignore[operator]
+            share = len(part.asks) / asks if part is not None and asks else 0.0
+            loss = self.shared(part) * share
+            # Gradients of processes are averaged, and a sum is wanted.
+            torch.autograd.backward(loss * self.ranks.world)
+        detached: Tensor = loss.detach()
+        return detached
 
     def _precision(self) -> Any:
         cuda = self.device.type == "cuda"
         return torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext()
-
-    def _loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions."""
-        at = torch.from_numpy(batch.at).to(self.device)
-        asks, pairs, targets = (
-            torch.from_numpy(part).to(self.device) for part in (batch.asks, batch.pairs, batch.targets)
-        )
-        weights = torch.from_numpy(batch.weights).to(self.device)
-        rows = self.sampler.rows(targets, self.tables.item[at.clamp(min=0)]) if self.sampler else self.known
-        text = self.model.text_vectors(self.embeddings[rows])
-        states = self.model.encode(*self._inputs(at, rows, text)).flatten(0, 1)[asks]
-        queries = self.model.ask(states, self.tables.gap_after[torch.from_numpy(batch.asked).to(self.device)])
-        logits = (queries @ (text + self._ids(rows)).T).float()
-        if self.sampler:
-            logits = logits - self.sampler.log_chance(rows, len(targets))
-        targets = torch.searchsorted(rows, targets)
-        log_probability = functional.log_softmax(logits, dim=-1)
-        hit = -(weights * log_probability[pairs, targets]).sum() / len(asks)
-        smooth = -log_probability.mean()
-        return (1 - self.config.label_smoothing) * hit + self.config.label_smoothing * smooth
-
-    def _inputs(self, at: Tensor, rows: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        inside = at >= 0
-        safe = at.clamp(min=0)
-        items = self.tables.item[safe]
-        vectors = text[torch.searchsorted(rows, items)] + self._ids(items)
-        steps = torch.where(inside, self.tables.step[safe], PADDING_STEP)
-        return vectors, self.tables.type[safe], self.tables.gap_before[safe], steps
-
-    def _ids(self, rows: Tensor) -> Tensor:
-        """Learned id embeddings, some dropped, so that items are also known by their text alone, `[..., width]`."""
-        keep = torch.rand(rows.shape, device=self.device) >= self.config.id_dropout
-        return self.model.ids(rows) * keep.unsqueeze(-1)
 
     def _judge(self, value: float) -> None:
         state = self.state
@@ -197,50 +224,28 @@ class _Run:
         if self.state.best_weights:
             self.model.load_state_dict(self.state.best_weights)
         report = InterestReport(
-            self.state.epoch, self.state.best_epoch + 1, self.state.best, self.speed, self.device.type
+            epochs=self.state.epoch,
+            best_epoch=self.state.best_epoch + 1,
+            best_ndcg=self.state.best,
+            events_per_second=self.speed,
+            flop_utilisation=self._utilisation(),
+            padding=self.sequences.padding(self.config.batch_events),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            device=self.device.type,
+            processes=self.ranks.world,
         )
         return self.model.cpu().eval(), report
 
-
-@dataclass(frozen=True)
-class _Tables:
-    """Columns of the events on the device."""
-
-    item: Tensor
-    type: Tensor
-    step: Tensor
-    gap_before: Tensor
-    gap_after: Tensor
-
-    @classmethod
-    def of(cls, events: Events, sequences: Sequences, device: torch.device) -> _Tables:
-        gaps = np.diff(events.timestamp, prepend=events.timestamp[:1]) * (np.diff(events.user, prepend=-1) == 0)
-        buckets = gap_bucket(torch.from_numpy(gaps))
-        # A question stands at a step's last event, so the gap after it is that to the next step.
-        after = torch.cat([buckets[1:], torch.zeros(1, dtype=torch.long)])
-        columns = (events.item.astype(np.int64), events.type.astype(np.int64), sequences.steps)
-        tensors = (*(torch.from_numpy(column) for column in columns), buckets, after)
-        return cls(*(tensor.to(device) for tensor in tensors))
+    def _utilisation(self) -> float:
+        windows = max(1, len(self.sequences))
+        flops = self.model.flops_per_event(self.sequences.total_events / windows, self.loss.competing)
+        with self._precision():
+            return self.speed * flops / (matrix_flops(self.device) * self.ranks.world)
 
 
-class _Sampler:
-    """Items of a sampled softmax: the batch's targets and uniform ones, with the logQ correction."""
-
-    def __init__(self, events: Events, items: int, device: torch.device) -> None:
-        counts = np.bincount(events.item, np.maximum(events.weight, 0) > 0, items)
-        self.known = torch.from_numpy(np.flatnonzero(counts)).to(device)
-        self.share = torch.from_numpy(counts / max(1.0, counts.sum())).float().to(device)
-        self.device = device
-
-    def rows(self, targets: Tensor, items: Tensor) -> Tensor:
-        """Distinct item rows in ascending order, the targets and the items of the windows among them."""
-        drawn = torch.randint(len(self.known), (SAMPLED_ITEMS,), device=self.device)
-        return torch.unique(torch.cat([targets, items.flatten(), self.known[drawn]]), sorted=True)
-
-    def log_chance(self, rows: Tensor, targets: int) -> Tensor:
-        """log of the chance that a row is among the sampled ones (an approximation: windows look like targets)."""
-        missed = (1 - self.share[rows]).pow(targets) * (1 - 1 / len(self.known)) ** SAMPLED_ITEMS
-        return torch.log1p(-missed.clamp(max=1 - 1e-9))
+def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataParallel:
+    devices = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False)
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -20,7 +20,7 @@ from liverank.config.training import TrainingConfig
 from liverank.ranking import count
 from liverank.ranking.basket_stream import DAY, Basket, BasketStream, read_stream
 from liverank.ranking.count import PRIOR, CountRanker, segment
-from liverank.ranking.data import EncodedRequest, Events, Floats
+from liverank.ranking.data import EncodedRequest, Floats
 from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity
@@ -240,8 +240,8 @@ class _Interest:
         pairs = [(request, basket) for request, basket in zip(requests, baskets, strict=True) if len(request.history)]
         labels = [_labels(basket, len(self.catalogue)) for _, basket in pairs]
 
-        def validate(network: Any) -> float:
-            self._take(network, self.stream.before(until))
+        def validate(ranker: Any) -> float:
+            self.ranker = ranker
             return mean_ndcg([self.scores(request) for request, _ in pairs], labels)
 
         report = self._fit(until, config, validate)
@@ -253,25 +253,18 @@ class _Interest:
         self._fit(until, config.model_copy(update={"interest": fewer}), None)
 
     def _fit(self, until: float, config: TrainingConfig, validate: Any) -> Any:
+        from dataclasses import replace
+
         from liverank.ranking.checkpoint import Checkpoint
-        from liverank.ranking.interest_training import train
+        from liverank.ranking.interest import fit_interest
 
         path = self.checkpoints / "prequential.safetensors"
         path.unlink(missing_ok=True)
         events = self.stream.before(until)
-        network, report = train(self.catalogue, events, config, validate, Checkpoint(path))
-        self._take(network, events)
-        return report
-
-    def _take(self, network: Any, events: Events) -> None:
-        from copy import deepcopy
-        from dataclasses import replace
-
-        from liverank.ranking.interest import InterestRanker
-
         met = np.bincount(events.item, minlength=len(self.catalogue)).astype(np.int64)
         catalogue = replace(self.catalogue, train_events=met)
-        self.ranker = InterestRanker(catalogue, deepcopy(network).cpu(), events.types, self.encoder)
+        self.ranker, report = fit_interest(catalogue, events, config, self.encoder, validate, Checkpoint(path))
+        return report
 
     def scores(self, request: EncodedRequest) -> Floats:
         """Standardised scores of all items, `[items]`; zeros without a history."""

@@ -17,10 +17,10 @@ import torch
 from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.errors import ConfigError
 from liverank.ranking.checkpoint import Checkpoint
-from liverank.ranking.interest import InterestRanker
+from liverank.ranking.interest import fit_interest
 from liverank.ranking.interest_data import Sequences
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
-from liverank.ranking.interest_training import pick_device, train
+from liverank.ranking.interest_model import PADDING_STEP, InterestModel, Window, gap_bucket
+from liverank.ranking.interest_training import pick_device
 from liverank.ranking.protocol import Candidates, Context, History, Request, score
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
@@ -31,14 +31,14 @@ CONFIG = InterestConfig(dimension=16, layers=2, heads=2, history_length=8)
 
 def model() -> InterestModel:
     torch.manual_seed(0)
-    network = InterestModel(20, 1, 6, CONFIG).eval()
+    network = InterestModel(torch.ones(20), 1, 6, CONFIG).eval()
     network.standardise(torch.randn(20, 6))
     return network
 
 
 def states(network: InterestModel, vectors: torch.Tensor, steps: list[int]) -> torch.Tensor:
     none = torch.zeros(1, len(steps), dtype=torch.long)
-    return network.encode(vectors, none, none, torch.tensor([steps]))
+    return network.encode(vectors, Window(none, none, none, torch.tensor([steps]), none.float()))
 
 
 def test_later_events_and_padding_change_nothing():
@@ -106,6 +106,9 @@ def test_batches_cover_each_window_once():
     events = events_of([(user, 0, float(at)) for user in range(30) for at in range(4)])
     sequences = Sequences(events, 8)
     batches = sequences.batches(7, np.random.default_rng(0))
+    assert all(len(windows) == 1 for windows in batches)
+    batches = sequences.batches(40, np.random.default_rng(0))
+    assert max(sequences.events_of(windows) for windows in batches) <= 40
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(sequences)))
 
 
@@ -162,19 +165,30 @@ def test_a_gpu_that_is_not_there_is_named():
     assert pick_device("auto").type == "cpu"
 
 
-@pytest.mark.parametrize("full_softmax_items", [5, 50_000])
-def test_it_learns_what_follows_what(monkeypatch, tmp_path, full_softmax_items):
-    """Items come in a fixed circle of twelve: with a full and with a sampled softmax the next one must come first."""
-    monkeypatch.setattr("liverank.ranking.interest_training.FULL_SOFTMAX_ITEMS", full_softmax_items)
-    monkeypatch.setattr("liverank.ranking.interest_training.SAMPLED_ITEMS", 8)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"full_softmax_items": 5, "negatives": 8},
+        {"block": "attention"},
+        {"block": "gated"},
+        {"block": "hstu"},
+        {"block": "lstm"},
+        {"accumulate": 3, "gradient_checkpointing": True},
+    ],
+    ids=str,
+)
+def test_it_learns_what_follows_what(tmp_path, options):
+    """Items come in a fixed circle of twelve: whatever the network and the softmax the next one must come first."""
     events = events_of([(user, (user + at) % 12, float(at)) for user in range(60) for at in range(10)])
     catalogue = catalogue_of(*(f"t{at}" for at in range(12))).with_embeddings(np.eye(12, dtype=np.float32))
     catalogue = dataclasses.replace(catalogue, train_events=np.full(12, 50))
-    config = InterestConfig(dimension=16, layers=1, history_length=10, batch_size=8, epochs=12, learning_rate=0.01)
+    sizes = {"dimension": 16, "layers": 1, "history_length": 10, "batch_events": 80, "epochs": 12, "dropout": 0.1}
+    config = InterestConfig.model_validate({**sizes, "learning_rate": 0.01, **options})
     settings = TrainingConfig(threads=1, interest=config)
-    network, report = train(catalogue, events, settings, None, Checkpoint(tmp_path / "checkpoint.safetensors"))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
+    ranker, report = fit_interest(catalogue, events, settings, None, None, checkpoint)
     assert report.epochs == 12
-    ranker = InterestRanker(catalogue, network, events.types, encoder=None)
+    assert 0 < report.flop_utilisation < 1
     history = History(["i3", "i4", "i5"], ["click"] * 3, [0.0, 86400.0, 2 * 86400.0])
     scores = score(ranker, history, Candidates(catalogue.item_ids), Context(3 * 86400.0))
     assert int(scores.argmax()) == 6

@@ -1,0 +1,168 @@
+"""What the interest model is trained on: batches of events, and the softmax over the items that come next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from liverank.config.training import InterestConfig
+from liverank.ranking.data import Events, Floats
+from liverank.ranking.interest_data import Batch, Sequences
+from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.softmax_loss import softmax_loss
+
+DAY = 86400
+HOUR = 3600
+_THURSDAY = 3
+"""Weekday of 1970-01-01."""
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """A `Batch` as tensors on the device."""
+
+    at: Tensor
+    asks: Tensor
+    asked: Tensor
+    pairs: Tensor
+    targets: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> TensorBatch:
+        """Copies a batch to the device, without waiting for the copy where that is a GPU."""
+        arrays = (batch.at, batch.asks, batch.asked, batch.pairs, batch.targets, batch.weights)
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+        if device.type == "cuda":
+            tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+        return cls(*tensors)
+
+
+class InterestLoss(nn.Module):
+    """The model with everything its loss reads; calling it gives the mean loss over a batch's questions."""
+
+    def __init__(
+        self, model: InterestModel, events: Events, sequences: Sequences, features: Tensor, config: InterestConfig
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        device = features.device
+        self._features = features
+        self._tables = _Tables.of(events, sequences, device)
+        known = np.unique(events.item).astype(np.int64)
+        # An item without an event is no evidence against its text: only items with events are weighed.
+        self._known = torch.from_numpy(known).to(device)
+        self._sampler = Sampler(events, config.negatives, device) if len(known) > config.full_softmax_items else None
+
+    @property
+    def competing(self) -> int:
+        """Items in the softmax, of sampled ones without the batch's own."""
+        return self.config.negatives if self._sampler else len(self._known)
+
+    def forward(self, batch: TensorBatch | None) -> Tensor:
+        """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions.
+
+        Nothing asked is a loss of 0 that every parameter has a gradient of, for processes that train together.
+        """
+        if batch is None or not len(batch.targets):
+            return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0.0
+        tables, model = self._tables, self.model
+        items = tables.item[batch.at.clamp(min=0)]
+        rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
+        vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
+        states = model.encode(vectors[torch.searchsorted(rows, items)], self._window(batch.at)).flatten(0, 1)
+        queries = model.ask(states[batch.asks], tables.asked(batch.asked))
+        chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None
+        targets = torch.searchsorted(rows, batch.targets)
+        smoothing = self.config.label_smoothing
+        return softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+
+    def _window(self, at: Tensor) -> Window:
+        tables, safe = self._tables, at.clamp(min=0)
+        steps = torch.where(at >= 0, tables.step[safe], PADDING_STEP)
+        seconds = (tables.time[safe] - tables.time[safe[:, :1]]).float()
+        return Window(tables.type[safe], tables.gap_before[safe], tables.again[safe], steps, seconds)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Columns of the events on the device."""
+
+    item: Tensor
+    type: Tensor
+    step: Tensor
+    time: Tensor
+    gap_before: Tensor
+    again: Tensor
+    gap_after: Tensor
+    hour_after: Tensor
+    weekday_after: Tensor
+
+    @classmethod
+    def of(cls, events: Events, sequences: Sequences, device: torch.device) -> _Tables:
+        gaps = np.diff(events.timestamp, prepend=events.timestamp[:1]) * (np.diff(events.user, prepend=-1) == 0)
+        buckets = gap_bucket(torch.from_numpy(gaps))
+        time = torch.from_numpy(events.timestamp)
+        # A question stands at a step's last event, so what comes after it is the next step.
+        after = torch.roll(time, -1)
+        tensors = (
+            torch.from_numpy(events.item.astype(np.int64)),
+            torch.from_numpy(events.type.astype(np.int64)),
+            torch.from_numpy(sequences.steps),
+            time,
+            buckets,
+            again_bucket(torch.from_numpy(times_before(events))),
+            torch.roll(buckets, -1),
+            hour_of(after),
+            weekday_of(after),
+        )
+        return cls(*(tensor.to(device) for tensor in tensors))
+
+    def asked(self, at: Tensor) -> Asked:
+        """When the step after these events was."""
+        return Asked(self.gap_after[at], self.hour_after[at], self.weekday_after[at])
+
+
+def hour_of(seconds: Tensor) -> Tensor:
+    """Hour of the day (UTC) of times in seconds since 1970."""
+    return (seconds.remainder(DAY) / HOUR).long().clamp(0, 23)
+
+
+def weekday_of(seconds: Tensor) -> Tensor:
+    """Day of the week (UTC), Monday 0, of times in seconds since 1970."""
+    return (torch.floor(seconds / DAY).long() + _THURSDAY).remainder(7)
+
+
+def times_before(events: Events) -> Floats:
+    """How often the user of each event had its item before, in earlier steps or further up in the same, `[events]`."""
+    keys = events.user.astype(np.int64) * (int(events.item.max(initial=0)) + 1) + events.item
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(keys)))
+    times = np.zeros(len(keys), np.float32)
+    times[order] = np.arange(len(keys)) - np.repeat(starts, sizes)
+    return times
+
+
+class Sampler:
+    """Items of a sampled softmax: the batch's own and uniformly drawn ones, with the logQ correction."""
+
+    def __init__(self, events: Events, negatives: int, device: torch.device) -> None:
+        counts = np.bincount(events.item, events.weight > 0)
+        self._known = torch.from_numpy(np.flatnonzero(np.bincount(events.item))).to(device)
+        self._share = torch.from_numpy(counts / max(1.0, counts.sum())).float().to(device)
+        self._negatives = negatives
+
+    def rows(self, targets: Tensor, items: Tensor) -> Tensor:
+        """Distinct item rows in ascending order, the targets and the items of the windows among them."""
+        drawn = torch.randint(len(self._known), (self._negatives,), device=targets.device)
+        return torch.unique(torch.cat([targets, items.flatten(), self._known[drawn]]), sorted=True)
+
+    def log_chance(self, rows: Tensor, targets: int) -> Tensor:
+        """log of the chance that a row is among the sampled ones (an approximation: windows look like targets)."""
+        missed = (1 - self._share[rows]).pow(targets) * (1 - 1 / len(self._known)) ** self._negatives
+        return torch.log1p(-missed.clamp(max=1 - 1e-9))
