@@ -12,7 +12,7 @@ from liverank.config.base import Section
 class CountConfig(Section):
     """The count ranker: windowed transitions, repeats, text similarity and popularity."""
 
-    window: int = Field(5, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
+    window: int = Field(20, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
     popularity_power: float = Field(
         0.5, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
     )
@@ -68,6 +68,7 @@ class InterestConfig(Section):
         le=2048,
         description="Columns that the words of texts are folded to, beside the language model's; 0 leaves them out.",
     )
+    text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
     history_length: int = Field(50, ge=2, le=1000, description="Latest events the model reads.")
     batch_events: int = Field(
         512,

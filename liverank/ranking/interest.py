@@ -69,12 +69,11 @@ class InterestRanker:
         now = np.asarray([request.request.context.timestamp for request in requests])
         with torch.inference_mode():
             rows = torch.from_numpy(_padded(places, 0))
-            states = self.model.encode(self._table[rows], self._window(requests, counts))
+            latest = torch.from_numpy(counts) - 1
+            states = self.model.encode_latest(self._table[rows], self._window(requests, counts), latest)
             at = torch.from_numpy(now)
             asked = Asked(gap_bucket(torch.from_numpy(now - last)), hour_of(at), weekday_of(at))
-            queries: Floats = self.model.ask(
-                states[torch.arange(len(counts)), torch.from_numpy(counts) - 1], asked
-            ).numpy()
+            queries: Floats = self.model.ask(states, asked).numpy()
         return queries
 
     def _window(self, requests: Sequence[EncodedRequest], counts: Ints) -> Window:
@@ -105,11 +104,10 @@ class InterestRanker:
         return vectors
 
     def _from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
-        """Vectors of items by their text; an item without text gets zeros."""
         features = np.ascontiguousarray(self.text.transform(texts, embeddings))
         with torch.inference_mode():
             vectors: Floats = self.model.text_vectors(torch.from_numpy(features)).numpy()
-        return vectors * embeddings.any(axis=1, keepdims=True)
+        return vectors
 
     def _item_vectors(self) -> Floats:
         assert self.catalogue.embeddings is not None
@@ -150,8 +148,8 @@ class InterestRanker:
         data, settings = arrays.read(folder)
         config = InterestConfig.model_validate(settings["config"])
         weights = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
-        items, text_width = len(weights["ids.weight"]), weights["project.weight"].shape[1]
-        model = InterestModel(torch.zeros(items), len(settings["types"]), text_width, config)
+        items, text_width = torch.zeros(len(weights["ids.weight"])), len(weights["centre"])
+        model = InterestModel(items, len(settings["types"]), text_width, config)
         model.load_state_dict(weights)
         text = TextFeatures.from_arrays(_under(data, _TEXT))
         return cls(catalogue, model, settings["types"], encoder, text, data["vectors"])

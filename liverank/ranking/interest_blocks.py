@@ -1,12 +1,12 @@
 """Layers that read a sequence of events: what the interest model can be made of.
 
-Each takes states `[batch, events, width]` and gives as many. What an event may see comes with them: its own step and
-earlier ones, for a basket has no order inside.
+Each takes states `[batch, events, width]` and gives as many, or, for a live request, only each window's latest:
+`[batch, 1, width]`. What an event may see comes with them: its own step and earlier ones, for a basket has no order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -27,10 +27,23 @@ class Sight:
     """Bool, `[batch, 1, events, events]`: whether the row's event sees the column's."""
     turns: tuple[Tensor, Tensor]
     """Cosine and sine of each event's angles (`turns`), `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
+    asking: tuple[Tensor, Tensor]
+    """The same of the events that look: all, or only the latest."""
     distance: Tensor
     """For `Hstu`: steps from the column's event to the row's, at most `places`, `[batch, events, events]`."""
     elapsed: Tensor
     """For `Hstu`: bucket of the time between them, `[batch, events, events]`."""
+
+    def at(self, latest: Tensor) -> Sight:
+        """What the event at place `latest` of each window sees, `[batch]`."""
+        rows = torch.arange(len(latest), device=latest.device)
+        cosine, sine = self.asking
+        asking = (cosine[rows, :, latest].unsqueeze(2), sine[rows, :, latest].unsqueeze(2))
+        return replace(self, sees=self.sees[rows, :, latest].unsqueeze(2), asking=asking)
+
+
+def _at(x: Tensor, latest: Tensor) -> Tensor:
+    return x[torch.arange(len(latest), device=x.device), latest].unsqueeze(1)
 
 
 def turns(steps: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -72,19 +85,32 @@ class Attention(nn.Module):
         self.up = nn.Linear(width, FEED * width)
         self.down = nn.Linear(FEED * width, width)
 
-    def forward(self, x: Tensor, sight: Sight) -> Tensor:
-        """States after the layer."""
-        x = x + self._attended(self.before_attention(x), sight)
+    def forward(self, x: Tensor, sight: Sight, latest: Tensor | None = None) -> Tensor:
+        """States after the layer; `latest` is each window's latest place, `[batch]`, if only that counts."""
+        normed = self.before_attention(x)
+        if latest is None:
+            x = x + self._attended(normed, normed, sight)
+        else:
+            x = _at(x, latest) + self._attended(_at(normed, latest), normed, sight.at(latest))
         return x + self._fed(self.before_feed(x))
 
-    def _attended(self, x: Tensor, sight: Sight) -> Tensor:
-        batch, events, width = x.shape
-        qkv = self.qkv(x).view(batch, events, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        query, key = _turned(query, sight.turns).to(value.dtype), _turned(key, sight.turns).to(value.dtype)
+    def _attended(self, asking: Tensor, x: Tensor, sight: Sight) -> Tensor:
+        """What the `asking` events take from all, `[batch, asking, width]`."""
+        batch, asked, width = asking.shape
+        if asking is x:
+            query, key, value = self._heads(self.qkv(x), 3)
+        else:
+            query = self._heads(functional.linear(asking, self.qkv.weight[:width], self.qkv.bias[:width]), 1)[0]
+            key, value = self._heads(functional.linear(x, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
+        query, key = _turned(query, sight.asking).to(value.dtype), _turned(key, sight.turns).to(value.dtype)
         rate = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=sight.sees, dropout_p=rate)
-        return _drop(self.out(mixed.transpose(1, 2).reshape(batch, events, width)), self.dropout, self.training)
+        return _drop(self.out(mixed.transpose(1, 2).reshape(batch, asked, width)), self.dropout, self.training)
+
+    def _heads(self, x: Tensor, parts: int) -> Tensor:
+        """`[parts, batch, heads, events, width / heads]`."""
+        batch, events, width = x.shape
+        return x.view(batch, events, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4)
 
     def _fed(self, x: Tensor) -> Tensor:
         inner = _drop(functional.gelu(self.up(x)), self.dropout, self.training)
@@ -103,8 +129,8 @@ class Gated(Attention):
         self.attention_gate = nn.Linear(width, width)
         self.feed_gate = nn.Linear(width, width)
 
-    def _attended(self, x: Tensor, sight: Sight) -> Tensor:
-        return super()._attended(x, sight) * (2 * torch.sigmoid(self.attention_gate(x)))
+    def _attended(self, asking: Tensor, x: Tensor, sight: Sight) -> Tensor:
+        return super()._attended(asking, x, sight) * (2 * torch.sigmoid(self.attention_gate(asking)))
 
     def _fed(self, x: Tensor) -> Tensor:
         value, switch = self.up(x).chunk(2, dim=-1)
@@ -128,8 +154,8 @@ class Hstu(nn.Module):
         for table in (self.by_distance, self.by_time):
             nn.init.zeros_(table.weight)
 
-    def forward(self, x: Tensor, sight: Sight) -> Tensor:
-        """States after the layer."""
+    def forward(self, x: Tensor, sight: Sight, latest: Tensor | None = None) -> Tensor:
+        """States after the layer (see `Attention`)."""
         batch, events, width = x.shape
         parts = functional.silu(self.mixed(self.before(x))).view(batch, events, 4, self.heads, width // self.heads)
         gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
@@ -138,7 +164,8 @@ class Hstu(nn.Module):
         weight = weight / sight.sees.sum(dim=-1, keepdim=True)
         seen = (weight @ value).transpose(1, 2).reshape(batch, events, width)
         gated = self.after(seen) * gate.transpose(1, 2).reshape(batch, events, width)
-        return x + _drop(self.out(_drop(gated, self.dropout, self.training)), self.dropout, self.training)
+        x = x + _drop(self.out(_drop(gated, self.dropout, self.training)), self.dropout, self.training)
+        return x if latest is None else _at(x, latest)
 
 
 class Recurrent(nn.Module):
@@ -153,6 +180,7 @@ class Recurrent(nn.Module):
         self.before = nn.LayerNorm(width)
         self.cell = nn.LSTM(width, width, batch_first=True)
 
-    def forward(self, x: Tensor, sight: Sight) -> Tensor:
-        """States after the layer."""
-        return x + _drop(self.cell(self.before(x))[0], self.dropout, self.training)
+    def forward(self, x: Tensor, sight: Sight, latest: Tensor | None = None) -> Tensor:
+        """States after the layer (see `Attention`)."""
+        x = x + _drop(self.cell(self.before(x))[0], self.dropout, self.training)
+        return x if latest is None else _at(x, latest)

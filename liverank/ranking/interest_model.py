@@ -28,6 +28,7 @@ HOURS: Final = 24
 WEEKDAYS: Final = 7
 PADDING_STEP: Final = 2**30
 _INITIAL = 0.02
+_TEXT_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ class InterestModel(nn.Module):
         width = config.dimension
         self.config = config
         self.ids = nn.Embedding(len(met), width)
-        self.project = nn.Linear(text_width, width, bias=False)
+        self.project = nn.Sequential(
+            nn.Linear(text_width, config.text_hidden),
+            nn.GELU(),
+            nn.Dropout(_TEXT_DROPOUT),
+            nn.Linear(config.text_hidden, width, bias=False),
+        )
         self.trust = nn.Parameter(torch.tensor([0.0, 2.0]))
         """Slope by the log of an item's events, and offset, of the logit of its trust."""
         self.types = nn.Embedding(types + 1, width)
@@ -113,9 +119,9 @@ class InterestModel(nn.Module):
         self.scale.copy_(1 / (features - self.centre).std().clamp(min=1e-6))
 
     def text_vectors(self, features: Tensor) -> Tensor:
-        """Item vectors from text alone, `[items, width]`: what an item without a training event has."""
+        """Item vectors from text alone, `[items, width]`: what an item without a training event has; 0 without text."""
         vectors: Tensor = self.project((features - self.centre) * self.scale)
-        return vectors
+        return vectors * features.any(dim=-1, keepdim=True)
 
     def id_vectors(self, rows: Tensor) -> Tensor:
         """Learned vectors of items, weighed by trust and, in training, dropped at random, `[rows, width]`."""
@@ -133,13 +139,26 @@ class InterestModel(nn.Module):
 
         An event sees the events of its own step and of earlier ones: a basket has no order inside.
         """
-        x = vectors + self.types(window.types) + self.gaps(window.gaps) + self.again(window.again)
-        x = functional.dropout(self.first(x), self.config.dropout, self.training)
-        sight = self._sight(window)
+        x, sight = self._read(vectors, window)
         for block in self.blocks:
             recomputed = self.config.gradient_checkpointing and self.training
             x = checkpoint(block, x, sight, use_reentrant=False) if recomputed else block(x, sight)
         return x
+
+    def encode_latest(self, vectors: Tensor, window: Window, latest: Tensor) -> Tensor:
+        """States after the event at place `latest` of each window, `[batch, width]`.
+
+        The same as `encode` there, without what the last layer would do for the other events.
+        """
+        x, sight = self._read(vectors, window)
+        for block in self.blocks[:-1]:
+            x = block(x, sight)
+        states: Tensor = self.blocks[-1](x, sight, latest)
+        return states.squeeze(1)
+
+    def _read(self, vectors: Tensor, window: Window) -> tuple[Tensor, Sight]:
+        x = vectors + self.types(window.types) + self.gaps(window.gaps) + self.again(window.again)
+        return functional.dropout(self.first(x), self.config.dropout, self.training), self._sight(window)
 
     def _sight(self, window: Window) -> Sight:
         # Padding stands where the first event stands: no angle of its own, and nobody sees it.
@@ -147,10 +166,11 @@ class InterestModel(nn.Module):
         sees = (window.steps.unsqueeze(2) >= window.steps.unsqueeze(1)).unsqueeze(1)
         none = steps[:0]
         if self.config.block != "hstu":
-            return Sight(sees, turns(steps, self.config.dimension // self.config.heads), none, none)
+            angles = turns(steps, self.config.dimension // self.config.heads)
+            return Sight(sees, angles, angles, none, none)
         distance = (steps.unsqueeze(2) - steps.unsqueeze(1)).clamp(0, self.config.history_length)
         elapsed = gap_bucket(window.seconds.unsqueeze(2) - window.seconds.unsqueeze(1))
-        return Sight(sees, (none, none), distance, elapsed)
+        return Sight(sees, (none, none), (none, none), distance, elapsed)
 
     def ask(self, states: Tensor, asked: Asked) -> Tensor:
         """Queries `[asks, width]` from states `[asks, width]`; scores are `query @ item`."""

@@ -59,6 +59,18 @@ def test_a_basket_is_seen_whole_by_each_of_its_items():
     assert not torch.allclose(before[:, 1], after[:, 1])
 
 
+@pytest.mark.parametrize("block", ["attention", "gated", "hstu", "lstm"])
+def test_the_latest_state_alone_is_that_of_all_states(block):
+    torch.manual_seed(0)
+    config = InterestConfig(dimension=16, layers=2, heads=2, history_length=8, block=block)
+    network = InterestModel(torch.ones(20), 1, 6, config).eval()
+    vectors, none = torch.randn(2, 4, 16), torch.zeros(2, 4, dtype=torch.long)
+    steps = torch.tensor([[0, 1, 1, 2], [0, 1, PADDING_STEP, PADDING_STEP]])
+    window, latest = Window(none, none, none, steps, none.float()), torch.tensor([3, 1])
+    everything = network.encode(vectors, window)
+    torch.testing.assert_close(network.encode_latest(vectors, window, latest), everything[[0, 1], latest])
+
+
 @pytest.mark.parametrize(("seconds", "bucket"), [(0, 0), (1, 1), (3, 2), (-5, 0), (1e12, 31)])
 def test_gap_buckets(seconds, bucket):
     assert gap_bucket(torch.tensor([float(seconds)])).item() == bucket
