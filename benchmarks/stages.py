@@ -117,7 +117,7 @@ def prequential(dataset: str, checkpoints: str) -> dict[str, Any]:
     """Every basket from the cut on, scored before it is learned from."""
     from liverank.ranking.prequential import run
 
-    return dict(run(Path(dataset), Path(checkpoints), Config().training))
+    return run(Path(dataset), Path(checkpoints), Config().training, cut=datetime(2011, 11, 10, tzinfo=UTC)).rows()
 
 
 def register(bundle: str, evaluation: str, accepted: str, workspace: str) -> dict[str, Any]:
