@@ -35,7 +35,7 @@ def evaluate_protocol(data: str, out: str, given: Mapping[str, Any], config: Con
     for finding in result.findings:
         console.print(_table(finding, result))
         console.print(_differences(finding))
-    console.print(f"Peak memory {result.peak_mib:,.0f} MiB; {sum(result.seconds.values()):,.0f} s.", highlight=False)
+    console.print(f"Peak memory {result.peak_mib:,.0f} MiB; {result.seconds['total']:,.0f} s.", highlight=False)
     console.print(f"Report: {(folder / 'report.html').resolve()}", soft_wrap=True, highlight=False)
 
 

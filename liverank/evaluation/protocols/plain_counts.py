@@ -68,10 +68,13 @@ class PlainCounts:
 
 def together(counted: Floats, similar: Floats, weight: float) -> Floats:
     """Both sides, each divided by its maximum over a user's candidates, `[histories, items]`; -inf is no candidate."""
+    if not weight:
+        return _of_largest(counted)
     return _of_largest(counted) + np.float32(weight) * _of_largest(similar)
 
 
 def _of_largest(scores: Floats) -> Floats:
+    # What is no candidate is -inf in both sides, and stays it.
     largest = scores.max(axis=1, keepdims=True, initial=0)
     return scores / np.where(largest > 0, largest, 1)
 

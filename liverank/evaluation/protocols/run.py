@@ -16,8 +16,9 @@ from liverank.evaluation.protocols.lists import run_lists
 from liverank.evaluation.protocols.log import Log, Mask, read_log
 from liverank.evaluation.protocols.report import write_report
 from liverank.evaluation.protocols.results import ProtocolResult, find
+from liverank.evaluation.protocols.sampled import sampled_table
 from liverank.evaluation.protocols.settings import ProtocolSettings
-from liverank.evaluation.protocols.split_run import Means, Ran, run_split
+from liverank.evaluation.protocols.split_run import Means, Ran, run_split, split_facts
 from liverank.evaluation.protocols.temporal import temporal
 from liverank.evaluation.protocols.watch import Watch, peak_mib
 
@@ -41,31 +42,56 @@ def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: C
         DataError: the folder cannot be read, or is too small for the protocol.
         ConfigError: a setting has no meaning.
     """
-    watch, checkpoints = Watch(), out / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    means = Means(settings, config.training, checkpoints, watch)
+    means = _means(settings, out, config)
     name, ran = _run(dataset, means, config)
-    with watch("intervals"), progress.stage("intervals"):
-        findings = [finding for table in ran.tables for finding in find(table, config.evaluation)]
-    data = {"name": name, **ran.data}
-    result = ProtocolResult(
-        protocol=settings.protocol,
-        k=settings.k,
-        confidence=config.evaluation.confidence,
-        settings=settings.explain(),
-        data=data,
-        findings=findings,
-        chosen=ran.chosen,
-        seconds=watch.seconds,
-        peak_mib=peak_mib(),
-    )
+    result = _found(settings.protocol, name, ran, means, config)
     write_report(out, result, ran.tables[0])
     result.write(out)
     # A finished state would be taken up by the next run, whose seconds then said nothing.
-    for state in checkpoints.glob("*.safetensors"):
+    for state in means.checkpoints.glob("*.safetensors"):
         if not state.name.startswith("embeddings"):
             state.unlink()
     return result
+
+
+def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> ProtocolResult:
+    """Zero-shot ranking of what came among so many candidates, users' last events left out (see `sampled`).
+
+    Writes the same files as `run_protocol`, and raises the same.
+    """
+    settings = ProtocolSettings()
+    means = _means(settings, out, config)
+    log = read_log(dataset, config.data)
+    split = split_of(log, settings)
+    with means.watch("embed and rank"):
+        table = sampled_table(split, candidates, settings.k, config.training, means.checkpoints)
+    ran = Ran([table], split_facts(split))
+    result = _found("sampled candidates", log.name, ran, means, config)
+    write_report(out, result, table)
+    result.write(out)
+    return result
+
+
+def _means(settings: ProtocolSettings, out: Path, config: Config) -> Means:
+    checkpoints = out / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    return Means(settings, config.training, checkpoints, Watch())
+
+
+def _found(protocol: str, name: str, ran: Ran, means: Means, config: Config) -> ProtocolResult:
+    with means.watch("intervals"), progress.stage("intervals"):
+        findings = [finding for table in ran.tables for finding in find(table, config.evaluation)]
+    return ProtocolResult(
+        protocol=protocol,
+        k=means.settings.k,
+        confidence=config.evaluation.confidence,
+        settings=means.settings.explain(),
+        data={"name": name, **ran.data},
+        findings=findings,
+        chosen=ran.chosen,
+        seconds={**means.watch.seconds, "total": means.watch.total()},
+        peak_mib=peak_mib(),
+    )
 
 
 def _run(dataset: Path, means: Means, config: Config) -> tuple[str, Ran]:

@@ -14,6 +14,11 @@ class Watch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def total(self) -> float:
+        """Seconds since the watch was made."""
+        return round(time.monotonic() - self._started, 3)
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
