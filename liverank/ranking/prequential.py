@@ -38,7 +38,6 @@ TOGETHER = "co-occurrence + 0.5 TF-IDF + popularity"
 BLEND, BLEND_INTEREST = "blend of counts", "blend with interest"
 
 
-
 def run(
     dataset: Path,
     checkpoints: Path,

@@ -48,8 +48,13 @@ def _card(title: str, lead: str, content: str) -> str:
 
 
 def _facts(result: ProtocolResult) -> str:
-    told = {**result.data, **{name: value for name, value in result.settings.items() if value not in (0, "", False, [])}}
-    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(_told(value))}</dd></div>" for name, value in told.items())
+    told = {
+        **result.data,
+        **{name: value for name, value in result.settings.items() if value not in (0, "", False, [])},
+    }
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(_told(value))}</dd></div>" for name, value in told.items()
+    )
     return f'<section class="card"><dl class="facts">{items}</dl></section>'
 
 
@@ -76,7 +81,9 @@ def _rows(finding: Finding) -> list[Row]:
 
 
 def _gaps(finding: Finding) -> list[Row]:
-    return [Row(name, of["ndcg"].interval, verdict_kind(of["ndcg"].interval)) for name, of in finding.differences.items()]
+    return [
+        Row(name, of["ndcg"].interval, verdict_kind(of["ndcg"].interval)) for name, of in finding.differences.items()
+    ]
 
 
 def _mean(figure: Figure) -> float:
@@ -103,7 +110,9 @@ def _cell(figure: Figure) -> str:
     at = figure.interval
     if not np.isfinite(at.mean):
         return "<td>–</td>"
-    seeds = f"<small>seeds {', '.join(f'{value:.4f}' for value in figure.seeds)}</small>" if len(figure.seeds) > 1 else ""
+    seeds = (
+        f"<small>seeds {', '.join(f'{value:.4f}' for value in figure.seeds)}</small>" if len(figure.seeds) > 1 else ""
+    )
     return f"<td>{at.mean:.4f}<small>{at.low:.4f} – {at.high:.4f}</small>{seeds}</td>"
 
 
@@ -125,8 +134,8 @@ def _cost(result: ProtocolResult) -> str:
 
 def _reading(result: ProtocolResult) -> str:
     lines = [
-        f"Intervals ({result.confidence:.0%}) resample users and are paired: all rows share the resamples. With several "
-        "seeds they are those of the mean over seeds.",
+        f"Intervals ({result.confidence:.0%}) resample users and are paired: all rows share the resamples. With "
+        "several seeds they are those of the mean over seeds.",
         "The plain recipes are fitted on the same training; the weight between their sides is chosen on validation.",
     ]
     return _card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>")

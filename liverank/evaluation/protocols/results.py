@@ -125,7 +125,7 @@ class ProtocolResult:
     """Name, users, items, events, of these trained on, requests."""
     findings: list[Finding]
     chosen: dict[str, Any]
-    """What the validation chose: the plain recipe's weight, the blend's weights, epochs; a list has one entry a seed."""
+    """What the validation chose: the plain recipe's weight; by seed the blend's weights and epochs."""
     seconds: dict[str, float]
     """Part of the work -> wall-clock seconds, all seeds together."""
     peak_mib: float

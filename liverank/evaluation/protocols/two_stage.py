@@ -85,9 +85,7 @@ def two_stage(
     return table, report.weights
 
 
-def reranked(
-    blend: BlendRanker, split: Split, asks: Sequence[Ask], best: Lists, ranks: Sequence[Rows]
-) -> list[Rows]:
+def reranked(blend: BlendRanker, split: Split, asks: Sequence[Ask], best: Lists, ranks: Sequence[Rows]) -> list[Rows]:
     """Ranks of the wanted items after the blend has put the lists in its order; equal scores keep the list's."""
     found: list[Rows] = []
     for start in range(0, len(asks), REQUESTS_AT_ONCE):
@@ -104,7 +102,9 @@ def reranked(
 def new_ranks(order: Rows, truth: Rows, before: Rows) -> Rows:
     """Ranks of the wanted items in a list's new order; those outside it keep the rank they had."""
     place = {row: at for at, row in enumerate(order.tolist(), 1)}
-    return np.asarray([place.get(row, rank) for row, rank in zip(truth.tolist(), before.tolist(), strict=True)], np.int64)
+    return np.asarray(
+        [place.get(row, rank) for row, rank in zip(truth.tolist(), before.tolist(), strict=True)], np.int64
+    )
 
 
 def _listed(best: npt.NDArray[np.int32]) -> Rows:
