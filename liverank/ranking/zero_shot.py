@@ -67,6 +67,10 @@ class ZeroShotRanker:
         rows = request.candidates
         if (rows < 0).any():
             return candidate_embeddings(self.catalogue, request, self.encoder) @ profile
+        if 2 * len(rows) > len(self._embeddings):
+            # Nearly all items: copying their embeddings would take longer than the few products that are not wanted.
+            every: Scores = (self._embeddings @ profile)[rows]
+            return every
         return self._embeddings[rows] @ profile
 
     def _profile(self, request: EncodedRequest) -> Floats:
