@@ -10,12 +10,6 @@ from typing import Any, Final
 from benchmarks.measure import Measured, measure, say
 from benchmarks.quality import sources
 
-NO_DECAY: Final = {
-    "training.count.half_life_days": 1e6,
-    "training.count.popularity_half_life_days": 1e6,
-    "training.count.established_half_life_days": 1e6,
-}
-"""Leave-one-out asks each user at the end of their own events: what is long ago for one is not for another."""
 QUICK: Final = {
     "training.interest.epochs": 2,
     "training.interest.dimension": 32,
@@ -46,16 +40,16 @@ class Part:
 LISTS: Final = {"protocol": "leave-one-out", "lists": (20, 100)}
 LEFT_OUT: Final = {"protocol": "leave-one-out"}
 PARTS: Final[dict[str, Part]] = {
-    "games": Part("Amazon Video Games: two-stage re-ranking", "games", (sources.GAMES,), LISTS, NO_DECAY),
+    "games": Part("Amazon Video Games: two-stage re-ranking", "games", (sources.GAMES,), LISTS),
     "games-renumbered": Part(
         "Amazon Video Games with randomly re-numbered items", "games", (sources.GAMES,), {**LEFT_OUT, "renumber": True},
-        NO_DECAY, "games",
+        published="games",
     ),
     "ml100k": Part(
         "\"ML-100k\" (5-core of ml-latest-small): two-stage re-ranking", "ml100k", (sources.ML100K, sources.MOVIES),
-        LISTS, NO_DECAY,
+        LISTS,
     ),
-    "ml1m": Part("MovieLens-1M (SASRec file): all items", "ml1m", (sources.ML1M,), LEFT_OUT, NO_DECAY),
+    "ml1m": Part("MovieLens-1M (SASRec file): all items", "ml1m", (sources.ML1M,), LEFT_OUT),
     "lists": Part(
         "Amazon Games 2018: SASRec's lists of 100, re-ranked", "lists",
         (f"{sources.LLMRANK}.{sources.RETRIEVER}.gz", f"{sources.LLMRANK}.test.inter.gz"), {"protocol": "lists"},
@@ -65,7 +59,7 @@ PARTS: Final[dict[str, Part]] = {
         "UCI Online Retail: prequential", "uci", (sources.UCI,), {"protocol": "prequential", "cut": "2011-11-10"}
     ),
     "cold": Part(
-        "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1}, NO_DECAY
+        "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1}
     ),
 }  # fmt: skip
 SAMPLED: Final = 20

@@ -69,12 +69,12 @@ class InterestConfig(Section):
         description="Columns that the words of texts are folded to, beside the language model's; 0 leaves them out.",
     )
     text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
-    history_length: int = Field(50, ge=2, le=1000, description="Latest events the model reads.")
+    history_length: int = Field(200, ge=2, le=1000, description="Latest events the model reads.")
     batch_events: int = Field(
-        512,
-        ge=2,
+        0,
+        ge=0,
         description="Events in a batch, padding among them: what one step of the optimiser sees, on however many "
-        "processes.",
+        "processes; 0: a two-hundredth of the training events, from 512 to 4096.",
     )
     accumulate: int = Field(
         1, ge=1, le=256, description="Parts that a batch is trained in, one after the other: less memory, same result."
@@ -97,7 +97,7 @@ class InterestConfig(Section):
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the softmax loss.")
     epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
-    patience: int = Field(2, ge=1, description="Epochs without a better validation NDCG before training stops.")
+    patience: int = Field(4, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
 
     @model_validator(mode="after")

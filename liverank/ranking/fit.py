@@ -22,7 +22,7 @@ from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
-VALIDATION_LISTS = 500
+VALIDATION_LISTS = 1000
 """Validation requests on which the interest model is judged after each epoch."""
 
 

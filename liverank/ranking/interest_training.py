@@ -28,6 +28,9 @@ from liverank.ranking.speed import matrix_flops
 
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak."""
+BATCHES_AN_EPOCH = 200
+"""Batches of an epoch, where their size is not given: few events need small steps, many can do with large ones."""
+BATCH_EVENTS = (512, 4096)
 BETAS = (0.9, 0.98)
 """AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
 Validate = Callable[[InterestModel], float]
@@ -126,6 +129,7 @@ class _Run:
         if self.config.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
+        self.batch_events = self.config.batch_events or _batch_events(self.sequences.total_events)
         self.total_events = self.sequences.total_events * self.config.epochs
         self.speed = 0.0
 
@@ -146,7 +150,7 @@ class _Run:
 
     def _epoch(self, stage: progress.Stage) -> None:
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        batches = self.sequences.batches(self.config.batch_events, rng)
+        batches = self.sequences.batches(self.batch_events, rng)
         started, seen = time.monotonic(), 0
         self.model.train()
         for number, (events, parts) in enumerate(self._prepared(batches), start=self.state.step):
@@ -229,7 +233,7 @@ class _Run:
             best_ndcg=self.state.best,
             events_per_second=self.speed,
             flop_utilisation=self._utilisation(),
-            padding=self.sequences.padding(self.config.batch_events),
+            padding=self.sequences.padding(self.batch_events),
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             device=self.device.type,
             processes=self.ranks.world,
@@ -246,6 +250,11 @@ class _Run:
 def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataParallel:
     devices = [device.index] if device.type == "cuda" else None
     return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False)
+
+
+def _batch_events(events: int) -> int:
+    least, most = BATCH_EVENTS
+    return min(max(events // BATCHES_AN_EPOCH, least), most)
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from liverank import progress
 from liverank.config import Config
+from liverank.config.training import CountConfig, TrainingConfig
 from liverank.errors import DataError
 from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.baskets import run_baskets
@@ -24,6 +25,7 @@ from liverank.evaluation.protocols.watch import Watch, peak_mib
 
 LEAST_REQUESTS = 10
 """A mean over fewer requests says nothing."""
+NO_DECAY_DAYS = 1e6
 
 
 def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: Config) -> ProtocolResult:
@@ -75,7 +77,21 @@ def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> Pr
 def _means(settings: ProtocolSettings, out: Path, config: Config) -> Means:
     checkpoints = out / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    return Means(settings, config.training, checkpoints, Watch())
+    return Means(settings, _undecayed(config.training, settings), checkpoints, Watch())
+
+
+def _undecayed(training: TrainingConfig, settings: ProtocolSettings) -> TrainingConfig:
+    """Without decay by age where each user is asked at the end of their own events: what is old for one is not for all.
+
+    A half-life that is not the default was asked for, and stays.
+    """
+    if settings.protocol != "leave-one-out":
+        return training
+    fields = ("half_life_days", "popularity_half_life_days", "established_half_life_days")
+    default = CountConfig()
+    same = [name for name in fields if getattr(training.count, name) == getattr(default, name)]
+    count = training.count.model_copy(update=dict.fromkeys(same, NO_DECAY_DAYS))
+    return training.model_copy(update={"count": count})
 
 
 def _found(protocol: str, name: str, ran: Ran, means: Means, config: Config) -> ProtocolResult:
