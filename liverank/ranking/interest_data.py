@@ -11,6 +11,8 @@ import numpy.typing as npt
 from liverank.ranking.data import Events, Floats, Rows
 
 Ints = npt.NDArray[np.int64]
+OVERLAP = 4
+"""A window shares one in so many of its events with the one before: the least that a question has before it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Batch:
 class Sequences:
     """Windows over the events of a training set.
 
-    Long histories become windows of `length` events that overlap by half; each step with a later step is asked for
+    Long histories become windows of `length` events that overlap by a quarter; each step with a later step is asked for
     exactly once, in the window that has most before it. Targets lie strictly later in time than all that is seen.
     """
 
@@ -116,14 +118,14 @@ def _windows(user: npt.NDArray[np.int32], length: int) -> tuple[Ints, Ints, Ints
     """Start, stop and first event to ask of each window."""
     begins = np.flatnonzero(np.diff(user, prepend=-1)) if len(user) else np.zeros(0, np.int64)
     ends = np.append(begins[1:], len(user))[: len(begins)]
-    half = max(1, length // 2)
-    more = np.maximum(0, -(-(ends - begins - length) // half))
+    stride = length - length // OVERLAP
+    more = np.maximum(0, -(-(ends - begins - length) // stride))
     windows = 1 + more
     number = np.arange(int(windows.sum())) - np.repeat(np.cumsum(windows) - windows, windows)
     begin, end = np.repeat(begins, windows), np.repeat(ends, windows)
-    starts = begin + number * half
+    starts = begin + number * stride
     stops = np.minimum(starts + length, end)
-    fresh = np.where(number > 0, starts + length - half, begin)
+    fresh = np.where(number > 0, starts + length - stride, begin)
     return starts, stops, fresh
 
 
