@@ -12,21 +12,36 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 VARIABLE = "LIVERANK_PROGRESS"
 SECONDS_BETWEEN_LINES = 1.0
+_COUNTS = ("stage", "done", "total")
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def report(event: str, **facts: object) -> None:
     """Writes one progress line: `event` is `start`, `advance`, `note` or `end`; `facts` are JSON values."""
     path = os.environ.get(VARIABLE)
+    if _silent.get():
+        return
     if path:
         line = json.dumps({"event": event, "time": time.time(), **facts}, ensure_ascii=False, default=str)
         with open(path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
     elif event != "advance" or facts.get("total"):
         print(_plain(event, facts), file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing is reported while it is open: of several processes that do the same work one speaks."""
+    before = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(before)
 
 
 def note(text: str, **facts: object) -> None:
@@ -44,12 +59,13 @@ class Stage:
     _last: float = field(default=0.0, repr=False)
 
     def advance(self, amount: float = 1.0, **facts: object) -> None:
-        """Counts `amount` more units as done."""
+        """Counts `amount` more units as done; a fact that is a function is only called when a line is written."""
         self.done += amount
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            report("advance", stage=self.name, done=self.done, total=self.total, **facts)
+            values = {name: fact() if callable(fact) else fact for name, fact in facts.items()}
+            report("advance", stage=self.name, done=self.done, total=self.total, **values)
 
 
 @contextmanager
@@ -65,7 +81,8 @@ def _plain(event: str, facts: dict[str, object]) -> str:
     if event == "note":
         return str(facts.get("text", ""))
     if event == "advance":
-        return f"{facts['stage']}: {facts['done']:,.0f} of {facts['total']:,.0f}"
+        more = "".join(f", {name.replace('_', ' ')} {value}" for name, value in facts.items() if name not in _COUNTS)
+        return f"{facts['stage']}: {facts['done']:,.0f} of {facts['total']:,.0f}{more}"
     if event == "end":
         return f"{facts['stage']}: done in {facts['seconds']} s"
     return f"{facts['stage']} ..."

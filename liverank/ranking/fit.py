@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
@@ -22,6 +22,10 @@ from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
+if TYPE_CHECKING:
+    from liverank.ranking.ranks import Ranks
+
+_DATA = "data hash"
 VALIDATION_LISTS = 1000
 """Validation requests on which the interest model is judged after each epoch."""
 
@@ -40,14 +44,14 @@ class FitSummary:
     """Segment of users -> signal -> weight of the blend."""
     notes: list[str]
     interest: dict[str, Any] = field(default_factory=dict)
-    """Epochs, best epoch, speed and device of the interest model; empty where it was not trained."""
+    """`InterestReport` of the interest model; empty where it was not trained."""
 
 
-def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) -> FitSummary:
+def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None = None) -> FitSummary:
     """Fits all rankers on a features folder and writes the bundle `out`, whole or not at all.
 
     `checkpoints` keeps text embeddings and the interest model's training state: a run that was killed goes on from
-    there, to the same bundle.
+    there, to the same bundle. With `ranks` this is the first of several processes; the others call `help_fit`.
 
     Raises:
         DataError: the features are missing, unreadable or hold no training event.
@@ -56,12 +60,13 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
     clock = Clock()
     with clock("read"):
         data = load_training_data(features)
-    fitted = fit_rankers(data, config, checkpoints, features, clock)
+    fitted = fit_rankers(data, config, checkpoints, features, clock, ranks)
     with clock("write"):
         facts = {
             "data_hash": data.data_hash,
             "language_model": fitted.model.fingerprint(),
             "validation": fitted.report.ndcg,
+            "training": {"seconds": dict(clock.seconds), "interest": fitted.interest},
         }
         manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
     report = fitted.report
@@ -90,6 +95,7 @@ def fit_rankers(
     checkpoints: Path,
     features: Path | None = None,
     clock: Clock | None = None,
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Fits all rankers on data at hand; the blend's weights and the epochs are chosen on `data.validation`.
 
@@ -99,6 +105,7 @@ def fit_rankers(
         checkpoints: keeps text embeddings and training states, as in `fit`.
         features: the features folder, which the feature ranker reads; None where it is off.
         clock: takes the seconds of each part.
+        ranks: the processes that train together; None for this one alone.
 
     Raises:
         LanguageModelError: the language model cannot be had.
@@ -107,6 +114,8 @@ def fit_rankers(
     model = LanguageModel(config.language_model, config.max_tokens)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
+    if ranks and config.interest.enabled:
+        ranks.agree(_DATA, data.data_hash)
     with clock("count"):
         count = CountRanker.fit(data.catalogue, data.events, config.count)
         popularity = PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days)
@@ -118,7 +127,7 @@ def fit_rankers(
     trained: dict[str, Any] = {}
     with clock("interest"):
         if config.interest.enabled:
-            rankers["interest"], trained = _interest(data, model, config, checkpoints)
+            rankers["interest"], trained = _interest(data, model, config, checkpoints, ranks)
     if config.feature_ranker:
         from liverank.ranking.feature_ranker import FeatureRanker
 
@@ -132,13 +141,34 @@ def fit_rankers(
     return Fitted(rankers, data.catalogue, model, report, trained)
 
 
+def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks) -> None:
+    """What every process but the first does of `fit`: it helps to train the interest model.
+
+    Raises:
+        DataError: as `fit`.
+        TrainingError: the first process has other data.
+    """
+    if not config.interest.enabled:
+        return
+    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.interest import help_fit_interest
+
+    data = load_training_data(features)
+    model = LanguageModel(config.language_model, config.max_tokens)
+    # The first process has embedded the texts when it comes to this.
+    ranks.agree(_DATA, data.data_hash)
+    data = _embedded(data, model, checkpoints)
+    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints))
+    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks)
+
+
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
     vectors = embed_with_cache(model, data.catalogue.texts, checkpoints)
     return TrainingData(data.catalogue.with_embeddings(vectors), data.events, data.validation, data.data_hash)
 
 
 def _interest(
-    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None
 ) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
@@ -152,20 +182,20 @@ def _interest(
     def validate(ranker: InterestRanker) -> float:
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
-    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints))
-    ranker, report = fit_interest(data.catalogue, data.events, config, model, validate if judged else None, checkpoint)
+    path = _checkpoint(data, model, config, checkpoints)
+    for other in checkpoints.glob("interest-*"):
+        if other != path:
+            other.unlink()
+    judge = validate if judged else None
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, Checkpoint(path), ranks)
     return ranker, asdict(report)
 
 
 def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
-    """The checkpoint file of exactly this data, model and configuration; those of others are removed."""
+    """The checkpoint file of exactly this data, model and configuration."""
     parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"interest-{key}.safetensors"
-    for other in folder.glob("interest-*"):
-        if other != path:
-            other.unlink()
-    return path
+    return folder / f"interest-{key}.safetensors"
 
 
 def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:

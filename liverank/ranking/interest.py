@@ -17,8 +17,10 @@ from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.interest_loss import hour_of, weekday_of
 from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
-from liverank.ranking.interest_training import InterestReport, train
+from liverank.ranking.interest_report import InterestReport
+from liverank.ranking.interest_training import train
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
 
@@ -162,18 +164,30 @@ def fit_interest(
     encoder: TextEncoder,
     validate: Callable[[InterestRanker], float] | None,
     checkpoint: Checkpoint,
+    ranks: Ranks | None = None,
 ) -> tuple[InterestRanker, InterestReport]:
     """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
-    assert catalogue.embeddings is not None
-    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
-    features = text.transform(catalogue.texts, catalogue.embeddings)
+    text, features = _text_features(catalogue, config)
 
     def ranker(network: InterestModel) -> InterestRanker:
         return InterestRanker(catalogue, network, events.types, encoder, text)
 
     judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
-    network, report = train(features, events, config, judge, checkpoint)
+    network, report = train(features, events, config, judge, checkpoint, ranks)
     return ranker(network), report
+
+
+def help_fit_interest(
+    catalogue: Catalogue, events: Events, config: TrainingConfig, checkpoint: Checkpoint, ranks: Ranks
+) -> None:
+    """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
+    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks)
+
+
+def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:
+    assert catalogue.embeddings is not None
+    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
+    return text, text.transform(catalogue.texts, catalogue.embeddings)
 
 
 def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

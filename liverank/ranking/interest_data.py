@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from liverank.ranking.data import Events, Floats, Rows
+from liverank.ranking.interactions import Events, Floats, Rows
 
 Ints = npt.NDArray[np.int64]
 OVERLAP = 4
@@ -47,6 +47,7 @@ class Sequences:
         """First event of each step."""
         self._begins = np.append(self._begins, len(events))
         self._asks = self._questions()
+        self._asked_before = np.concatenate([[0], np.cumsum(self._asks)])
         self._starts, self._stops, self._fresh = _windows(events.user, length)
 
     def __len__(self) -> int:
@@ -60,6 +61,10 @@ class Sequences:
     def events_of(self, windows: Rows) -> int:
         """Events in some windows."""
         return int((self._stops[windows] - self._starts[windows]).sum())
+
+    def questions_of(self, windows: Rows) -> int:
+        """Questions asked in some windows."""
+        return int((self._asked_before[self._stops[windows]] - self._asked_before[self._fresh[windows]]).sum())
 
     def batches(self, events: int, rng: np.random.Generator) -> list[Rows]:
         """The windows of one epoch in random batches of similar length, of at most `events` places each.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from liverank.config.training import InterestConfig
-from liverank.ranking.data import Events, Floats
+from liverank.ranking.interactions import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
 from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
 from liverank.ranking.softmax_loss import softmax_loss
+
+if TYPE_CHECKING:
+    from liverank.config.training import InterestConfig
 
 DAY = 86400
 HOUR = 3600
@@ -58,10 +61,8 @@ class InterestLoss(nn.Module):
         self._known = torch.from_numpy(known).to(device)
         self._sampler = Sampler(events, config.negatives, device) if len(known) > config.full_softmax_items else None
 
-    @property
-    def competing(self) -> int:
-        """Items in the softmax, of sampled ones without the batch's own."""
-        return self.config.negatives if self._sampler else len(self._known)
+        self.items = 0
+        """Items in the softmax of the last call."""
 
     def forward(self, batch: TensorBatch | None) -> Tensor:
         """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions.
@@ -69,10 +70,11 @@ class InterestLoss(nn.Module):
         Nothing asked is a loss of 0 that every parameter has a gradient of, for processes that train together.
         """
         if batch is None or not len(batch.targets):
-            return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0.0
+            return self._nothing()
         tables, model = self._tables, self.model
         items = tables.item[batch.at.clamp(min=0)]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
+        self.items = len(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
         states = model.encode(vectors[torch.searchsorted(rows, items)], self._window(batch.at)).flatten(0, 1)
         queries = model.ask(states[batch.asks], tables.asked(batch.asked))
@@ -80,6 +82,12 @@ class InterestLoss(nn.Module):
         targets = torch.searchsorted(rows, batch.targets)
         smoothing = self.config.label_smoothing
         return softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+
+    def _nothing(self) -> Tensor:
+        self.items = 0
+        # Of the learned item vectors one row is enough, and it keeps their gradient sparse where that is sparse.
+        others = [parameter.sum() for parameter in self.model.parameters() if parameter is not self.model.ids.weight]
+        return torch.stack([*others, self.model.ids(self._known[:1]).sum()]).sum() * 0.0
 
     def _window(self, at: Tensor) -> Window:
         tables, safe = self._tables, at.clamp(min=0)
