@@ -15,6 +15,8 @@ from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, 
 from liverank.ranking.softmax_loss import softmax_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from liverank.config.training import InterestConfig
 
 DAY = 86400
@@ -63,6 +65,13 @@ class InterestLoss(nn.Module):
 
         self.items = 0
         """Items in the softmax of the last call."""
+        self.before_reading: Callable[[Tensor], None] | None = None
+        """Called with the rows of items whose learned vectors are read next."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the softmax is over sampled items."""
+        return self._sampler is not None
 
     def forward(self, batch: TensorBatch | None) -> Tensor:
         """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions.
@@ -75,6 +84,8 @@ class InterestLoss(nn.Module):
         items = tables.item[batch.at.clamp(min=0)]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
         self.items = len(rows)
+        if self.before_reading:
+            self.before_reading(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
         states = model.encode(vectors[torch.searchsorted(rows, items)], self._window(batch.at)).flatten(0, 1)
         queries = model.ask(states[batch.asks], tables.asked(batch.asked))

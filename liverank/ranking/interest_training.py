@@ -24,6 +24,7 @@ from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_loss import InterestLoss
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport, Pace
+from liverank.ranking.lazy_rows import LazyRows
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, wait
 
@@ -39,6 +40,8 @@ BETAS = (0.9, 0.98)
 """AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
 MOST_GRADIENT = 1.0
 """Norm that gradients are clipped to."""
+LAZY_ITEMS = 100_000
+"""Items from which a step on a CPU only touches those it samples; a GPU is through with all of them sooner."""
 Validate = Callable[[InterestModel], float]
 
 
@@ -126,6 +129,7 @@ class _Run:
             fused=True,
         )
         self.state = checkpoint.load(self.model, self.optimizer) or TrainingState()
+        self.rows = self._lazy_rows()
         if ranks.world > 1:
             ranks.agree("training state", f"{_mark(events, config)} epoch {self.state.epoch} step {self.state.step}")
         self.shared = _distributed(self.loss, device) if ranks.world > 1 else self.loss
@@ -137,14 +141,28 @@ class _Run:
         self.feed = BatchFeed(self.sequences, ranks, self.config.accumulate, device)
         self.pace = Pace()
 
+    def _lazy_rows(self) -> LazyRows | None:
+        few = self.loss.sampled and self.model.ids.num_embeddings >= LAZY_ITEMS
+        if not few or self.device.type != "cpu":
+            return None
+        rows = LazyRows(self.model.ids, self.optimizer)
+        self.loss.before_reading = rows.settle
+        return rows
+
+    def _settle(self) -> None:
+        """Brings the learned item vectors up to date, the same in every process."""
+        if self.rows:
+            self.rows.settle_all()
+            self.ranks.copied(self.rows.tensors)
+
     def to_the_end(self, validate: Validate | None, stage: progress.Stage) -> None:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             loss = self._epoch(stage)
             value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
             self._judge(self.ranks.told(value), loss, validated=validate is not None)
+            self._save()
             if self.ranks.first:
-                self.checkpoint.save(self.model, self.optimizer, self.state)
                 self._tell(f", validation NDCG@10 {value:.4f}" if validate else "")
 
     def _over(self) -> bool:
@@ -165,11 +183,17 @@ class _Run:
             self.pace.seconds = time.monotonic() - started
             # Numbers are asked of a GPU only when they are shown: the question makes it wait.
             stage.advance(events, loss=partial(_rounded, losses[-1]), events_per_second=self._speed)
-            if self.ranks.first and self.state.step % self.config.checkpoint_steps == 0:
-                self.checkpoint.save(self.model, self.optimizer, self.state)
+            if self.state.step % self.config.checkpoint_steps == 0:
+                self._save()
+        self._settle()
         wait(self.device)
         self.pace.seconds, self.pace.waited = time.monotonic() - started, self.feed.waited - waited
         return float(torch.stack(losses).mean()) if losses else 0.0
+
+    def _save(self) -> None:
+        self._settle()
+        if self.ranks.first:
+            self.checkpoint.save(self.model, self.optimizer, self.state)
 
     def _speed(self) -> int:
         return round(self.pace.events_per_second)
@@ -190,10 +214,25 @@ class _Run:
             total += self._backward(part, asks, last=at == len(parts) - 1)
         if not parts:  # The other processes wait for this one's gradients.
             self._backward(None, asks, last=True)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
+        if self.rows:
+            self._update_rows(self.rows, rate)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         mine = sum(len(part.batch.asks) for part in parts)
         return total * (asks / mine) if mine else total
+
+    def _update_rows(self, rows: LazyRows, rate: float) -> None:
+        """Clips all gradients and makes the step of the learned item vectors, whose gradient is sparse."""
+        table = self.model.ids.weight
+        assert table.grad is not None
+        sparse, table.grad = table.grad.coalesce(), None
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        gradients.append(sparse.values())
+        norm = torch.nn.utils.get_total_norm(gradients)
+        for gradient in gradients:
+            gradient.mul_((MOST_GRADIENT / (norm + 1e-6)).clamp(max=1.0))
+        rows.step(sparse.indices()[0], sparse.values(), rate)
 
     def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:
         """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""
