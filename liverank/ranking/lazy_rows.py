@@ -52,7 +52,7 @@ class LazyRows:
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Rows and moments; all up to date after `settle_all` only."""
-        return self.weight, self._mean, self._square
+        return self.weight.detach(), self._mean, self._square
 
     @torch.no_grad()
     def settle(self, rows: Tensor) -> None:
