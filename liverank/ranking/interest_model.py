@@ -195,7 +195,8 @@ class InterestModel(nn.Module):
         width = self.config.dimension
         layers = sum(parameter.numel() for block in self.blocks for parameter in block.parameters())
         pairs = 0 if self.config.block == "lstm" else 2 * self.config.layers * attended * width
-        texts = 2 * self.project[0].weight.numel() / 3 + self.project[-1].weight.numel()
+        first, last = (sum(one.numel() for one in self.project[at].parameters()) for at in (0, -1))
+        texts = 2 * first / 3 + last
         return 6.0 * (events * layers + pairs + asks * (self.query.weight.numel() + items * width) + items * texts)
 
 

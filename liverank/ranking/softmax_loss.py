@@ -45,10 +45,8 @@ class SoftmaxLoss(torch.autograd.Function):
             total += loss
             gradient = gradient.div_(len(queries)).to(offered.dtype)
             to_queries[start : start + len(asked)] = gradient @ offered
-            if offered.dtype == torch.float32:
-                to_items.addmm_(gradient.T, asked)
-            else:  # The sum over the pieces is kept in full precision.
-                to_items += gradient.T @ asked
+            # The sum over the pieces is kept in full precision.
+            to_items += gradient.T @ asked
         to_items = to_items.to(items.dtype)
         ctx.save_for_backward(to_queries, to_items)
         return total / len(queries)

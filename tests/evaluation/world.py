@@ -42,6 +42,13 @@ def write_features(folder: Path, source: str = "impressions", requests: int = 12
     return folder
 
 
+TRAINING = {
+    "seconds": {"blend": 1.5},
+    "interest": {"epochs": 2, "losses": [2.0, 1.0], "ndcgs": [0.1, 0.2], "device": "cpu", "processes": 2},
+}
+"""What the manifest says of a training that there was not."""
+
+
 def write_bundle(features: Path, out: Path, shuffled: bool = False, dimensions: int = 8) -> Path:
     """Rankers on the features without the trained model; `shuffled` learns from permuted items: clearly worse."""
     rng = np.random.default_rng(5)
@@ -58,7 +65,8 @@ def write_bundle(features: Path, out: Path, shuffled: bool = False, dimensions: 
         "zero-shot": ZeroShotRanker(catalogue, LanguageModel()),
     }
     rankers["blend"], _ = fit_blend(rankers, [])
-    save_bundle(out, catalogue, rankers, config, {"data_hash": "d" * 64, "created_at": "2026-03-01"})
+    facts = {"data_hash": "d" * 64, "created_at": "2026-03-01", "training": TRAINING}
+    save_bundle(out, catalogue, rankers, config, facts)
     return out
 
 
