@@ -26,6 +26,7 @@ from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
 
 Ints = npt.NDArray[np.int64]
 _MODEL, _TEXT = "model/", "text/"
+TEXTS_AT_ONCE = 65_536
 
 
 class InterestRanker:
@@ -106,9 +107,13 @@ class InterestRanker:
         return vectors
 
     def _from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
-        features = np.ascontiguousarray(self.text.transform(texts, embeddings))
-        with torch.inference_mode():
-            vectors: Floats = self.model.text_vectors(torch.from_numpy(features)).numpy()
+        # Piece by piece: the features of a million texts are many times larger than their vectors.
+        pieces = [slice(start, start + TEXTS_AT_ONCE) for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        vectors = np.zeros((len(texts), self.model.config.dimension), np.float32)
+        for piece in pieces:
+            features = np.ascontiguousarray(self.text.transform(texts[piece], embeddings[piece]))
+            with torch.inference_mode():
+                vectors[piece] = self.model.text_vectors(torch.from_numpy(features)).numpy()
         return vectors
 
     def _item_vectors(self) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,7 +15,6 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from liverank import progress
-from liverank.errors import ConfigError
 from liverank.ranking.batch_feed import BatchFeed, Part
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.interactions import Events, Floats, Rows
@@ -26,16 +24,12 @@ from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport, Pace
 from liverank.ranking.lazy_rows import LazyRows
 from liverank.ranking.ranks import Ranks
-from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, wait
+from liverank.ranking.schedule import batch_size, learning_rate
+from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_device, wait
 
 if TYPE_CHECKING:
     from liverank.config.training import InterestConfig, TrainingConfig
 
-WARM_UP = 0.05
-"""Share of all steps in which the learning rate rises to its peak."""
-BATCHES_AN_EPOCH = 200
-"""Batches of an epoch, where their size is not given: few events need small steps, many can do with large ones."""
-BATCH_EVENTS = (512, 4096)
 BETAS = (0.9, 0.98)
 """AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
 MOST_GRADIENT = 1.0
@@ -43,24 +37,6 @@ MOST_GRADIENT = 1.0
 LAZY_ITEMS = 100_000
 """Items from which a step on a CPU only touches those it samples; a GPU is through with all of them sooner."""
 Validate = Callable[[InterestModel], float]
-
-
-def pick_device(wanted: str, local: int = 0) -> torch.device:
-    """The device to train on; `auto` is a GPU when there is one, the `local`-th.
-
-    Raises:
-        ConfigError: a GPU is wanted and there is none, or there are fewer than processes.
-    """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise ConfigError("training.device is cuda, but torch finds no GPU.", "Set it to auto or cpu.")
-    if not available or wanted == "cpu":
-        return torch.device("cpu")
-    if local >= torch.cuda.device_count():
-        raise ConfigError(
-            f"Process {local} of this machine finds only {torch.cuda.device_count()} GPUs.", "Start one process a GPU."
-        )
-    return torch.device("cuda", local)
 
 
 def train(
@@ -136,7 +112,7 @@ class _Run:
         if self.config.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
-        self.batch_events = self.config.batch_events or _batch_events(self.sequences.total_events)
+        self.batch_events = self.config.batch_events or batch_size(self.sequences.total_events)
         self.total_events = self.sequences.total_events * self.config.epochs
         self.feed = BatchFeed(self.sequences, ranks, self.config.accumulate, device)
         self.pace = Pace()
@@ -203,7 +179,7 @@ class _Run:
         # Chance of a step's own: a run that goes on needs no more than the step's number.
         seeds = np.random.SeedSequence([self.seed, self.state.epoch, number, self.ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
-        rate = self.config.learning_rate * _schedule(self.state.epoch * steps + number, self.config.epochs * steps)
+        rate = self.config.learning_rate * learning_rate(self.state.epoch * steps + number, self.config.epochs * steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Every process knows the whole batch, so nobody needs to ask how much there is.
@@ -215,24 +191,12 @@ class _Run:
         if not parts:  # The other processes wait for this one's gradients.
             self._backward(None, asks, last=True)
         if self.rows:
-            self._update_rows(self.rows, rate)
+            self.rows.clipped_step(self.model.parameters(), MOST_GRADIENT, rate)
         else:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         mine = sum(len(part.batch.asks) for part in parts)
         return total * (asks / mine) if mine else total
-
-    def _update_rows(self, rows: LazyRows, rate: float) -> None:
-        """Clips all gradients and makes the step of the learned item vectors, whose gradient is sparse."""
-        table = self.model.ids.weight
-        assert table.grad is not None
-        sparse, table.grad = table.grad.coalesce(), None
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        gradients.append(sparse.values())
-        norm = torch.nn.utils.get_total_norm(gradients)
-        for gradient in gradients:
-            gradient.mul_((MOST_GRADIENT / (norm + 1e-6)).clamp(max=1.0))
-        rows.step(sparse.indices()[0], sparse.values(), rate)
 
     def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:
         """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""
@@ -311,16 +275,3 @@ def _mark(events: Events, config: TrainingConfig) -> str:
 
 def _rounded(value: Tensor) -> float:
     return round(float(value), 4)
-
-
-def _batch_events(events: int) -> int:
-    least, most = BATCH_EVENTS
-    return min(max(events // BATCHES_AN_EPOCH, least), most)
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Warm-up to 1, then a half cosine to 0."""
-    warm = max(1, int(steps * WARM_UP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -46,8 +46,8 @@ def run(
         LiverankError: as `fit`.
     """
     from liverank.ranking.fit import fit, help_fit
-    from liverank.ranking.interest_training import pick_device
     from liverank.ranking.ranks import Ranks
+    from liverank.ranking.speed import pick_device
 
     ranks = ranks or Ranks.from_environment()
     if ranks.world > 1:

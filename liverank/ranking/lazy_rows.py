@@ -7,6 +7,8 @@ to is a sum that does not depend on the row but for one factor, so that it is ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -75,6 +77,20 @@ class LazyRows:
         for start in range(0, len(self.weight), PIECE):
             self.settle(torch.arange(start, min(start + PIECE, len(self.weight))))
         self._begin()
+
+    def clipped_step(self, parameters: Iterable[nn.Parameter], most: float, rate: float) -> None:
+        """Clips the gradients of all `parameters` to the norm `most`, and makes the step of the rows among them.
+
+        The others keep their gradients for the optimizer, the table does not.
+        """
+        assert self.weight.grad is not None
+        sparse, self.weight.grad = self.weight.grad.coalesce(), None
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        gradients.append(sparse.values())
+        norm = torch.nn.utils.get_total_norm(gradients)
+        for gradient in gradients:
+            gradient.mul_((most / (norm + 1e-6)).clamp(max=1.0))
+        self.step(sparse.indices()[0], sparse.values(), rate)
 
     @torch.no_grad()
     def step(self, rows: Tensor, gradient: Tensor, rate: float) -> None:

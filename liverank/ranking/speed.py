@@ -9,8 +9,28 @@ from pathlib import Path
 
 import torch
 
+from liverank.errors import ConfigError
+
 SIDE = {"cpu": 1024, "cuda": 8192}
 SECONDS = 0.3
+
+
+def pick_device(wanted: str, local: int = 0) -> torch.device:
+    """The device to train on; `auto` is a GPU when there is one, the `local`-th.
+
+    Raises:
+        ConfigError: a GPU is wanted and there is none, or there are fewer than processes.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ConfigError("training.device is cuda, but torch finds no GPU.", "Set it to auto or cpu.")
+    if not available or wanted == "cpu":
+        return torch.device("cpu")
+    if local >= torch.cuda.device_count():
+        raise ConfigError(
+            f"Process {local} of this machine finds only {torch.cuda.device_count()} GPUs.", "Start one process a GPU."
+        )
+    return torch.device("cuda", local)
 
 
 def matrix_flops(device: torch.device) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +18,14 @@ from liverank import progress
 from liverank.config.registry import RegistryConfig
 from liverank.errors import RegistryError
 from liverank.ranking.bundle import bundle_hash, verify
-from liverank.ranking.training_figures import curves, figures
 from liverank.registry.card import Lineage, description, model_card
 from liverank.registry.connection import connected, fluent, locked
 from liverank.registry.promotion import promote
+from liverank.registry.run_facts import log_parameters, log_training
 from liverank.registry.versions import BUNDLE_IN_MODEL, CHALLENGER, VersionInfo, download, find, with_bundle
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "torch", "transformers")
 """Packages whose installed versions a model is pinned to, beside liverank itself."""
-PARAMETERS_AT_ONCE = 100
-METRICS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -142,8 +139,8 @@ def _create(client: Any, config: RegistryConfig, submission: _Submission) -> str
         mlflow.start_run(experiment_id=experiment, run_name=f"{config.model_name} {submission.hash[:8]}", tags=tags),
     ):
         run_id = mlflow.active_run().info.run_id
-        _log_parameters(client, run_id, submission.manifest.get("config", {}))
-        _log_training(client, run_id, submission.manifest.get("training", {}))
+        log_parameters(client, run_id, submission.manifest.get("config", {}))
+        log_training(client, run_id, submission.manifest.get("training", {}))
         model = _log_model(mlflow, submission, card, tags)
         mlflow.log_metrics(submission.judged["metrics"], model_id=model.model_id)
         # Inside: MLflow's SQL registry asks the module-level store for the logged model.
@@ -176,40 +173,6 @@ def _tags(submission: _Submission) -> dict[str, str]:
         "validation": "ok" if submission.checked.get("ok") else "not ok",
         "gate": "promote" if submission.judged["promote"] else "refuse",
     }
-
-
-def _log_parameters(client: Any, run_id: str, config: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    parameters = [Param(name, str(value)) for name, value in _flat("", config)]
-    for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
-        client.log_batch(run_id, params=parameters[start : start + PARAMETERS_AT_ONCE])
-
-
-def _log_training(client: Any, run_id: str, training: Mapping[str, Any]) -> None:
-    """Speed, memory and seconds of the training, and the curves of its epochs."""
-    from mlflow.entities import Metric, Param
-
-    now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in figures(training).items()]
-    metrics += [
-        Metric(name, value, now, epoch)
-        for name, values in curves(training).items()
-        for epoch, value in enumerate(values, start=1)
-    ]
-    for start in range(0, len(metrics), METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
-    interest = training.get("interest")
-    if interest:
-        client.log_batch(run_id, params=[Param("trained_on", f"{interest['processes']} x {interest['device']}")])
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(f"{prefix}{name}.", value)
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _log_model(mlflow: Any, submission: _Submission, card: str, tags: dict[str, str]) -> Any:

@@ -20,8 +20,8 @@ from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.interest import fit_interest
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_model import PADDING_STEP, InterestModel, Window, gap_bucket
-from liverank.ranking.interest_training import pick_device
 from liverank.ranking.protocol import Candidates, Context, History, Request, score
+from liverank.ranking.speed import pick_device
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
 from tests.ranking.test_count import catalogue_of, events_of
