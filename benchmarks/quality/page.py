@@ -13,13 +13,13 @@ from benchmarks.quality.parts import PARTS, Run
 from benchmarks.quality.published import HEADS, ROWS
 
 HEAD = (
-    "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the run "
-    "that its first lines name, but for the rows of others. [R]: read in the named paper or repository; [M]: measured "
-    "beforehand on the same file by another implementation. The plain rows (`plain count`, `plain TF-IDF`, "
+    "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the "
+    "run that its first lines name, but for the rows of others. [R]: read in the named paper or repository; [M]: "
+    "measured beforehand on the same file by another implementation. The plain rows (`plain count`, `plain TF-IDF`, "
     "`plain count + TF-IDF`) are the recipes of the [M] rows, written anew in "
-    "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the mean "
-    "over seeds; the spread is the standard deviation of the seeds' means. A row without a spread is not trained with a "
-    "seed, or was trained once.\n"
+    "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the "
+    "mean over seeds; the spread is the standard deviation of the seeds' means. A row without a spread does not change "
+    "with the seed, or was trained once.\n"
 )
 NAMES = {"ndcg": "NDCG", "hit_rate": "HR", "recall": "Recall", "mrr": "MRR"}
 Result = Mapping[str, Any]
