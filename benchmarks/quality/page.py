@@ -49,13 +49,17 @@ def _finding(finding: Result, k: int, confidence: float) -> str:
     if _same(finding, "recall", "hit_rate"):
         metrics.remove("recall")
     names = [_metric(name, k, finding["table"]) for name in metrics]
-    text = f"\n## {finding['table'].capitalize()}{group}\n\n{finding['lead']} {finding['requests']:,} requests.\n\n"
+    text = f"\n## {_titled(finding['table'])}{group}\n\n{finding['lead']} {finding['requests']:,} requests.\n\n"
     text += f"| row | {names[0]} ({confidence:.0%}) | spread | {' | '.join(names[1:])} |\n"
     text += f"|---|---|---|{'---|' * len(names[1:])}\n"
     for row, of in finding["rows"].items():
         rest = " | ".join(_plain(of[metric]["mean"]) for metric in metrics[1:])
         text += f"| {row} | {_interval(of[metrics[0]])} | {_spread(of[metrics[0]])} | {rest} |\n"
     return text + "".join(_differences(finding, names[0]))
+
+
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _same(finding: Result, one: str, other: str) -> bool:
