@@ -22,6 +22,12 @@ def evaluate(
     features: Annotated[str, typer.Option("--features", help="Features folder with the test requests.")],
     out: Annotated[str, typer.Option("--out", help="Folder for metrics.json, report.html and the tables.")],
     champion: Annotated[str, typer.Option("--champion", help="Bundle folder of the model that serves now.")] = "",
+    ablations: Annotated[
+        bool | None, typer.Option("--ablations/--no-ablations", help="Learn the blend again without each of its parts.")
+    ] = None,
+    learning_curve: Annotated[
+        bool | None, typer.Option("--learning-curve/--no-learning-curve", help="Fit on growing shares of the events.")
+    ] = None,
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
@@ -34,7 +40,9 @@ def evaluate(
     from liverank.errors import StageStopped
     from liverank.evaluation.run import evaluate as judge
 
-    config = load_config(file or None, overrides(settings)).evaluation
+    asked = {"evaluation.ablations": ablations, "evaluation.learning_curve": learning_curve}
+    told = {key: value for key, value in asked.items() if value is not None}
+    config = load_config(file or None, overrides(settings) | told).evaluation
     result = judge(Path(features), Path(bundle), Path(out), config, Path(champion) if champion else None)
     console = Console()
     console.print(_deciding(result.findings))
