@@ -88,7 +88,9 @@ class EvaluationConfig(Section):
         500, ge=1, description="Test requests that are scored again shuffled, spread evenly over all."
     )
     ablations: bool = Field(
-        True, description="Whether the blend is learned again without each of its parts, to tell what the part brings."
+        False,
+        description="Whether the blend is learned again without each of its parts, to tell what the part brings: costs "
+        "scoring the validation and the test requests once more.",
     )
     learning_curve: bool = Field(
         False,

@@ -1,8 +1,8 @@
 """Calibration of a ranker's scores as probabilities within a list.
 
-A list-wise softmax learns P(candidate | list, an answer): its scores are log-probabilities up to a constant of the list.
-Calibrated means: of the candidates given 10 %, a tenth is the answer, among lists that were answered at all. It is no
-click rate: whether a list is answered at all the model does not say, and ranking does not need it.
+A list-wise softmax learns P(candidate | list, an answer): a score is a log-probability up to a constant of its list.
+A list-wise softmax learns P(candidate | list, an answer): a score is a log-probability but for a constant of its list.
+click rate: whether a list is answered the model does not say, and ranking does not need it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Quality:
     ece: float
     """Expected calibration error of a candidate."""
     ece_per_list: float
-    """The same summed over a list of mean length: answers that fall elsewhere than said, of one."""
+    """The same summed over a list of mean length, so that lists of any length compare: 0..2, of one answer."""
     brier: Interval
     log_loss: Interval
     """Nats."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def flat_depth(found: Findings) -> dict[str, float]:
-    """`calibration/ece`, `group_gap/country`, `ablation/without_text` and the like, with `_low` and `_high`."""
+    """`calibration/ece`, `group_gap/context_country`, `ablation/without_text` and the like, with `_low` and `_high`."""
     return dict(_figures(found))
 
 
@@ -22,7 +22,7 @@ def _figures(found: Findings) -> Iterator[tuple[str, float]]:
     yield from _calibration(found)
     for by in found.groups:
         if by.gap:
-            yield from _spread(f"group_gap/{_plain(by.name)}", by.gap.difference)
+            yield from _spread(f"group_gap/{by.kind}_{_plain(by.name)}", by.gap.difference)
     for one in found.order:
         yield f"order/{_plain(one.ranker)}_changed", one.changed
         yield f"order/{_plain(one.ranker)}_largest_difference", one.largest_difference

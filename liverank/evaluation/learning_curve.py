@@ -7,7 +7,6 @@ Histories and candidates of the test requests, and the validation requests the b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,8 +38,6 @@ class CurvePoint:
     users: int
     items: int
     """Items with an event."""
-    seconds: float
-    """Of fitting."""
     rankers: dict[str, Interval]
     to_last: Interval
     """The blend of the largest share minus this one; paired."""
@@ -87,13 +84,11 @@ def find_learning_curve(
     with progress.stage("learning curve", total=len(config.learning_curve_shares)) as stage:
         for share in config.learning_curve_shares:
             part = shared(data, share, config.learning_curve_by, config.seed)
-            started = time.monotonic()
             rankers: dict[str, Ranker] = fit_rankers(part, settings, checkpoints).rankers
-            seconds = round(time.monotonic() - started, 1)
             scores = score_rankers(rankers, requests, f"scoring after {share:.0%} of the events")
             metric = RANKING[config.gate.metric]
             values.append({name: metric(lists.ranked(given), config.k) for name, given in scores.items()})
-            points.append(_point(share, part.events, seconds, values[-1], bootstrap))
+            points.append(_point(share, part.events, values[-1], bootstrap))
             stage.advance(share=share)
     last = values[-1]["blend"]
     gaps = bootstrap.intervals(np.column_stack([last - of["blend"] for of in values]))
@@ -102,12 +97,10 @@ def find_learning_curve(
     return LearningCurve(config.learning_curve_by, done, notes)
 
 
-def _point(
-    share: float, events: Events, seconds: float, values: Mapping[str, Floats], bootstrap: Bootstrap
-) -> CurvePoint:
+def _point(share: float, events: Events, values: Mapping[str, Floats], bootstrap: Bootstrap) -> CurvePoint:
     means = dict(zip(values, bootstrap.intervals(np.column_stack(list(values.values()))), strict=True))
     users, items = len(np.unique(events.user)), len(np.unique(events.item))
-    return CurvePoint(share, len(events), users, items, seconds, means, Interval(0.0, 0.0, 0.0, 0))
+    return CurvePoint(share, len(events), users, items, means, Interval(0.0, 0.0, 0.0, 0))
 
 
 def shared(data: TrainingData, share: float, by: By, seed: int) -> TrainingData:
