@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def flat_depth(found: Findings) -> dict[str, float]:
-    """`calibration/ece`, `group_gap/context_country`, `ablation/without_text` and the like, with `_low` and `_high`."""
+    """`calibration/ece`, `group_gap/context_country`, `ablation/text_brings` and the like, with `_low` and `_high`."""
     return dict(_figures(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from liverank.ranking.data import LabelledRequest, check_features, load_requests
 from liverank.ranking.protocol import Ranker
 
 CURVE_FOLDER = "learning-curve"
-"""Folder in `out` with the text embeddings and training states of the learning curve."""
+"""Folder in `out` with the text embeddings and training states of a learning curve that is not finished."""
 
 
 def evaluate(
@@ -121,7 +122,10 @@ def _learning_curve(
         return None
     training = TrainingConfig.model_validate(bundle.manifest["config"])
     data, bootstrap = load_training_data(features), bootstrap_of(requests, config)
-    return find_learning_curve(data, training, requests, lists, config, bootstrap, out / CURVE_FOLDER)
+    curve = find_learning_curve(data, training, requests, lists, config, bootstrap, out / CURVE_FOLDER)
+    # The registry keeps the whole of `out`: models that nobody serves have no place there.
+    shutil.rmtree(out / CURVE_FOLDER, ignore_errors=True)
+    return curve
 
 
 def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
