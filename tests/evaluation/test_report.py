@@ -25,6 +25,7 @@ from tests.evaluation.world import write_attributes, write_bundle, write_feature
 
 CONFIG = EvaluationConfig(
     bootstrap_samples=100,
+    order_requests=40,
     ablations=True,
     learning_curve=True,
     learning_curve_shares=(0.5, 1.0),
@@ -37,7 +38,7 @@ NO_INTEREST = TrainingConfig(interest=InterestConfig(enabled=False))
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("report")
-    write_attributes(write_features(root / "features", validation=400))
+    write_attributes(write_features(root / "features", validation=60))
     write_bundle(root / "features", root / "bundle", config=NO_INTEREST)
     return root
 

@@ -67,12 +67,12 @@ def figure(value: float) -> str:
     """A number with as many digits as say something."""
     if not np.isfinite(value):
         return "–"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def short(value: float) -> str:
     """The same for the ends of an interval."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], mine: str = "") -> str:
