@@ -40,7 +40,10 @@ def pipeline_arguments(config: Config, **extra: str) -> dict[str, Any]:
     Raises:
         ConfigError: a password in a value (parameters are shown and logged), or more than a command line takes.
     """
-    arguments: dict[str, Any] = {name: getattr(config, name).model_dump(mode="json") for name in SECTIONS}
+    # A parameter of Kubeflow has no value for "none": such keys are left out, which says the same.
+    arguments: dict[str, Any] = {
+        name: getattr(config, name).model_dump(mode="json", exclude_none=True) for name in SECTIONS
+    }
     arguments |= {"workspace": config.workspace, **extra}
     for key, text in strings(arguments):
         if _PASSWORD.search(text):

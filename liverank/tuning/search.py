@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 import liverank
 from liverank import progress
 from liverank.config import Config
 from liverank.config.training import TrainingConfig
+from liverank.config.tuning import ParameterRange, coerced
 from liverank.errors import DataError
 from liverank.evaluation.lists import Floats
 from liverank.tuning.folds import Fold
@@ -112,7 +113,7 @@ def fingerprint(features: Path, config: Config) -> dict[str, str]:
         "data": split,
         "training": config.training.model_dump(mode="json", exclude={"threads", "device"}),
         "tuning": {name: value for name, value in tuning.items() if name not in outside},
-        "space": {key: where.model_dump(mode="json") for key, where in config.tuning.searched().items()},
+        "space": {key: _range(key, where) for key, where in config.tuning.searched().items()},
         "lists": [config.features.history_length, config.features.candidates, config.data.label_types],
         "k": config.evaluation.k,
         "liverank": liverank.__version__,
@@ -120,8 +121,21 @@ def fingerprint(features: Path, config: Config) -> dict[str, str]:
     return {name: _hash(value) for name, value in parts.items()}
 
 
+def _range(key: str, where: ParameterRange) -> dict[str, Any]:
+    return {**where.model_dump(mode="json"), "choices": [coerced(key, choice) for choice in where.choices]}
+
+
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """The value with all numbers as floats: what has travelled through Kubeflow has no others."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _order(features: Path, config: Config, made_with: Mapping[str, str]) -> Order:
@@ -158,7 +172,7 @@ def _run(study: optuna.Study, order: Order, folds: list[Fold]) -> None:
 def _enqueued(study: optuna.Study, order: Order) -> int:
     """Puts down the trials that are known beforehand; gives how many there shall be."""
     space = order.space()
-    if not any(trial.user_attrs.get(DEFAULT) for trial in study.get_trials(deepcopy=False)):
+    if not any(trial.user_attrs.get(DEFAULT) for trial in _not_failed(study)):
         study.enqueue_trial(space.drawable(), user_attrs={DEFAULT: True})
     if order.config.tuning.sampler != "grid":
         return order.config.tuning.trials
@@ -167,6 +181,10 @@ def _enqueued(study: optuna.Study, order: Order) -> int:
     for settings in others:
         study.enqueue_trial(settings, skip_if_exists=True)
     return 1 + len(others)
+
+
+def _not_failed(study: optuna.Study) -> list[FrozenTrial]:
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
 
 
 def _default_done(study: optuna.Study) -> bool:
@@ -210,7 +228,7 @@ def _result(study: optuna.Study, order: Order, folds: list[Fold], notes: list[st
     return collect(study, every, folds, (means, mine - other), order.config, notes)
 
 
-def _final(study: optuna.Study, order: Order, fold: Fold, trial: optuna.trial.FrozenTrial) -> Floats:
+def _final(study: optuna.Study, order: Order, fold: Fold, trial: FrozenTrial) -> Floats:
     """The metric of each request of the latest window under a trial's settings; kept in the study."""
     name = f"{FINAL}-{trial.user_attrs[KEY]}"
     if name not in study.user_attrs:

@@ -68,6 +68,7 @@ class Objective:
         except optuna.TrialPruned:
             raise
         except Exception as problem:
+            raise_interruption(problem)
             trial.set_user_attr(ERROR, f"{type(problem).__name__}: {problem}"[:500])
             raise
 
@@ -87,6 +88,18 @@ class Objective:
             if trial.should_prune():
                 raise optuna.TrialPruned(f"behind after fold {step + 1}")
         return float(np.mean([score.means[JUDGED] for score in scores]))
+
+
+def raise_interruption(problem: Exception) -> None:
+    """Raises the interruption that led to this problem, if one did.
+
+    The storage and Optuna tidy up when they are interrupted, and what that raises would hide why.
+    """
+    cause: BaseException | None = problem
+    while cause is not None:
+        if not isinstance(cause, Exception):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _put_down(trial: optuna.Trial, scores: Sequence[FoldScore], seconds: float) -> None:

@@ -73,7 +73,7 @@ def run_here(
     study: optuna.Study, order: Order, folds: list[Fold], trials: int, until: float, on_trial: OnTrial, worker: int = 0
 ) -> None:
     """Runs so many trials in this process; none starts after `until` (`time.monotonic`, infinite for no limit)."""
-    from liverank.tuning.trial import Objective
+    from liverank.tuning.trial import Objective, raise_interruption
 
     objective = Objective(folds[:-1], order.space(), order.judge(worker))
 
@@ -83,7 +83,11 @@ def run_here(
     for _ in range(trials):
         if time.monotonic() >= until:
             return
-        study.optimize(objective, n_trials=1, callbacks=[tell])
+        try:
+            study.optimize(objective, n_trials=1, callbacks=[tell])
+        except Exception as problem:
+            raise_interruption(problem)
+            raise
 
 
 def run_apart(order: Order, trials: int, until: float, on_trial: OnTrial) -> None:

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from liverank.config import load_config
+from liverank.config import Config, load_config
 from liverank.errors import DataError
-from liverank.tuning.search import tune
+from liverank.tuning.search import fingerprint, tune
 from liverank.tuning.study import ERROR, Place, TuningError
 from liverank.tuning.trial import FOLDS, KEY, PROCESS
 from liverank.tuning.write_config import write_settings
@@ -115,7 +115,7 @@ CHILD = """
 # Trials that last, so that there is a moment to be killed in.
 import json, sys, time
 from pathlib import Path
-from liverank.config import load_config
+from liverank.config import Config, load_config
 from liverank.tuning import judge, search
 kept = judge.Judge.score
 def slow(self, fold, config):
@@ -235,6 +235,53 @@ def test_a_trial_that_fails_ends_the_run_and_says_why(features, configured, tmp_
         tune(features, configured(tmp_path))
     (trial,) = trials_of(tmp_path)
     assert trial.user_attrs[ERROR] == "DataError: The disk is full."
+    monkeypatch.undo()
+    result, _ = tune(features, configured(tmp_path))
+    assert (result.default.number, len(result.trials)) == (1, 5)
+
+
+@pytest.mark.parametrize("where", ["score", "tell"])
+def test_an_interruption_stays_one_and_its_trial_is_tried_again(features, configured, tmp_path, monkeypatch, where):
+    from liverank.tuning.judge import Judge
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupted(*_):
+        try:
+            raise Interrupted
+        finally:
+            # As a lock does that is given back while it was not had.
+            raise RuntimeError("did not possess lock")
+
+    if where == "score":
+        monkeypatch.setattr(Judge, "score", interrupted)
+    else:
+        monkeypatch.setattr("optuna.study._tell._tell_with_warning", interrupted)
+        monkeypatch.setattr("optuna.study._optimize._tell_with_warning", interrupted)
+    with pytest.raises(Interrupted):
+        tune(features, configured(tmp_path))
+    monkeypatch.undo()
+    result, _ = tune(features, configured(tmp_path, **{"tuning.trials": 2}))
+    assert [trial.state for trial in trials_of(tmp_path)][:1] == [TrialState.FAIL]
+    assert (result.default.number, len(result.trials)) == (1, 2)
+
+
+def test_a_configuration_that_travelled_as_floats_makes_the_same_study(features, configured, tmp_path):
+    space = {"count.window": {"choices": [2, 3]}, "count.learn_weights": {"choices": [True, False]}}
+    config = configured(tmp_path, **{"tuning.space": space})
+    sections = _floats({name: getattr(config, name).model_dump(mode="json") for name in ("training", "tuning")})
+    assert sections["tuning"]["space"]["count.window"]["choices"] == [2.0, 3.0]
+    travelled = Config.model_validate({**config.model_dump(), **sections})
+    assert fingerprint(features, travelled) == fingerprint(features, config)
+
+
+def _floats(value):
+    if isinstance(value, dict):
+        return {name: _floats(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_floats(inner) for inner in value]
+    return float(value) if type(value) is int else value
 
 
 def test_another_seed_is_another_study(whole, features, configured, tmp_path):
