@@ -41,7 +41,7 @@ class Interest:
     id_dropout: float = 0.1
     text_hidden: int = 256
     history_length: int = 200
-    batch_events: int = 0
+    batch_steps: int = 0
     accumulate: int = 1
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -130,15 +130,13 @@ def obey(order: dict[str, Any]) -> None:
         Path(order["answer"]).write_text(json.dumps(found), encoding="utf-8")
 
 
-HEAD = (
-    "| batch events | compile | processes | events/s | matrix speed | padding | waiting | peak MiB | GPU MiB | loss |"
-)
+HEAD = "| batch steps | compile | processes | events/s | matrix speed | padding | waiting | peak MiB | GPU MiB | loss |"
 
 
 def line(config: Training, found: dict[str, Any]) -> str:
     """One row of the table."""
     cells = [
-        f"{config.interest.batch_events:,}",
+        f"{config.interest.batch_steps:,}",
         "yes" if config.interest.compile else "no",
         str(found["processes"]),
         f"{found['events_per_second']:,.0f}",
@@ -160,9 +158,9 @@ def main() -> int:
         return 0
     shape = Shape(**{one.name: getattr(options, one.name) for one in fields(Shape)})
     print(f"{_device()}; {shape}\n\n{HEAD}\n|{'---|' * 10}", flush=True)
-    for size, compiled in product(options.batch_events, options.compile):
+    for size, compiled in product(options.batch_steps, options.compile):
         interest = replace(
-            Interest(dimension=options.dimension, epochs=options.epochs), batch_events=size, compile=bool(compiled)
+            Interest(dimension=options.dimension, epochs=options.epochs), batch_steps=size, compile=bool(compiled)
         )
         config = Training(device=options.device, threads=options.threads, interest=interest)
         print(line(config, measured(shape, config)), flush=True)
@@ -181,7 +179,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_interest", description=__doc__)
     for one in fields(Shape):
         parser.add_argument(f"--{one.name}", type=int, default=one.default)
-    parser.add_argument("--batch-events", type=int, nargs="+", default=[4096, 16384, 65536])
+    parser.add_argument("--batch-steps", type=int, nargs="+", default=[4096, 16384, 65536])
     parser.add_argument("--compile", type=int, nargs="+", choices=[0, 1], default=[0, 1])
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=2, help="the last one is measured")

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 VARIABLE = "LIVERANK_PROGRESS"
 SECONDS_BETWEEN_LINES = 1.0
 _COUNTS = ("stage", "done", "total")
-_silent: ContextVar[bool] = ContextVar("silent", default=False)
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def report(event: str, **facts: object) -> None:
     """Writes one progress line: `event` is `start`, `advance`, `note` or `end`; `facts` are JSON values."""
     path = os.environ.get(VARIABLE)
-    if _silent.get():
+    if _SILENT.get():
         return
     if path:
         line = json.dumps({"event": event, "time": time.time(), **facts}, ensure_ascii=False, default=str)
@@ -34,19 +34,19 @@ def report(event: str, **facts: object) -> None:
         print(_plain(event, facts), file=sys.stderr, flush=True)  # noqa: T201
 
 
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Nothing is reported while it is open: of several processes that do the same work one speaks."""
-    before = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(before)
-
-
 def note(text: str, **facts: object) -> None:
     """Says one finding of the current step, in words a user reads ('set aside 1,454 of 541,909 rows')."""
     report("note", text=text, **facts)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Says nothing while it lasts: for work whose outcome alone is news, or that another process tells of."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
 
 
 @dataclass

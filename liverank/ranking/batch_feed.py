@@ -23,7 +23,7 @@ class Part:
     """What a process does at once of a batch."""
 
     batch: TensorBatch
-    events: int
+    steps: int
     attended: int
     """Sum of the squared lengths of its windows."""
 

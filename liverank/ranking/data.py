@@ -103,6 +103,15 @@ def training_events(features: Path, catalogue: Catalogue, until: float) -> Event
     return _events_where(features, catalogue, pc.field(c.KNOWN_AT) < instant)
 
 
+def train_until(features: Path) -> datetime:
+    """End of the training time of a features folder.
+
+    Raises:
+        DataError: the folder is unfinished or unreadable.
+    """
+    return _split(features)["train_until"]
+
+
 def _split(features: Path) -> dict[str, datetime]:
     try:
         told = json.loads((features / "split.json").read_text(encoding="utf-8"))

@@ -31,8 +31,8 @@ class Events:
     def __len__(self) -> int:
         return len(self.item)
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Events:
-        """The events where `mask` holds."""
+    def where(self, mask: npt.NDArray[np.bool_] | Rows) -> Events:
+        """The events where `mask` holds, or those at the given places, in their order."""
         return replace(
             self,
             user=self.user[mask],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from liverank.ranking import arrays
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.interest_loss import hour_of, weekday_of
-from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
 from liverank.ranking.interest_report import InterestReport
 from liverank.ranking.interest_training import train
 from liverank.ranking.protocol import Request, Scores
@@ -65,36 +66,17 @@ class InterestRanker:
 
     def queries(self, requests: Sequence[EncodedRequest]) -> Floats:
         """One query for each request (with a history), `[requests, width]`."""
-        length = self.model.config.history_length
-        counts = np.asarray([min(len(request.history), length) for request in requests])
-        places = [request.history[-count:] for request, count in zip(requests, counts, strict=True)]
+        read = [_read(request, self.model.config.history_length, self.types) for request in requests]
+        width = max(len(one.times) for one in read)
         last = np.asarray([request.times[-1] for request in requests])
-        now = np.asarray([request.request.context.timestamp for request in requests])
+        now = torch.from_numpy(np.asarray([request.request.context.timestamp for request in requests]))
         with torch.inference_mode():
-            rows = torch.from_numpy(_padded(places, 0))
-            latest = torch.from_numpy(counts) - 1
-            states = self.model.encode_latest(self._table[rows], self._window(requests, counts), latest)
-            at = torch.from_numpy(now)
-            asked = Asked(gap_bucket(torch.from_numpy(now - last)), hour_of(at), weekday_of(at))
+            rows = torch.from_numpy(np.concatenate([one.rows for one in read]))
+            latest = torch.tensor([len(one.times) - 1 for one in read])
+            states = self.model.encode_latest(self._table[rows], _window(read, width), latest)
+            asked = Asked(gap_bucket(now - torch.from_numpy(last)), hour_of(now), weekday_of(now))
             queries: Floats = self.model.ask(states, asked).numpy()
         return queries
-
-    def _window(self, requests: Sequence[EncodedRequest], counts: Ints) -> Window:
-        """The latest events of each request."""
-        pairs = list(zip(requests, counts.tolist(), strict=True))
-        unknown = len(self.types)
-        types = [[self.types.get(name, unknown) for name in request.types[-count:]] for request, count in pairs]
-        gaps = [np.diff(request.times, prepend=request.times[:1])[-count:] for request, count in pairs]
-        again = [_times_before(request.history)[-count:] for request, count in pairs]
-        steps = [-request.steps_back[-count:] for request, count in pairs]
-        seconds = [request.times[-count:] - request.times[-count] for request, count in pairs]
-        return Window(
-            torch.from_numpy(_padded(types, 0)),
-            gap_bucket(torch.from_numpy(_padded(gaps, 0.0))),
-            again_bucket(torch.from_numpy(_padded(again, 0.0))),
-            torch.from_numpy(_padded(steps, PADDING_STEP)),
-            torch.from_numpy(_padded(seconds, 0.0)).float(),
-        )
 
     def _candidates(self, request: EncodedRequest) -> Floats:
         vectors = self.vectors[request.candidates]
@@ -199,12 +181,45 @@ def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.ND
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _padded(rows: Sequence[Any], filling: float) -> npt.NDArray[Any]:
-    """Rows of numbers as a rectangle, filled at the end."""
-    table = np.full((len(rows), max(map(len, rows))), filling)
-    for at, row in enumerate(rows):
-        table[at, : len(row)] = row
-    return table
+@dataclass(frozen=True)
+class _Read:
+    """The latest steps of a history."""
+
+    rows: Rows
+    """Item of each event, `[events]`; so are `types`, `again` and `places`."""
+    types: Ints
+    again: Floats
+    places: Ints
+    """Place of the event's step, from 0."""
+    times: npt.NDArray[np.float64]
+    """Of each step; so are `gaps`."""
+    gaps: npt.NDArray[np.float64]
+
+
+def _read(request: EncodedRequest, length: int, known: Mapping[str, int]) -> _Read:
+    """The latest `length` steps of a request's history."""
+    back = request.steps_back
+    begin = int(np.searchsorted(-back, 1 - length))
+    places = back[begin] - back[begin:]
+    starts = begin + np.flatnonzero(np.diff(places, prepend=-1))
+    times = request.times[starts]
+    gaps = times - request.times[np.maximum(starts - 1, 0)]
+    types = np.asarray([known.get(name, len(known)) for name in request.types[begin:]], np.int64)
+    return _Read(request.history[begin:], types, _times_before(request.history)[begin:], places, times, gaps)
+
+
+def _window(read: Sequence[_Read], width: int) -> Window:
+    gaps, seconds = np.zeros((len(read), width)), np.zeros((len(read), width), np.float32)
+    for at, one in enumerate(read):
+        gaps[at, : len(one.times)] = one.gaps
+        seconds[at, : len(one.times)] = one.times - one.times[0]
+    return Window(
+        gap_bucket(torch.from_numpy(gaps)),
+        torch.from_numpy(seconds),
+        torch.from_numpy(np.concatenate([at * width + one.places for at, one in enumerate(read)])),
+        torch.from_numpy(np.concatenate([one.types for one in read])),
+        again_bucket(torch.from_numpy(np.concatenate([one.again for one in read]))),
+    )
 
 
 def _times_before(rows: Rows) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from liverank.ranking.interactions import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
-from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
 from liverank.ranking.softmax_loss import softmax_loss
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class TensorBatch:
     """A `Batch` as tensors on the device."""
 
     at: Tensor
+    events: Tensor
+    places: Tensor
     asks: Tensor
     asked: Tensor
     pairs: Tensor
@@ -39,7 +41,7 @@ class TensorBatch:
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> TensorBatch:
         """Copies a batch to the device, without waiting for the copy where that is a GPU."""
-        arrays = (batch.at, batch.asks, batch.asked, batch.pairs, batch.targets, batch.weights)
+        arrays = [getattr(batch, field.name) for field in fields(cls)]
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         if device.type == "cuda":
             tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
@@ -81,13 +83,14 @@ class InterestLoss(nn.Module):
         if batch is None or not len(batch.targets):
             return self._nothing()
         tables, model = self._tables, self.model
-        items = tables.item[batch.at.clamp(min=0)]
+        items = tables.item[batch.events]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
         self.items = len(rows)
         if self.before_reading:
             self.before_reading(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
-        states = model.encode(vectors[torch.searchsorted(rows, items)], self._window(batch.at)).flatten(0, 1)
+        read = vectors[torch.searchsorted(rows, items)]
+        states = model.encode(read, self._window(batch)).flatten(0, 1)
         queries = model.ask(states[batch.asks], tables.asked(batch.asked))
         chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None
         targets = torch.searchsorted(rows, batch.targets)
@@ -100,41 +103,40 @@ class InterestLoss(nn.Module):
         others = [parameter.sum() for parameter in self.model.parameters() if parameter is not self.model.ids.weight]
         return torch.stack([*others, self.model.ids(self._known[:1]).sum()]).sum() * 0.0
 
-    def _window(self, at: Tensor) -> Window:
-        tables, safe = self._tables, at.clamp(min=0)
-        steps = torch.where(at >= 0, tables.step[safe], PADDING_STEP)
+    def _window(self, batch: TensorBatch) -> Window:
+        tables, safe = self._tables, batch.at.clamp(min=0)
         seconds = (tables.time[safe] - tables.time[safe[:, :1]]).float()
-        return Window(tables.type[safe], tables.gap_before[safe], tables.again[safe], steps, seconds)
+        types, again = tables.type[batch.events], tables.again[batch.events]
+        return Window(tables.gap_before[safe], seconds, batch.places, types, again)
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """Columns of the events on the device."""
+    """Columns of the events, and of their steps, on the device."""
 
     item: Tensor
     type: Tensor
-    step: Tensor
-    time: Tensor
-    gap_before: Tensor
     again: Tensor
+    time: Tensor
+    """Of each step; so are the rest."""
+    gap_before: Tensor
     gap_after: Tensor
     hour_after: Tensor
     weekday_after: Tensor
 
     @classmethod
     def of(cls, events: Events, sequences: Sequences, device: torch.device) -> _Tables:
-        gaps = np.diff(events.timestamp, prepend=events.timestamp[:1]) * (np.diff(events.user, prepend=-1) == 0)
-        buckets = gap_bucket(torch.from_numpy(gaps))
-        time = torch.from_numpy(events.timestamp)
-        # A question stands at a step's last event, so what comes after it is the next step.
+        first = sequences.begins[:-1]
+        seconds = events.timestamp[first]
+        gaps = np.diff(seconds, prepend=seconds[:1]) * (np.diff(events.user[first], prepend=-1) == 0)
+        buckets, time = gap_bucket(torch.from_numpy(gaps)), torch.from_numpy(seconds)
         after = torch.roll(time, -1)
         tensors = (
             torch.from_numpy(events.item.astype(np.int64)),
             torch.from_numpy(events.type.astype(np.int64)),
-            torch.from_numpy(sequences.steps),
+            again_bucket(torch.from_numpy(times_before(events))),
             time,
             buckets,
-            again_bucket(torch.from_numpy(times_before(events))),
             torch.roll(buckets, -1),
             hour_of(after),
             weekday_of(after),
@@ -142,7 +144,7 @@ class _Tables:
         return cls(*(tensor.to(device) for tensor in tensors))
 
     def asked(self, at: Tensor) -> Asked:
-        """When the step after these events was."""
+        """When the step after these was."""
         return Asked(self.gap_after[at], self.hour_after[at], self.weekday_after[at])
 
 

@@ -23,7 +23,7 @@ class InterestReport:
     waiting: float
     """Share of the last epoch in which training waited for its next batch."""
     padding: float
-    """Share of places of the batches that hold no event."""
+    """Share of places of the batches that hold no step."""
     peak_mib: float
     """Peak resident memory of the first process."""
     peak_gpu_mib: float

@@ -112,7 +112,7 @@ class _Run:
         if self.config.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
-        self.batch_events = self.config.batch_events or batch_size(self.sequences.total_events)
+        self.batch_steps = self.config.batch_steps or batch_size(self.sequences.total_steps)
         self.total_events = self.sequences.total_events * self.config.epochs
         self.feed = BatchFeed(self.sequences, ranks, self.config.accumulate, device)
         self.pace = Pace()
@@ -148,7 +148,7 @@ class _Run:
     def _epoch(self, stage: progress.Stage) -> float:
         """Makes the rest of an epoch's steps; their mean loss in this process."""
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        batches = self.sequences.batches(self.batch_events, rng)
+        batches = self.sequences.batches(self.batch_steps, rng)
         self.pace, started, waited = Pace(), time.monotonic(), self.feed.waited
         losses: list[Tensor] = []
         self.model.train()
@@ -208,7 +208,7 @@ class _Run:
             # Gradients of processes are averaged, and a sum is wanted.
             torch.autograd.backward(loss * self.ranks.world)
         if part is not None:
-            self.pace.flops += self.model.flops(part.events, part.attended, len(part.batch.asks), self.loss.items)
+            self.pace.flops += self.model.flops(part.steps, part.attended, len(part.batch.asks), self.loss.items)
         detached: Tensor = loss.detach()
         return detached
 
@@ -243,7 +243,7 @@ class _Run:
             events_per_second=self.pace.events_per_second,
             flop_utilisation=self._utilisation(),
             waiting=self.pace.waiting,
-            padding=self.sequences.padding(self.batch_events),
+            padding=self.sequences.padding(self.batch_steps),
             peak_mib=peak_mib(),
             peak_gpu_mib=peak_gpu_mib(self.device),
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),

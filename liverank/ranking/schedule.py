@@ -1,4 +1,4 @@
-"""How large the steps of training are: the learning rate over time, and the events of a batch."""
+"""How large the steps of training are: the learning rate over time, and the size of a batch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak."""
 BATCHES_AN_EPOCH = 200
-"""Batches of an epoch, where their size is not given: few events need small steps, many can do with large ones."""
-BATCH_EVENTS = (512, 4096)
+"""Batches of an epoch, where their size is not given: small sets need small batches, large ones can do with large."""
+BATCH_STEPS = (512, 4096)
 
 
-def batch_size(events: int) -> int:
-    """Events in a batch, where their number is not given, for so many events in an epoch."""
-    least, most = BATCH_EVENTS
-    return min(max(events // BATCHES_AN_EPOCH, least), most)
+def batch_size(steps: int) -> int:
+    """Steps of users in a batch, where their number is not given, for so many in an epoch."""
+    least, most = BATCH_STEPS
+    return min(max(steps // BATCHES_AN_EPOCH, least), most)
 
 
 def learning_rate(step: int, steps: int) -> float:

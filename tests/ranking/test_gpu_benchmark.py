@@ -25,7 +25,7 @@ def test_its_settings_are_those_of_the_configuration():
 
 
 def test_a_small_form_runs_here():
-    config = Training(device="cpu", threads=1, interest=Interest(dimension=8, layers=1, batch_events=64, epochs=1))
+    config = Training(device="cpu", threads=1, interest=Interest(dimension=8, layers=1, batch_steps=64, epochs=1))
     found = measured(TINY, config)
     row = line(config, found)
     assert row.count("|") == HEAD.count("|")

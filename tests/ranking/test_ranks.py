@@ -49,7 +49,7 @@ def test_some_batches_are_too_small_for_two():
     import numpy as np
 
     sequences = Sequences(world()[1], OPTIONS["history_length"])
-    counts = [len(batch) for batch in sequences.batches(OPTIONS["batch_events"], np.random.default_rng([7, 0]))]
+    counts = [len(batch) for batch in sequences.batches(OPTIONS["batch_steps"], np.random.default_rng([7, 0]))]
     assert 1 in counts
     assert any(count > 1 and count % 2 for count in counts)
 
