@@ -34,7 +34,7 @@ OPTIONS: dict[str, Any] = {
     "layers": 1,
     "history_length": 8,
     # Some batches hold a single window: the second process has no share of them.
-    "batch_steps": 24,
+    "batch_steps": 14,
     "epochs": 3,
     "dropout": 0.0,
     "id_dropout": 0.0,
