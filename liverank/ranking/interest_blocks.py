@@ -26,7 +26,7 @@ class Sight:
     sees: Tensor
     """Bool, `[batch, 1, events, events]`: whether the row's event sees the column's."""
     turns: tuple[Tensor, Tensor]
-    """Cosine and sine of each event's angles (`turns`), `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
+    """Cosine and sine of each event's angles, from `turns`, `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
     asking: tuple[Tensor, Tensor]
     """The same of the events that look: all, or only the latest."""
     distance: Tensor
@@ -36,29 +36,29 @@ class Sight:
 
     def at(self, latest: Tensor) -> Sight:
         """What the event at place `latest` of each window sees, `[batch]`."""
-        rows = torch.arange(len(latest), device=latest.device)
         cosine, sine = self.asking
-        asking = (cosine[rows, :, latest].unsqueeze(2), sine[rows, :, latest].unsqueeze(2))
-        return replace(self, sees=self.sees[rows, :, latest].unsqueeze(2), asking=asking)
+        return replace(self, sees=_at(self.sees, latest), asking=(_at(cosine, latest), _at(sine, latest)))
 
 
 def _at(x: Tensor, latest: Tensor) -> Tensor:
-    return x[torch.arange(len(latest), device=x.device), latest].unsqueeze(1)
+    """The `latest` of the events of each window, `[..., 1, width]` of `[..., events, width]`."""
+    at = latest.view(-1, *[1] * (x.dim() - 1)).expand(*x.shape[:-2], 1, x.shape[-1])
+    return x.gather(-2, at)
 
 
-def turns(steps: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the angles by which rotary positions turn, `[batch, 1, events, width / 2]`.
+def turns(steps: int, width: int) -> Tensor:
+    """Cosine and sine of the angles by which rotary positions turn at each step, `[2, steps, width / 2]`.
 
     Attention then depends on how many steps lie between two events, not on where they stand in the window (RoPE: Su et
     al., 2021); the events of one step stand at the same place.
 
     Args:
-        steps: number of each event's step in its window, `[batch, events]`.
+        steps: of the longest window.
         width: of one head.
     """
-    rates = SLOWEST ** -(torch.arange(0, width, 2, device=steps.device, dtype=torch.float32) / width)
-    angles = (steps.float().unsqueeze(-1) * rates).unsqueeze(1)
-    return angles.cos(), angles.sin()
+    rates = SLOWEST ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angles = torch.arange(steps, dtype=torch.float32).unsqueeze(-1) * rates
+    return torch.stack([angles.cos(), angles.sin()])
 
 
 def _turned(x: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
@@ -71,6 +71,14 @@ def _drop(x: Tensor, rate: float, training: bool) -> Tensor:
     return functional.dropout(x, rate, training) if training and rate else x
 
 
+class Joint(nn.Linear):
+    """Several linear layers of one input in one, which can also be had apart."""
+
+    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Columns `start` to `stop` of what the layer gives."""
+        return functional.linear(x, self.weight[start:stop], self.bias[start:stop])
+
+
 class Attention(nn.Module):
     """Pre-norm attention and feed-forward (Vaswani et al., 2017; SASRec: Kang and McAuley, 2018)."""
 
@@ -79,7 +87,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.before_attention = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = Joint(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.before_feed = nn.LayerNorm(width)
         self.up = nn.Linear(width, FEED * width)
@@ -100,8 +108,8 @@ class Attention(nn.Module):
         if asking is x:
             query, key, value = self._heads(self.qkv(x), 3)
         else:
-            query = self._heads(functional.linear(asking, self.qkv.weight[:width], self.qkv.bias[:width]), 1)[0]
-            key, value = self._heads(functional.linear(x, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
+            query = self._heads(self.qkv.part(asking, 0, width), 1)[0]
+            key, value = self._heads(self.qkv.part(x, width, 3 * width), 2)
         query, key = _turned(query, sight.asking).to(value.dtype), _turned(key, sight.turns).to(value.dtype)
         rate = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=sight.sees, dropout_p=rate)

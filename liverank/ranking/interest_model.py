@@ -71,6 +71,7 @@ class InterestModel(nn.Module):
     centre: Tensor
     scale: Tensor
     log_met: Tensor
+    turns: Tensor
 
     def __init__(self, met: Tensor, types: int, text_width: int, config: InterestConfig) -> None:
         super().__init__()
@@ -99,6 +100,7 @@ class InterestModel(nn.Module):
         self.register_buffer("centre", torch.zeros(text_width))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("log_met", torch.log1p(met.float()))
+        self.register_buffer("turns", turns(config.history_length, width // config.heads), persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -166,7 +168,8 @@ class InterestModel(nn.Module):
         sees = (window.steps.unsqueeze(2) >= window.steps.unsqueeze(1)).unsqueeze(1)
         none = steps[:0]
         if self.config.block != "hstu":
-            angles = turns(steps, self.config.dimension // self.config.heads)
+            cosine, sine = (functional.embedding(steps, angles).unsqueeze(1) for angles in self.turns)
+            angles = (cosine, sine)
             return Sight(sees, angles, angles, none, none)
         distance = (steps.unsqueeze(2) - steps.unsqueeze(1)).clamp(0, self.config.history_length)
         elapsed = gap_bucket(window.seconds.unsqueeze(2) - window.seconds.unsqueeze(1))
