@@ -26,7 +26,7 @@ class Sight:
     sees: Tensor
     """Bool, `[batch, 1, events, events]`: whether the row's event sees the column's."""
     turns: tuple[Tensor, Tensor]
-    """Cosine and sine of each event's angles, from `turns`, `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
+    """Cosine and sine of each event's angles (`turns`), `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
     asking: tuple[Tensor, Tensor]
     """The same of the events that look: all, or only the latest."""
     distance: Tensor

@@ -16,7 +16,7 @@ from liverank.ranking.softmax_loss import softmax_loss
 
 DAY = 86400
 HOUR = 3600
-_THURSDAY = 3
+THURSDAY = 3
 """Weekday of 1970-01-01."""
 
 
@@ -134,7 +134,7 @@ def hour_of(seconds: Tensor) -> Tensor:
 
 def weekday_of(seconds: Tensor) -> Tensor:
     """Day of the week (UTC), Monday 0, of times in seconds since 1970."""
-    return (torch.floor(seconds / DAY).long() + _THURSDAY).remainder(7)
+    return (torch.floor(seconds / DAY).long() + THURSDAY).remainder(7)
 
 
 def times_before(events: Events) -> Floats:

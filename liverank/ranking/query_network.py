@@ -1,0 +1,115 @@
+"""What turns a user's latest events into a query: the interest model as it was trained, or a compressed form of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from liverank.config.training import InterestConfig
+from liverank.ranking.data import Floats
+from liverank.ranking.interest_inputs import Inputs
+from liverank.ranking.interest_model import Asked, InterestModel, Window
+
+NetworkKind = Literal["float32", "int8", "onnx", "onnx-int8"]
+
+
+class QueryNetwork(Protocol):
+    """Encodes histories; safe to call from several threads."""
+
+    kind: NetworkKind
+    alone: bool
+    """Whether requests must be read one at a time: the scale of a quantised number depends on all that are beside it,
+    and a request's scores may not depend on who else asks."""
+
+    def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
+        """One query a request, `[requests, width]`, from item vectors `[requests, events, width]`."""
+        ...
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What it needs on disk beside the model's weights."""
+        ...
+
+
+class Reader(nn.Module):
+    """The interest model's way from events to a query, as one function of tensors (those of `Inputs`, in order)."""
+
+    def __init__(self, model: InterestModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        vectors: Tensor,
+        types: Tensor,
+        gaps: Tensor,
+        again: Tensor,
+        steps: Tensor,
+        seconds: Tensor,
+        latest: Tensor,
+        since: Tensor,
+        hours: Tensor,
+        weekdays: Tensor,
+    ) -> Tensor:
+        """Queries, `[requests, width]`."""
+        states = self.model.encode_latest(vectors, Window(types, gaps, again, steps, seconds), latest)
+        return self.model.ask(states, Asked(since, hours, weekdays))
+
+
+INPUTS = ("types", "gaps", "again", "steps", "seconds", "latest", "since", "hours", "weekdays")
+
+
+class TorchNetwork:
+    """The model itself, in float32 or with its linear layers in int8."""
+
+    def __init__(self, model: InterestModel, kind: NetworkKind = "float32") -> None:
+        self.kind = kind
+        self.alone = kind == "int8"
+        self._reader = Reader(model).eval()
+
+    def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
+        """See `QueryNetwork`."""
+        tensors = [torch.from_numpy(getattr(inputs, name)) for name in INPUTS]
+        with torch.inference_mode():
+            queries: Floats = self._reader(torch.from_numpy(vectors), *tensors).numpy()
+        return queries
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Nothing: the weights are the model's."""
+        return {}
+
+
+def shell(weights: dict[str, Tensor], types: int, config: InterestConfig, kind: NetworkKind) -> InterestModel:
+    """A model with these weights; for an ONNX network without layers, which are in its graph."""
+    layers = 0 if kind.startswith("onnx") else config.layers
+    items, text_width = torch.zeros(len(weights["ids.weight"])), len(weights["centre"])
+    model = InterestModel(items, types, text_width, config.model_copy(update={"layers": layers}))
+    if kind == "int8":
+        from liverank.ranking.int8 import int8_layers
+
+        int8_layers(model)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def served_weights(model: InterestModel, layers: bool) -> dict[str, Tensor]:
+    """What of a model's weights serving reads: none of the learned ids, which are in the items' vectors already."""
+    dropped = ("ids.", "log_met", *(() if layers else ("blocks.",)))
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(dropped)}
+    return kept | {"ids.weight": torch.zeros(0, model.config.dimension), "log_met": torch.zeros(0)}
+
+
+def network_of(kind: NetworkKind, model: InterestModel, arrays: dict[str, npt.NDArray[Any]]) -> QueryNetwork:
+    """The network that was saved as `arrays` beside the weights of `model`.
+
+    Raises:
+        BundleError: onnxruntime, which the network needs, is not installed.
+    """
+    if kind in ("onnx", "onnx-int8"):
+        from liverank.ranking.onnx_network import OnnxNetwork
+
+        return OnnxNetwork(arrays["graph"].astype(np.uint8).tobytes(), kind)
+    return TorchNetwork(model, kind)
