@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -142,7 +140,8 @@ def _interest(
 ) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
-    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
+    from liverank.ranking.distil import teachers_of
     from liverank.ranking.interest import InterestRanker, fit_interest
 
     judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
@@ -152,20 +151,15 @@ def _interest(
     def validate(ranker: InterestRanker) -> float:
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
-    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints))
-    ranker, report = fit_interest(data.catalogue, data.events, config, model, validate if judged else None, checkpoint)
+    judge = validate if judged else None
+    taught = teachers_of(data, model, config, checkpoints, judge)
+    # Exactly this data, model, configuration and teachers: a state of others is of no use.
+    parts = [data.data_hash, model.fingerprint(), config.interest, config.seed, *(taught.identity if taught else ())]
+    path = checkpoint_path(checkpoints, "interest", parts)
+    forget_others(checkpoints, "interest", [path])
+    teachers = taught.teachers if taught else None
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, Checkpoint(path), teachers)
     return ranker, asdict(report)
-
-
-def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
-    """The checkpoint file of exactly this data, model and configuration; those of others are removed."""
-    parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"interest-{key}.safetensors"
-    for other in folder.glob("interest-*"):
-        if other != path:
-            other.unlink()
-    return path
 
 
 def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:

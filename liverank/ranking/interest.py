@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of, shell
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
+
+if TYPE_CHECKING:
+    from liverank.ranking.teachers import Teachers
 
 _MODEL, _TEXT = "model/", "text/"
 
@@ -186,6 +189,7 @@ def fit_interest(
     encoder: TextEncoder,
     validate: Callable[[InterestRanker], float] | None,
     checkpoint: Checkpoint,
+    teachers: Teachers | None = None,
 ) -> tuple[InterestRanker, InterestReport]:
     """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
     assert catalogue.embeddings is not None
@@ -196,7 +200,7 @@ def fit_interest(
         return InterestRanker(catalogue, network, events.types, encoder, text)
 
     judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
-    network, report = train(features, events, config, judge, checkpoint)
+    network, report = train(features, events, config, judge, checkpoint, teachers=teachers)
     return ranker(network), report
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,11 @@ from liverank.config.training import InterestConfig
 from liverank.ranking.data import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
 from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.soft_targets import soft_target_loss
 from liverank.ranking.softmax_loss import softmax_loss
+
+if TYPE_CHECKING:
+    from liverank.ranking.teachers import Teachers
 
 DAY = 86400
 HOUR = 3600
@@ -45,13 +50,21 @@ class InterestLoss(nn.Module):
     """The model with everything its loss reads; calling it gives the mean loss over a batch's questions."""
 
     def __init__(
-        self, model: InterestModel, events: Events, sequences: Sequences, features: Tensor, config: InterestConfig
+        self,
+        model: InterestModel,
+        events: Events,
+        sequences: Sequences,
+        features: Tensor,
+        config: InterestConfig,
+        teachers: Teachers | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         device = features.device
         self._features = features
+        # No module: what teaches is not trained.
+        self._teachers = teachers
         self._tables = _Tables.of(events, sequences, device)
         known = np.unique(events.item).astype(np.int64)
         # An item without an event is no evidence against its text: only items with events are weighed.
@@ -74,12 +87,18 @@ class InterestLoss(nn.Module):
         items = tables.item[batch.at.clamp(min=0)]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
-        states = model.encode(vectors[torch.searchsorted(rows, items)], self._window(batch.at)).flatten(0, 1)
-        queries = model.ask(states[batch.asks], tables.asked(batch.asked))
+        window, asked = self._window(batch.at), tables.asked(batch.asked)
+        states = model.encode(vectors[torch.searchsorted(rows, items)], window).flatten(0, 1)
+        queries = model.ask(states[batch.asks], asked)
         chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None
         targets = torch.searchsorted(rows, batch.targets)
         smoothing = self.config.label_smoothing
-        return softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+        loss = softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+        if self._teachers is None:
+            return loss
+        said, distil = self._teachers.say(rows, items, window, batch.asks, asked), self.config.distil
+        soft = soft_target_loss(queries, vectors, *said, distil.temperature, chance)
+        return (1 - distil.weight) * loss + distil.weight * soft
 
     def _window(self, at: Tensor) -> Window:
         tables, safe = self._tables, at.clamp(min=0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from liverank.ranking.interest_loss import InterestLoss, TensorBatch
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.speed import matrix_flops
+
+if TYPE_CHECKING:
+    from liverank.ranking.teachers import Teachers
 
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak."""
@@ -73,13 +76,15 @@ def train(
     validate: Validate | None,
     checkpoint: Checkpoint,
     ranks: Ranks | None = None,
+    teachers: Teachers | None = None,
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
     all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
     several processes train together each calls this with the
-    same data, and all return the same weights; a step's batch is shared out among them.
+    same data, and all return the same weights; a step's batch is shared out among them. `teachers` take their part of
+    the loss.
     """
     ranks = ranks or Ranks.from_environment()
     device = pick_device(config.device, ranks.local)
@@ -87,7 +92,7 @@ def train(
     torch.set_num_threads(config.threads or before)
     try:
         with ranks.joined(device):
-            run = _Run(features, events, config, checkpoint, device, ranks)
+            run = _Run(features, events, config, checkpoint, device, ranks, teachers)
             with progress.stage("train interest model", run.total_events) as stage:
                 run.to_the_end(validate, stage)
             return run.finished()
@@ -106,6 +111,7 @@ class _Run:
         checkpoint: Checkpoint,
         device: torch.device,
         ranks: Ranks,
+        teachers: Teachers | None,
     ) -> None:
         self.config: InterestConfig = config.interest
         self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
@@ -116,7 +122,9 @@ class _Run:
         self.model.standardise(features)
         self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
-        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config)
+        self.loss = InterestLoss(
+            self.model, events, self.sequences, features.to(device), self.config, teachers and teachers.to(device)
+        )
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=self.config.learning_rate,
