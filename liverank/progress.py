@@ -12,15 +12,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 VARIABLE = "LIVERANK_PROGRESS"
 SECONDS_BETWEEN_LINES = 1.0
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def report(event: str, **facts: object) -> None:
     """Writes one progress line: `event` is `start`, `advance`, `note` or `end`; `facts` are JSON values."""
     path = os.environ.get(VARIABLE)
+    if _SILENT.get():
+        return
     if path:
         line = json.dumps({"event": event, "time": time.time(), **facts}, ensure_ascii=False, default=str)
         with open(path, "a", encoding="utf-8") as file:
@@ -32,6 +36,16 @@ def report(event: str, **facts: object) -> None:
 def note(text: str, **facts: object) -> None:
     """Says one finding of the current step, in words a user reads ('set aside 1,454 of 541,909 rows')."""
     report("note", text=text, **facts)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Says nothing while it lasts: for work that is done so often that only its outcome is news."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
 
 
 @dataclass

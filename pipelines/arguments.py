@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from liverank.config import Config
 from liverank.config.replayed_data import with_replayed
 from liverank.errors import ConfigError
 from liverank.validation.own_suites import read_suites
 
-SECTIONS = ("data", "validation", "features", "training", "evaluation", "registry", "deployment")
+SECTIONS = ("data", "validation", "features", "training", "tuning", "evaluation", "registry", "deployment")
 MAX_BYTES = 100_000
 """Arguments travel on a command line, where one may have 128 KiB; the rest is the step's own text."""
 
@@ -25,13 +27,23 @@ _PASSWORD = re.compile(
 )
 
 
+def asked_for(pipeline: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Of the arguments those that a compiled pipeline has as parameters."""
+    text = pipeline.read_text(encoding="utf-8")
+    asked = next(yaml.safe_load_all(text))["root"]["inputDefinitions"]["parameters"]
+    return {name: value for name, value in arguments.items() if name in asked}
+
+
 def pipeline_arguments(config: Config, **extra: str) -> dict[str, Any]:
-    """The parameters of the training pipeline: each section as a mapping, and `extra` (snapshot, code, ...).
+    """The parameters that pipelines take: each section as a mapping, and `extra` (snapshot, code, ...).
 
     Raises:
         ConfigError: a password in a value (parameters are shown and logged), or more than a command line takes.
     """
-    arguments: dict[str, Any] = {name: getattr(config, name).model_dump(mode="json") for name in SECTIONS}
+    # A parameter of Kubeflow has no value for "none": such keys are left out, which says the same.
+    arguments: dict[str, Any] = {
+        name: getattr(config, name).model_dump(mode="json", exclude_none=True) for name in SECTIONS
+    }
     arguments |= {"workspace": config.workspace, **extra}
     for key, text in strings(arguments):
         if _PASSWORD.search(text):

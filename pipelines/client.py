@@ -15,8 +15,9 @@ from typing import Any
 
 from liverank.config import Config
 from liverank.errors import ConfigError, PipelineError
+from pipelines.arguments import asked_for
 from pipelines.cluster_arguments import cluster_arguments
-from pipelines.compile import compile_training
+from pipelines.compile import COMPILED, COMPILED_TUNING, compile_training, compile_tuning
 from pipelines.fingerprint import code_version
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
@@ -58,15 +59,18 @@ class KubeflowClient:
     def _namespace(self) -> str | None:
         return self._settings.namespace or None
 
-    def submit(self, name: str, *, resume: bool = True) -> Submitted:
-        """Starts one run called `name`; with `resume`, steps whose inputs are known are taken from earlier runs."""
+    def submit(self, name: str, *, resume: bool = True, tuning: bool = False) -> Submitted:
+        """Starts one run called `name`; with `resume`, steps whose inputs are known are taken from earlier runs.
+
+        With `tuning` it is the tuning pipeline that runs.
+        """
         arguments = cluster_arguments(self._config, run=name)
         with self._speaking():
-            pipeline, version, label = self._upload(resume)
+            pipeline, version, label = self._upload(resume, tuning)
             run = self._client.run_pipeline(
                 self._experiment(),
                 name,
-                params=arguments,
+                params=asked_for(COMPILED_TUNING if tuning else COMPILED, arguments),
                 pipeline_id=pipeline,
                 version_id=version,
                 pipeline_root=self._settings.root or None,
@@ -87,7 +91,7 @@ class KubeflowClient:
                 cron_expression=cron,
                 max_concurrency=1,
                 no_catchup=True,
-                params=arguments,
+                params=asked_for(COMPILED, arguments),
                 pipeline_id=pipeline,
                 version_id=version,
                 pipeline_root=self._settings.root or None,
@@ -124,17 +128,18 @@ class KubeflowClient:
     def _experiment(self) -> str:
         return str(self._client.create_experiment(self._settings.experiment, namespace=self._namespace).experiment_id)
 
-    def _upload(self, resume: bool) -> tuple[str, str, str]:
+    def _upload(self, resume: bool, tuning: bool = False) -> tuple[str, str, str]:
         """Ids of the pipeline and of the version that this code and configuration compile to, and its name."""
+        name, make = self._settings.name, compile_training
+        if tuning:
+            name, make = self._settings.tuning_name, compile_tuning
         with tempfile.TemporaryDirectory() as folder:
-            file = compile_training(Path(folder) / "training.yaml", self._settings, resume=resume)
+            file = make(Path(folder) / "pipeline.yaml", self._settings, resume=resume)
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
             label = f"{code_version()}-{digest}"
-            pipeline = self._client.get_pipeline_id(self._settings.name)
+            pipeline = self._client.get_pipeline_id(name)
             if not pipeline:
-                made = self._client.upload_pipeline(
-                    str(file), pipeline_name=self._settings.name, namespace=self._namespace
-                )
+                made = self._client.upload_pipeline(str(file), pipeline_name=name, namespace=self._namespace)
                 pipeline = made.pipeline_id
             version = self._version(pipeline, label)
             if not version:

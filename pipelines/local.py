@@ -25,7 +25,7 @@ from liverank.config.remembered_data import remember_data
 from liverank.environment import silence_telemetry
 from liverank.errors import ConfigError, PipelineError
 from liverank.progress import VARIABLE
-from pipelines.arguments import absolute, pipeline_arguments, strings
+from pipelines.arguments import absolute, asked_for, pipeline_arguments, strings
 from pipelines.compile import COMPILED
 from pipelines.fingerprint import champion_version, code_version, snapshot
 from pipelines.run_folders import prune
@@ -37,7 +37,7 @@ OnProgress = Callable[[Event], None]
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
-REPORTS = {"validate": "validation", "evaluate": "evaluation"}
+REPORTS = {"validate": "validation", "evaluate": "evaluation", "tune": "tuning"}
 MANGLED = "python3"
 """The local runner replaces this text by the interpreter's path wherever it finds it in an argument."""
 
@@ -96,7 +96,7 @@ def run_local(
     pipeline: Path = COMPILED,
     run_id: str | None = None,
 ) -> LocalRun:
-    """Runs the compiled training pipeline and returns when it has ended.
+    """Runs a compiled pipeline, the training pipeline if none is named, and returns when it has ended.
 
     A run that registers a version leaves its data section in the workspace, see `liverank.config.remembered_data`.
 
@@ -150,7 +150,7 @@ def _prepare(run: LocalRun, config: Config, pipeline: Path, resume: bool) -> Non
         "pipeline": str(pipeline),
         "cache": str(run.folder.parent / ".cache"),
         "resume": resume,
-        "arguments": arguments,
+        "arguments": asked_for(pipeline, arguments),
     }
     (run.folder / "tmp").mkdir(parents=True, exist_ok=True)
     (run.folder / "run.json").write_text(json.dumps(order, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -13,13 +13,13 @@ from benchmarks.quality.parts import PARTS, Run
 from benchmarks.quality.published import HEADS, ROWS
 
 HEAD = (
-    "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the run "
-    "that its first lines name, but for the rows of others. [R]: read in the named paper or repository; [M]: measured "
-    "beforehand on the same file by another implementation. The plain rows (`plain count`, `plain TF-IDF`, "
+    "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the "
+    "run that its first lines name, but for the rows of others. [R]: read in the named paper or repository; [M]: "
+    "measured beforehand on the same file by another implementation. The plain rows (`plain count`, `plain TF-IDF`, "
     "`plain count + TF-IDF`) are the recipes of the [M] rows, written anew in "
-    "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the mean "
-    "over seeds; the spread is the standard deviation of the seeds' means. A row without a spread is not trained with a "
-    "seed, or was trained once.\n"
+    "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the "
+    "mean over seeds; the spread is the standard deviation of the seeds' means. A row without a spread does not change "
+    "with the seed, or was trained once.\n"
 )
 NAMES = {"ndcg": "NDCG", "hit_rate": "HR", "recall": "Recall", "mrr": "MRR"}
 Result = Mapping[str, Any]
@@ -49,13 +49,17 @@ def _finding(finding: Result, k: int, confidence: float) -> str:
     if _same(finding, "recall", "hit_rate"):
         metrics.remove("recall")
     names = [_metric(name, k, finding["table"]) for name in metrics]
-    text = f"\n## {finding['table'].capitalize()}{group}\n\n{finding['lead']} {finding['requests']:,} requests.\n\n"
+    text = f"\n## {_titled(finding['table'])}{group}\n\n{finding['lead']} {finding['requests']:,} requests.\n\n"
     text += f"| row | {names[0]} ({confidence:.0%}) | spread | {' | '.join(names[1:])} |\n"
     text += f"|---|---|---|{'---|' * len(names[1:])}\n"
     for row, of in finding["rows"].items():
         rest = " | ".join(_plain(of[metric]["mean"]) for metric in metrics[1:])
         text += f"| {row} | {_interval(of[metrics[0]])} | {_spread(of[metrics[0]])} | {rest} |\n"
     return text + "".join(_differences(finding, names[0]))
+
+
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _same(finding: Result, one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""`liverank compile`: the training pipeline as YAML."""
+"""`liverank compile`: the pipelines as YAML."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from liverank.cli.options import ConfigFile, Settings, overrides
+from liverank.cli.options import ConfigFile, Pipeline, Settings, overrides
 
 
 def compile(
     output: Annotated[
-        str, typer.Option("--output", "-o", help="File to write (default: the one kept in pipelines/compiled).")
+        str, typer.Option("--output", "-o", help="File to write (default: those kept in pipelines/compiled).")
     ] = "",
+    pipeline: Annotated[Pipeline, typer.Option("--pipeline", help="Which one --output is.")] = Pipeline.training,
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
-    """Compile the training pipeline; the pods' settings come from section `pipeline` of the configuration."""
+    """Compile the pipelines; the pods' settings come from section `pipeline` of the configuration."""
     from pathlib import Path
 
     from liverank.cli.pipeline_ring import pipeline_ring
@@ -24,11 +25,17 @@ def compile(
     from liverank.errors import ConfigError
 
     pipeline_ring()
-    from pipelines.compile import COMPILED, compile_training
+    from pipelines.compile import COMPILED, COMPILED_TUNING, compile_training, compile_tuning
 
-    config = load_config(file or None, overrides(settings)).pipeline if output else None
     if not output and (file or settings):
         raise ConfigError(
-            "The pipeline that is kept in the repository is compiled with the defaults.", "Name a file with --output."
+            "The pipelines that are kept in the repository are compiled with the defaults.",
+            "Name a file with --output.",
         )
-    typer.echo(f"Wrote {compile_training(Path(output) if output else COMPILED, config)}")
+    if output:
+        config = load_config(file or None, overrides(settings)).pipeline
+        make = compile_tuning if pipeline is Pipeline.tuning else compile_training
+        typer.echo(f"Wrote {make(Path(output), config)}")
+        return
+    typer.echo(f"Wrote {compile_training(COMPILED)}")
+    typer.echo(f"Wrote {compile_tuning(COMPILED_TUNING)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +49,12 @@ def evaluate(
         float | None, typer.Option("--share", help="Share of the stream that is the test (default 0.1).")
     ] = None,
     cut: Annotated[str, typer.Option("--cut", help="Date from which prequential baskets are scored.")] = "",
+    ablations: Annotated[
+        bool | None, typer.Option("--ablations/--no-ablations", help="Learn the blend again without each of its parts.")
+    ] = None,
+    learning_curve: Annotated[
+        bool | None, typer.Option("--learning-curve/--no-learning-curve", help="Fit on growing shares of the events.")
+    ] = None,
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
@@ -71,8 +77,10 @@ def evaluate(
         "cut": cut or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    _one_form(bundle, features, champion, data, given)
-    config = load_config(file or None, overrides(settings))
+    of_bundle = {"evaluation.ablations": ablations, "evaluation.learning_curve": learning_curve}
+    of_bundle = {key: value for key, value in of_bundle.items() if value is not None}
+    _one_form((bundle, features, champion, *of_bundle), data, given)
+    config = load_config(file or None, overrides(settings) | of_bundle)
     if data:
         from liverank.cli.evaluate_protocol import evaluate_protocol
 
@@ -81,18 +89,24 @@ def evaluate(
         _judge(bundle, features, champion, out, config)
 
 
-def _one_form(bundle: str, features: str, champion: str, data: str, protocol: Mapping[str, object]) -> None:
-    """Raises a ConfigError unless exactly one of the two forms is given, whole."""
+def _one_form(of_bundle: Sequence[str], data: str, protocol: Mapping[str, object]) -> None:
+    """Raises a ConfigError unless exactly one of the two forms is given, whole.
+
+    `of_bundle` begins with the bundle's and the features' folders; what else there is belongs to that form.
+    """
     from liverank.errors import ConfigError
 
     hint = "Give --bundle and --features to judge a bundle, or --data and --protocol to measure on a data set."
-    if data and (bundle or features or champion):
-        raise ConfigError("--data goes with neither --bundle, --features nor --champion.", hint)
+    if data and any(of_bundle):
+        raise ConfigError(
+            "--data goes with no option of a bundle: --bundle, --features, --champion, --ablations, --learning-curve.",
+            hint,
+        )
     if data and "protocol" not in protocol:
         raise ConfigError("--data needs a --protocol.", hint)
     if not data and protocol:
         raise ConfigError(f"--{next(iter(protocol)).replace('_', '-')} goes with --data only.", hint)
-    if not data and not (bundle and features):
+    if not data and not all(of_bundle[:2]):
         raise ConfigError("There is nothing to evaluate.", hint)
 
 

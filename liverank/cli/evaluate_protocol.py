@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from liverank.config import Config
     from liverank.evaluation.protocols.results import Figure, Finding, ProtocolResult
 
+SHOWN = ("ndcg", "hit_rate", "mrr")
+
 
 def evaluate_protocol(data: str, out: str, given: Mapping[str, Any], config: Config) -> None:
     """Runs the protocol on the data, ingesting it into `out/dataset` first where it is no dataset folder.
@@ -56,7 +58,7 @@ def _table(finding: Finding, result: ProtocolResult) -> Table:
     part = "" if finding.group == "all" else f", {finding.group}"
     table = Table(title=f"{finding.table}{part} ({finding.requests:,} requests)")
     table.add_column("")
-    metrics = [name for name in ("ndcg", "hit_rate", "mrr") if name in next(iter(finding.rows.values()))]
+    metrics: list[str] = [name for name in SHOWN if name in next(iter(finding.rows.values()))]
     for name in metrics:
         table.add_column(name if name == "mrr" else f"{name}@{result.k}", justify="right")
     for name, of in finding.rows.items():

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 COMMANDS: tuple[str, ...] = (
-    "demo", "data", "run", "evaluate", "promote", "backfill", "serve", "rank", "send", "erase",
+    "demo", "data", "run", "tune", "evaluate", "promote", "backfill", "serve", "rank", "send", "erase",
     "monitor", "decisions", "compress", "compile", "submit", "schedule", "config",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+
+class Pipeline(StrEnum):
+    """The pipelines that there are."""
+
+    training = "training"
+    tuning = "tuning"
+
 
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 ConfigFile = Annotated[

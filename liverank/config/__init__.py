@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError
@@ -20,6 +20,7 @@ from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
 from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
+from liverank.config.tuning import TuningConfig
 from liverank.config.validation import ValidationConfig
 from liverank.errors import ConfigError
 
@@ -34,6 +35,7 @@ class Config(Section):
     validation: ValidationConfig = ValidationConfig()
     features: FeatureConfig = FeatureConfig()
     training: TrainingConfig = TrainingConfig()
+    tuning: TuningConfig = TuningConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
     deployment: DeploymentConfig = DeploymentConfig()
@@ -160,7 +162,12 @@ def _explain(problem: ValidationError) -> str:
 def _nearest(where: list[str]) -> str:
     section: Any = Config
     for part in where[:-1]:
-        section = section.model_fields[part].annotation
+        fields = getattr(section, "model_fields", {})
+        # Inside a list or a mapping the place is a number or a name of the user's.
+        inner = (kind for kind in get_args(section) if hasattr(kind, "model_fields"))
+        section = fields[part].annotation if part in fields else next(inner, None)
+    if not hasattr(section, "model_fields"):
+        return "."
     near = difflib.get_close_matches(where[-1], section.model_fields, n=1, cutoff=0.5)
     return f"; did you mean '{'.'.join([*where[:-1], near[0]])}'?" if near else "."
 
@@ -180,6 +187,7 @@ __all__ = [
     "Section",
     "ServingConfig",
     "TrainingConfig",
+    "TuningConfig",
     "ValidationConfig",
     "load_config",
     "parse_settings",

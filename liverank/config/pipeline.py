@@ -25,7 +25,8 @@ class PipelineConfig(Section):
 
     host: str = Field("", description="URL of the Kubeflow Pipelines API.")
     token_variable: str = Field("KFP_TOKEN", description="Environment variable that holds the bearer token, if any.")
-    name: str = Field("liverank-training", description="Name of the pipeline on the server.")
+    name: str = Field("liverank-training", description="Name of the training pipeline on the server.")
+    tuning_name: str = Field("liverank-tuning", description="Name of the tuning pipeline on the server.")
     namespace: str = Field("", description="Profile namespace; empty on a single-user installation.")
     experiment: str = Field("liverank", description="Experiment of the runs.")
     service_account: str = Field("", description="Kubernetes service account of the pods; empty for the server's.")

@@ -103,12 +103,12 @@ class InterestConfig(Section):
         description="Columns that the words of texts are folded to, beside the language model's; 0 leaves them out.",
     )
     text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
-    history_length: int = Field(200, ge=2, le=1000, description="Latest events the model reads.")
-    batch_events: int = Field(
+    history_length: int = Field(200, ge=2, le=1000, description="Latest steps the model reads.")
+    batch_steps: int = Field(
         0,
         ge=0,
-        description="Events in a batch, padding among them: what one step of the optimiser sees, on however many "
-        "processes; 0: a two-hundredth of the training events, from 512 to 4096.",
+        description="Steps (all that a user did at one time) in a batch, padding among them: what one step of the "
+        "optimiser sees, on however many processes; 0: a two-hundredth of the training steps, from 512 to 4096.",
     )
     accumulate: int = Field(
         1, ge=1, le=256, description="Parts that a batch is trained in, one after the other: less memory, same result."

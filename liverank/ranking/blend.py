@@ -144,6 +144,16 @@ def fit_blend(rankers: Mapping[str, Any], validation: Sequence[LabelledRequest])
     return blend, BlendReport(ndcg, _named(blend), lists, notes)
 
 
+def relearned(
+    blend: BlendRanker, requests: Sequence[EncodedRequest], signals: Sequence[Floats], labels: Sequence[Floats]
+) -> Floats:
+    """Weights `[segments, signals]` learned on these lists as `fit_blend` learns them, without its fall-back.
+
+    Signals may be blanked, all 0, to learn what the others do without them.
+    """
+    return _learned(requests, signals, labels, _prior(blend))[0]
+
+
 def _prior(blend: BlendRanker) -> Floats:
     prior = np.zeros((len(SEGMENTS), len(blend.signal_names)), np.float32)
     prior[:, : len(count.SIGNALS)] = blend.count.weights

@@ -46,8 +46,8 @@ class Events:
     def __len__(self) -> int:
         return len(self.item)
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> Events:
-        """The events where `mask` holds."""
+    def where(self, mask: npt.NDArray[np.bool_] | Rows) -> Events:
+        """The events where `mask` holds, or those at the given places, in their order."""
         return replace(
             self,
             user=self.user[mask],
@@ -145,6 +145,15 @@ def training_events(features: Path, catalogue: Catalogue, until: float) -> Event
     """The events that had arrived before `until` (seconds since 1970), also of a folder that is not finished yet."""
     instant = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=round(until * 1e6))
     return _events_where(features, catalogue, pc.field(c.KNOWN_AT) < instant)
+
+
+def train_until(features: Path) -> datetime:
+    """End of the training time of a features folder.
+
+    Raises:
+        DataError: the folder is unfinished or unreadable.
+    """
+    return _split(features)["train_until"]
 
 
 def _split(features: Path) -> dict[str, datetime]:

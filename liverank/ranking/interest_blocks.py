@@ -1,12 +1,12 @@
-"""Layers that read a sequence of events: what the interest model can be made of.
+"""Layers that read a sequence of steps: what the interest model can be made of.
 
-Each takes states `[batch, events, width]` and gives as many, or, for a live request, only each window's latest:
-`[batch, 1, width]`. What an event may see comes with them: its own step and earlier ones, for a basket has no order.
+Each takes states `[batch, steps, width]` and gives as many, or, for a live request, only each window's latest:
+`[batch, 1, width]`. A step sees itself and earlier ones; padding comes last, so that nobody sees it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -21,49 +21,28 @@ SLOWEST: Final = 1000.0
 
 @dataclass(frozen=True)
 class Sight:
-    """What the events of a batch see of each other."""
+    """Where the steps of a batch stand to each other."""
 
-    sees: Tensor
-    """Bool, `[batch, 1, events, events]`: whether the row's event sees the column's."""
-    turns: tuple[Tensor, Tensor]
-    """Cosine and sine of each event's angles (`turns`), `[batch, 1, events, width / heads / 2]`; empty for `Hstu`."""
-    asking: tuple[Tensor, Tensor]
-    """The same of the events that look: all, or only the latest."""
-    distance: Tensor
-    """For `Hstu`: steps from the column's event to the row's, at most `places`, `[batch, events, events]`."""
+    turns: Tensor
+    """Cosine and sine of each place's angles (`turns`), `[2, steps, width / heads / 2]`."""
     elapsed: Tensor
-    """For `Hstu`: bucket of the time between them, `[batch, events, events]`."""
-
-    def at(self, latest: Tensor) -> Sight:
-        """What the event at place `latest` of each window sees, `[batch]`."""
-        cosine, sine = self.asking
-        return replace(self, sees=_at(self.sees, latest), asking=(_at(cosine, latest), _at(sine, latest)))
+    """For `Hstu`: bucket of the time from the column's step to the row's, `[batch, steps, steps]`."""
 
 
-def _at(x: Tensor, latest: Tensor) -> Tensor:
-    """The `latest` of the events of each window, `[..., 1, width]` of `[..., events, width]`."""
-    at = latest.view(-1, *[1] * (x.dim() - 1)).expand(*x.shape[:-2], 1, x.shape[-1])
-    return x.gather(-2, at)
+def turns(places: int, width: int) -> Tensor:
+    """Cosine and sine of the angles by which rotary positions turn, `[2, places, width / 2]`.
 
-
-def turns(steps: int, width: int) -> Tensor:
-    """Cosine and sine of the angles by which rotary positions turn at each step, `[2, steps, width / 2]`.
-
-    Attention then depends on how many steps lie between two events, not on where they stand in the window (RoPE: Su et
-    al., 2021); the events of one step stand at the same place.
-
-    Args:
-        steps: of the longest window.
-        width: of one head.
+    Attention then depends on how many steps lie between two, not on where they stand in the window (RoPE: Su et al.,
+    2021). `width` is that of one head.
     """
     rates = SLOWEST ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
-    angles = torch.arange(steps, dtype=torch.float32).unsqueeze(-1) * rates
+    angles = torch.arange(places, dtype=torch.float32).unsqueeze(-1) * rates
     return torch.stack([angles.cos(), angles.sin()])
 
 
-def _turned(x: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
+def _turned(x: Tensor, by: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
-    cosine, sine = by
+    cosine, sine = by.to(x.dtype)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
 
@@ -71,12 +50,8 @@ def _drop(x: Tensor, rate: float, training: bool) -> Tensor:
     return functional.dropout(x, rate, training) if training and rate else x
 
 
-class Joint(nn.Linear):
-    """Several linear layers of one input in one, which can also be had apart."""
-
-    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Columns `start` to `stop` of what the layer gives."""
-        return functional.linear(x, self.weight[start:stop], self.bias[start:stop])
+def _at(x: Tensor, latest: Tensor) -> Tensor:
+    return x[torch.arange(len(latest), device=x.device), latest].unsqueeze(1)
 
 
 class Attention(nn.Module):
@@ -87,7 +62,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.before_attention = nn.LayerNorm(width)
-        self.qkv = Joint(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.before_feed = nn.LayerNorm(width)
         self.up = nn.Linear(width, FEED * width)
@@ -97,28 +72,37 @@ class Attention(nn.Module):
         """States after the layer; `latest` is each window's latest place, `[batch]`, if only that counts."""
         normed = self.before_attention(x)
         if latest is None:
-            x = x + self._attended(normed, normed, sight)
-        else:
-            x = _at(x, latest) + self._attended(_at(normed, latest), normed, sight.at(latest))
+            return self._fed_on(x + self._attended(normed, sight))
+        return self._fed_on(_at(x, latest) + self._attended_latest(_at(normed, latest), normed, sight, latest))
+
+    def _fed_on(self, x: Tensor) -> Tensor:
         return x + self._fed(self.before_feed(x))
 
-    def _attended(self, asking: Tensor, x: Tensor, sight: Sight) -> Tensor:
-        """What the `asking` events take from all, `[batch, asking, width]`."""
-        batch, asked, width = asking.shape
-        if asking is x:
-            query, key, value = self._heads(self.qkv(x), 3)
-        else:
-            query = self._heads(self.qkv.part(asking, 0, width), 1)[0]
-            key, value = self._heads(self.qkv.part(x, width, 3 * width), 2)
-        query, key = _turned(query, sight.asking).to(value.dtype), _turned(key, sight.turns).to(value.dtype)
+    def _attended(self, x: Tensor, sight: Sight) -> Tensor:
+        query, key, value = self._heads(self.qkv(x), 3)
+        query, key = _turned(query, sight.turns), _turned(key, sight.turns)
         rate = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=sight.sees, dropout_p=rate)
-        return _drop(self.out(mixed.transpose(1, 2).reshape(batch, asked, width)), self.dropout, self.training)
+        mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
+        return self._together(mixed)
+
+    def _attended_latest(self, asking: Tensor, x: Tensor, sight: Sight, latest: Tensor) -> Tensor:
+        """What the latest step of each window takes from all, `[batch, 1, width]`."""
+        width = x.shape[2]
+        query = self._heads(functional.linear(asking, self.qkv.weight[:width], self.qkv.bias[:width]), 1)[0]
+        key, value = self._heads(functional.linear(x, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
+        query = _turned(query, sight.turns[:, latest].unsqueeze(2).unsqueeze(2))
+        sees = torch.arange(x.shape[1], device=x.device) <= latest.unsqueeze(1)
+        mask = sees.unsqueeze(1).unsqueeze(1)
+        key = _turned(key, sight.turns)
+        return self._together(functional.scaled_dot_product_attention(query, key, value, attn_mask=mask))
 
     def _heads(self, x: Tensor, parts: int) -> Tensor:
-        """`[parts, batch, heads, events, width / heads]`."""
-        batch, events, width = x.shape
-        return x.view(batch, events, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4)
+        """`[parts, batch, heads, steps, width / heads]`."""
+        batch, steps, width = x.shape
+        return x.view(batch, steps, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4)
+
+    def _together(self, mixed: Tensor) -> Tensor:
+        return _drop(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
     def _fed(self, x: Tensor) -> Tensor:
         inner = _drop(functional.gelu(self.up(x)), self.dropout, self.training)
@@ -137,8 +121,12 @@ class Gated(Attention):
         self.attention_gate = nn.Linear(width, width)
         self.feed_gate = nn.Linear(width, width)
 
-    def _attended(self, asking: Tensor, x: Tensor, sight: Sight) -> Tensor:
-        return super()._attended(asking, x, sight) * (2 * torch.sigmoid(self.attention_gate(asking)))
+    def _attended(self, x: Tensor, sight: Sight) -> Tensor:
+        return super()._attended(x, sight) * (2 * torch.sigmoid(self.attention_gate(x)))
+
+    def _attended_latest(self, asking: Tensor, x: Tensor, sight: Sight, latest: Tensor) -> Tensor:
+        gate = 2 * torch.sigmoid(self.attention_gate(asking))
+        return super()._attended_latest(asking, x, sight, latest) * gate
 
     def _fed(self, x: Tensor) -> Tensor:
         value, switch = self.up(x).chunk(2, dim=-1)
@@ -157,30 +145,28 @@ class Hstu(nn.Module):
         self.mixed = nn.Linear(width, 4 * width)
         self.after = nn.LayerNorm(width)
         self.out = nn.Linear(width, width)
-        self.by_distance = nn.Embedding(places + 1, heads)
+        self.by_distance = nn.Embedding(places, heads)
         self.by_time = nn.Embedding(buckets, heads)
         for table in (self.by_distance, self.by_time):
             nn.init.zeros_(table.weight)
 
     def forward(self, x: Tensor, sight: Sight, latest: Tensor | None = None) -> Tensor:
         """States after the layer (see `Attention`)."""
-        batch, events, width = x.shape
-        parts = functional.silu(self.mixed(self.before(x))).view(batch, events, 4, self.heads, width // self.heads)
+        batch, steps, width = x.shape
+        parts = functional.silu(self.mixed(self.before(x))).view(batch, steps, 4, self.heads, width // self.heads)
         gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
-        bias = (self.by_distance(sight.distance) + self.by_time(sight.elapsed)).permute(0, 3, 1, 2)
-        weight = functional.silu(query @ key.transpose(-1, -2) + bias) * sight.sees
-        weight = weight / sight.sees.sum(dim=-1, keepdim=True)
-        seen = (weight @ value).transpose(1, 2).reshape(batch, events, width)
-        gated = self.after(seen) * gate.transpose(1, 2).reshape(batch, events, width)
+        place = torch.arange(steps, device=x.device)
+        distance = place.unsqueeze(1) - place
+        sees = distance >= 0
+        bias = (self.by_distance(distance.clamp(min=0)) + self.by_time(sight.elapsed)).permute(0, 3, 1, 2)
+        weight = functional.silu(query @ key.transpose(-1, -2) + bias) * sees / sees.sum(dim=-1, keepdim=True)
+        gated = self.after((weight @ value).transpose(1, 2).flatten(2)) * gate.transpose(1, 2).flatten(2)
         x = x + _drop(self.out(_drop(gated, self.dropout, self.training)), self.dropout, self.training)
         return x if latest is None else _at(x, latest)
 
 
 class Recurrent(nn.Module):
-    """A residual LSTM (Hochreiter and Schmidhuber, 1997; GRU4Rec's idea): the baseline of recurrent models.
-
-    It reads events one by one, a basket's too; only what stands after the basket's last event is asked.
-    """
+    """A residual LSTM (Hochreiter and Schmidhuber, 1997; GRU4Rec's idea): the baseline of recurrent models."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()

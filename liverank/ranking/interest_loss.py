@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -12,16 +11,12 @@ from torch import Tensor, nn
 from liverank.config.training import InterestConfig
 from liverank.ranking.data import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
-from liverank.ranking.interest_model import PADDING_STEP, Asked, InterestModel, Window, again_bucket, gap_bucket
-from liverank.ranking.soft_targets import soft_target_loss
+from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
 from liverank.ranking.softmax_loss import softmax_loss
-
-if TYPE_CHECKING:
-    from liverank.ranking.teachers import Teachers
 
 DAY = 86400
 HOUR = 3600
-THURSDAY = 3
+_THURSDAY = 3
 """Weekday of 1970-01-01."""
 
 
@@ -30,6 +25,8 @@ class TensorBatch:
     """A `Batch` as tensors on the device."""
 
     at: Tensor
+    events: Tensor
+    places: Tensor
     asks: Tensor
     asked: Tensor
     pairs: Tensor
@@ -39,7 +36,7 @@ class TensorBatch:
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> TensorBatch:
         """Copies a batch to the device, without waiting for the copy where that is a GPU."""
-        arrays = (batch.at, batch.asks, batch.asked, batch.pairs, batch.targets, batch.weights)
+        arrays = [getattr(batch, field.name) for field in fields(cls)]
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         if device.type == "cuda":
             tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
@@ -50,21 +47,13 @@ class InterestLoss(nn.Module):
     """The model with everything its loss reads; calling it gives the mean loss over a batch's questions."""
 
     def __init__(
-        self,
-        model: InterestModel,
-        events: Events,
-        sequences: Sequences,
-        features: Tensor,
-        config: InterestConfig,
-        teachers: Teachers | None = None,
+        self, model: InterestModel, events: Events, sequences: Sequences, features: Tensor, config: InterestConfig
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         device = features.device
         self._features = features
-        # No module: what teaches is not trained.
-        self._teachers = teachers
         self._tables = _Tables.of(events, sequences, device)
         known = np.unique(events.item).astype(np.int64)
         # An item without an event is no evidence against its text: only items with events are weighed.
@@ -84,57 +73,51 @@ class InterestLoss(nn.Module):
         if batch is None or not len(batch.targets):
             return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0.0
         tables, model = self._tables, self.model
-        items = tables.item[batch.at.clamp(min=0)]
+        items = tables.item[batch.events]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
-        window, asked = self._window(batch.at), tables.asked(batch.asked)
-        states = model.encode(vectors[torch.searchsorted(rows, items)], window).flatten(0, 1)
-        queries = model.ask(states[batch.asks], asked)
+        read = vectors[torch.searchsorted(rows, items)]
+        states = model.encode(read, self._window(batch)).flatten(0, 1)
+        queries = model.ask(states[batch.asks], tables.asked(batch.asked))
         chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None
         targets = torch.searchsorted(rows, batch.targets)
         smoothing = self.config.label_smoothing
-        loss = softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
-        if self._teachers is None:
-            return loss
-        said, distil = self._teachers.say(rows, items, window, batch.asks, asked), self.config.distil
-        soft = soft_target_loss(queries, vectors, *said, distil.temperature, chance)
-        return (1 - distil.weight) * loss + distil.weight * soft
+        return softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
 
-    def _window(self, at: Tensor) -> Window:
-        tables, safe = self._tables, at.clamp(min=0)
-        steps = torch.where(at >= 0, tables.step[safe], PADDING_STEP)
+    def _window(self, batch: TensorBatch) -> Window:
+        tables, safe = self._tables, batch.at.clamp(min=0)
         seconds = (tables.time[safe] - tables.time[safe[:, :1]]).float()
-        return Window(tables.type[safe], tables.gap_before[safe], tables.again[safe], steps, seconds)
+        types, again = tables.type[batch.events], tables.again[batch.events]
+        return Window(tables.gap_before[safe], seconds, batch.places, types, again)
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """Columns of the events on the device."""
+    """Columns of the events, and of their steps, on the device."""
 
     item: Tensor
     type: Tensor
-    step: Tensor
-    time: Tensor
-    gap_before: Tensor
     again: Tensor
+    time: Tensor
+    """Of each step; so are the rest."""
+    gap_before: Tensor
     gap_after: Tensor
     hour_after: Tensor
     weekday_after: Tensor
 
     @classmethod
     def of(cls, events: Events, sequences: Sequences, device: torch.device) -> _Tables:
-        gaps = np.diff(events.timestamp, prepend=events.timestamp[:1]) * (np.diff(events.user, prepend=-1) == 0)
-        buckets = gap_bucket(torch.from_numpy(gaps))
-        time = torch.from_numpy(events.timestamp)
-        # A question stands at a step's last event, so what comes after it is the next step.
+        first = sequences.begins[:-1]
+        seconds = events.timestamp[first]
+        gaps = np.diff(seconds, prepend=seconds[:1]) * (np.diff(events.user[first], prepend=-1) == 0)
+        buckets, time = gap_bucket(torch.from_numpy(gaps)), torch.from_numpy(seconds)
         after = torch.roll(time, -1)
         tensors = (
             torch.from_numpy(events.item.astype(np.int64)),
             torch.from_numpy(events.type.astype(np.int64)),
-            torch.from_numpy(sequences.steps),
+            again_bucket(torch.from_numpy(times_before(events))),
             time,
             buckets,
-            again_bucket(torch.from_numpy(times_before(events))),
             torch.roll(buckets, -1),
             hour_of(after),
             weekday_of(after),
@@ -142,7 +125,7 @@ class _Tables:
         return cls(*(tensor.to(device) for tensor in tensors))
 
     def asked(self, at: Tensor) -> Asked:
-        """When the step after these events was."""
+        """When the step after these was."""
         return Asked(self.gap_after[at], self.hour_after[at], self.weekday_after[at])
 
 
@@ -153,7 +136,7 @@ def hour_of(seconds: Tensor) -> Tensor:
 
 def weekday_of(seconds: Tensor) -> Tensor:
     """Day of the week (UTC), Monday 0, of times in seconds since 1970."""
-    return (torch.floor(seconds / DAY).long() + THURSDAY).remainder(7)
+    return (torch.floor(seconds / DAY).long() + _THURSDAY).remainder(7)
 
 
 def times_before(events: Events) -> Floats:

@@ -1,8 +1,9 @@
-"""The interest model: a network that reads a user's events and asks for the next item.
+"""The interest model: a network that reads what a user did, step by step, and asks for the next item.
 
-An event is its item's vector, its type, the time since the event before, and how often the user had the item before;
-its place is in the attention. The history is encoded once into one query; an item's score is the query's dot product
-with the item's vector, so that any number of candidates cost one matrix product.
+A step is what happened at one time: a click, or a basket, which has no order inside. It is the mean of its events (the
+item's vector, the type, how often the user had the item before) and the time since the step before. The history is
+encoded once into one query; an item's score is the query's dot product with the item's vector, so that any number of
+candidates cost one matrix product.
 
 An item's vector is the projected features of its text, plus a learned vector of its id weighed by how far it is to be
 trusted: not at all without a training event, and the more the more there are.
@@ -26,24 +27,24 @@ GAP_BUCKETS: Final = 32
 AGAIN_BUCKETS: Final = 8
 HOURS: Final = 24
 WEEKDAYS: Final = 7
-PADDING_STEP: Final = 2**30
 _INITIAL = 0.02
 _TEXT_DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
 class Window:
-    """Events of a batch, oldest first, padded at the end: all `[batch, events]`."""
+    """Steps of a batch, oldest first, padded at the end, and their events."""
 
-    types: Tensor
     gaps: Tensor
-    """Bucket of the time since the event before (`gap_bucket`)."""
-    again: Tensor
-    """Bucket of how often the user had the item before (`again_bucket`)."""
-    steps: Tensor
-    """Number of the step; `PADDING_STEP` past the end."""
+    """Bucket of the time since the step before (`gap_bucket`), `[batch, steps]`."""
     seconds: Tensor
-    """Time since the window's first event, float32."""
+    """Time since the window's first step, float32, `[batch, steps]`."""
+    places: Tensor
+    """Place of each event's step in the flattened batch, `[events]`, ascending."""
+    types: Tensor
+    """Row of each event's type, `[events]`."""
+    again: Tensor
+    """Bucket of how often the user had the event's item before (`again_bucket`), `[events]`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Asked:
     """When something is asked: all `[asks]`."""
 
     gaps: Tensor
-    """Bucket of the time since the last event."""
+    """Bucket of the time since the last step."""
     hours: Tensor
     """Hour of the day, UTC."""
     weekdays: Tensor
@@ -71,7 +72,7 @@ class InterestModel(nn.Module):
     centre: Tensor
     scale: Tensor
     log_met: Tensor
-    turns: Tensor
+    angles: Tensor
 
     def __init__(self, met: Tensor, types: int, text_width: int, config: InterestConfig) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class InterestModel(nn.Module):
         self.register_buffer("centre", torch.zeros(text_width))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("log_met", torch.log1p(met.float()))
-        self.register_buffer("turns", turns(config.history_length, width // config.heads), persistent=False)
+        self.register_buffer("angles", turns(config.history_length, width // config.heads), persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -134,12 +135,12 @@ class InterestModel(nn.Module):
         vectors: Tensor = self.ids(rows) * trust.unsqueeze(-1)
         return vectors
 
-    # Events.
+    # Steps.
 
     def encode(self, vectors: Tensor, window: Window) -> Tensor:
-        """States after each event, `[batch, events, width]`, of item vectors `[batch, events, width]`.
+        """States after each step, `[batch, steps, width]`, of the events' item vectors `[events, width]`.
 
-        An event sees the events of its own step and of earlier ones: a basket has no order inside.
+        A step sees itself and earlier ones.
         """
         x, sight = self._read(vectors, window)
         for block in self.blocks:
@@ -148,9 +149,9 @@ class InterestModel(nn.Module):
         return x
 
     def encode_latest(self, vectors: Tensor, window: Window, latest: Tensor) -> Tensor:
-        """States after the event at place `latest` of each window, `[batch, width]`.
+        """States after the step at place `latest` of each window, `[batch, width]`.
 
-        The same as `encode` there, without what the last layer would do for the other events.
+        The same as `encode` there, without what the last layer would do for the other steps.
         """
         x, sight = self._read(vectors, window)
         for block in self.blocks[:-1]:
@@ -159,21 +160,16 @@ class InterestModel(nn.Module):
         return states.squeeze(1)
 
     def _read(self, vectors: Tensor, window: Window) -> tuple[Tensor, Sight]:
-        x = vectors + self.types(window.types) + self.gaps(window.gaps) + self.again(window.again)
+        events = vectors + self.types(window.types) + self.again(window.again)
+        shape = window.gaps.shape
+        x = _means(events, window.places, shape.numel()).view(*shape, -1) + self.gaps(window.gaps)
         return functional.dropout(self.first(x), self.config.dropout, self.training), self._sight(window)
 
     def _sight(self, window: Window) -> Sight:
-        # Padding stands where the first event stands: no angle of its own, and nobody sees it.
-        steps = torch.where(window.steps == PADDING_STEP, window.steps[:, :1], window.steps) - window.steps[:, :1]
-        sees = (window.steps.unsqueeze(2) >= window.steps.unsqueeze(1)).unsqueeze(1)
-        none = steps[:0]
+        angles, seconds = self.angles[:, : window.gaps.shape[1]], window.seconds
         if self.config.block != "hstu":
-            cosine, sine = (functional.embedding(steps, angles).unsqueeze(1) for angles in self.turns)
-            angles = (cosine, sine)
-            return Sight(sees, angles, angles, none, none)
-        distance = (steps.unsqueeze(2) - steps.unsqueeze(1)).clamp(0, self.config.history_length)
-        elapsed = gap_bucket(window.seconds.unsqueeze(2) - window.seconds.unsqueeze(1))
-        return Sight(sees, (none, none), (none, none), distance, elapsed)
+            return Sight(angles, seconds)
+        return Sight(angles, gap_bucket(seconds.unsqueeze(2) - seconds.unsqueeze(1)))
 
     def ask(self, states: Tensor, asked: Asked) -> Tensor:
         """Queries `[asks, width]` from states `[asks, width]`; scores are `query @ item`."""
@@ -181,20 +177,22 @@ class InterestModel(nn.Module):
         query: Tensor = self.query(self.last(states + context))
         return query / math.sqrt(self.config.dimension)
 
-    def flops_per_event(self, events: float, competing: float) -> float:
-        """Floating-point operations of forward and backward pass for one asked event.
+    def flops_per_step(self, steps: float, competing: float, asked: float) -> float:
+        """Floating-point operations of forward and backward pass for one step.
 
         Args:
-            events: mean number of events in a window.
+            steps: mean number of steps in a window.
             competing: items in the softmax.
+            asked: share of the steps that are asked.
 
         Two for each multiplication of a weight, three times as many with the gradients (Kaplan et al., 2020, appendix
-        B), and the products of attention and softmax, which have no weights.
+        B), and the products of attention and softmax, which have no weights. What the items' texts cost is left out: it
+        depends on the batch's size.
         """
         width = self.config.dimension
         weights = sum(parameter.numel() for block in self.blocks for parameter in block.parameters())
-        attention = 0 if self.config.block == "lstm" else 2 * self.config.layers * events * width
-        return 6 * (weights + self.query.weight.numel() + attention + competing * width)
+        attention = 0 if self.config.block == "lstm" else 2 * self.config.layers * steps * width
+        return 6 * (weights + attention + asked * (self.query.weight.numel() + competing * width))
 
 
 def _block(config: InterestConfig) -> nn.Module:
@@ -214,3 +212,12 @@ def gap_bucket(seconds: Tensor) -> Tensor:
 def again_bucket(times: Tensor) -> Tensor:
     """Bucket of how often an item was had before: the logarithm to base 2 of one more, 0 for never."""
     return times.add(1).log2().long().clamp(max=AGAIN_BUCKETS - 1)
+
+
+def _means(events: Tensor, places: Tensor, count: int) -> Tensor:
+    """Mean of the events at each place, 0 where there is none, `[count, width]`; `places` ascend."""
+    empty = events.new_zeros(count, events.shape[1])
+    if len(places) < 2 or bool((places[1:] > places[:-1]).all()):
+        return empty.index_copy(0, places, events)
+    sizes = torch.bincount(places, minlength=count).clamp(min=1).unsqueeze(1)
+    return empty.index_add(0, places, events) / sizes

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its peak."""
 BATCHES_AN_EPOCH = 200
-"""Batches of an epoch, where their size is not given: few events need small steps, many can do with large ones."""
-BATCH_EVENTS = (512, 4096)
+"""Batches of an epoch, where their size is not given: small sets need small batches, large ones can do with large."""
+BATCH_STEPS = (512, 4096)
 BETAS = (0.9, 0.98)
 """AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
 Validate = Callable[[InterestModel], float]
@@ -51,7 +51,7 @@ class InterestReport:
     flop_utilisation: float
     """Operations of the model a second, as a share of what a large matrix product reaches on the same device."""
     padding: float
-    """Share of places of the batches that hold no event."""
+    """Share of places of the batches that hold no step."""
     parameters: int
     device: str
     processes: int
@@ -137,7 +137,7 @@ class _Run:
         if self.config.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
-        self.batch_events = self.config.batch_events or _batch_events(self.sequences.total_events)
+        self.batch_steps = self.config.batch_steps or _batch_steps(self.sequences.total_steps)
         self.total_events = self.sequences.total_events * self.config.epochs
         self.speed = 0.0
 
@@ -158,7 +158,7 @@ class _Run:
 
     def _epoch(self, stage: progress.Stage) -> None:
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        batches = self.sequences.batches(self.batch_events, rng)
+        batches = self.sequences.batches(self.batch_steps, rng)
         started, seen = time.monotonic(), 0
         self.model.train()
         for number, (events, parts) in enumerate(self._prepared(batches), start=self.state.step):
@@ -241,7 +241,7 @@ class _Run:
             best_ndcg=self.state.best,
             events_per_second=self.speed,
             flop_utilisation=self._utilisation(),
-            padding=self.sequences.padding(self.batch_events),
+            padding=self.sequences.padding(self.batch_steps),
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             device=self.device.type,
             processes=self.ranks.world,
@@ -249,10 +249,12 @@ class _Run:
         return self.model.cpu().eval(), report
 
     def _utilisation(self) -> float:
-        windows = max(1, len(self.sequences))
-        flops = self.model.flops_per_event(self.sequences.total_events / windows, self.loss.competing)
+        sequences = self.sequences
+        steps, asks = sequences.total_steps, sequences.total_asks
+        flops = self.model.flops_per_step(steps / max(1, len(sequences)), self.loss.competing, asks / max(1, steps))
+        speed = self.speed * steps / max(1, sequences.total_events)
         with self._precision():
-            return self.speed * flops / (matrix_flops(self.device) * self.ranks.world)
+            return speed * flops / (matrix_flops(self.device) * self.ranks.world)
 
 
 def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataParallel:
@@ -260,9 +262,9 @@ def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataPar
     return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False)
 
 
-def _batch_events(events: int) -> int:
-    least, most = BATCH_EVENTS
-    return min(max(events // BATCHES_AN_EPOCH, least), most)
+def _batch_steps(steps: int) -> int:
+    least, most = BATCH_STEPS
+    return min(max(steps // BATCHES_AN_EPOCH, least), most)
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -22,6 +22,7 @@ from liverank.ranking.basket_stream import DAY, Basket, BasketStream, read_strea
 from liverank.ranking.count import PRIOR, CountRanker, segment
 from liverank.ranking.data import EncodedRequest, Floats
 from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
+from liverank.ranking.live_counts import LiveCounts
 from liverank.ranking.prequential_tally import K, Tally, Walk
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity
@@ -98,8 +99,21 @@ def _widths(neural: _Interest | None) -> dict[str, int]:
     return widths
 
 
-def _ranker(stream: BasketStream, text: TextVectors, config: TrainingConfig, midnight: float) -> CountRanker:
-    return CountRanker.counted(stream.catalogue, stream.before(midnight), config.count, text, PRIOR, midnight)
+class _Counts:
+    """The count ranker as it stands each midnight: a day's baskets are taken in, nothing is counted twice."""
+
+    def __init__(self, stream: BasketStream, text: TextVectors, config: TrainingConfig, start: float) -> None:
+        self.stream = stream
+        self.text = text
+        self.until = start
+        self.counts = LiveCounts(stream.catalogue, stream.before(start), config.count)
+
+    def at(self, midnight: float) -> CountRanker:
+        """Having learned from all baskets before."""
+        times = self.stream.events.timestamp
+        self.counts.add(self.stream.events.where((times >= self.until) & (times < midnight)))
+        self.until = midnight
+        return self.counts.ranker(self.text, PRIOR, midnight)
 
 
 def _signals(ranker: CountRanker, request: EncodedRequest, neural: _Interest | None) -> Floats:
@@ -114,8 +128,9 @@ def _before_the_cut(
     days = list(stream.days(start, cut))
     every = max(1, sum(len(baskets) for _, baskets in days) // WEIGHT_BASKETS)
     signals, labels, groups = [], [], []
+    counts = _Counts(stream, text, config, start)
     for midnight, baskets in days:
-        ranker = _ranker(stream, text, config, midnight)
+        ranker = counts.at(midnight)
         for basket in baskets[::every]:
             request = stream.request(basket)
             signals.append(_signals(ranker, request, neural))
@@ -152,10 +167,10 @@ def _walk(
 ) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
     days = list(stream.days(cut, until))
-    popularity = _RunningPopularity(stream, cut)
+    counts, popularity = _Counts(stream, text, config, cut), _RunningPopularity(stream, cut)
     with progress.stage("walk through the baskets", sum(len(baskets) for _, baskets in days)) as stage:
         for midnight, baskets in days:
-            ranker = _ranker(stream, text, config, midnight)
+            ranker = counts.at(midnight)
             for basket in baskets:
                 request = stream.request(basket)
                 signals = _signals(ranker, request, neural)
@@ -249,7 +264,6 @@ class _Interest:
         return report
 
     def scores(self, request: EncodedRequest) -> Floats:
-        """Standardised scores of all items, `[items]`; zeros without a history."""
+        """Scores of all items less their mean, `[items]`; zeros without a history."""
         scores = self.ranker.score_encoded([request])[0]
-        deviation = float(scores.std())
-        return (scores - scores.mean()) / np.float32(deviation) if deviation > 0 else scores
+        return scores - scores.mean()

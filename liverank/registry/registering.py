@@ -123,7 +123,7 @@ def _promote(config: RegistryConfig, version: str, submission: _Submission, now:
 
 
 def _create(client: Any, config: RegistryConfig, submission: _Submission) -> str:
-    experiment = _experiment(client, config)
+    experiment = experiment_id(client, config)
     tags = _tags(submission)
     card = model_card(
         config.model_name,
@@ -156,7 +156,8 @@ def _new_version(client: Any, config: RegistryConfig, model: Any, run_id: str, t
     return str(made.version)
 
 
-def _experiment(client: Any, config: RegistryConfig) -> str:
+def experiment_id(client: Any, config: RegistryConfig) -> str:
+    """Id of the configured experiment, which is made if need be."""
     found = client.get_experiment_by_name(config.experiment)
     if found is not None:
         return str(found.experiment_id)

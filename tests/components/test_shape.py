@@ -17,7 +17,7 @@ STEPS = sorted(
 
 def test_there_is_a_module_a_step():
     assert [path.stem for path in STEPS] == sorted(
-        ["ingest", "validate", "features", "train", "evaluate", "register", "deploy", "refuse"]
+        ["ingest", "validate", "features", "train", "evaluate", "register", "deploy", "refuse", "tune"]
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from liverank.config import Config, DataConfig
+from liverank.config import Config, DataConfig, load_config
 from liverank.config.data import SourceConfig
 from liverank.errors import ConfigError
-from pipelines.arguments import absolute, pipeline_arguments
+from pipelines.arguments import SECTIONS, absolute, pipeline_arguments
 from pipelines.cluster_arguments import cluster_arguments
 
 
@@ -29,6 +31,16 @@ def test_the_paths_of_all_sources_become_absolute_and_urls_stay(tmp_path, monkey
     found = absolute(config("clicks.csv", "more/clicks.csv", "s3://bucket/events/", "")).data
     assert found.source == str(tmp_path / "clicks.csv")
     assert [one.source for one in found.sources] == [str(tmp_path / "more/clicks.csv"), "s3://bucket/events/", ""]
+
+
+def test_no_argument_is_none_as_kubeflow_has_no_such_value():
+    space = {"tuning.space": {"count.window": {"choices": [2, 3]}, "count.query_decay": {"low": 0.5, "high": 1}}}
+    arguments = pipeline_arguments(load_config(overrides=space))
+    assert "null" not in json.dumps(arguments)
+    assert (
+        Config.model_validate({name: arguments[name] for name in SECTIONS}).tuning
+        == load_config(overrides=space).tuning
+    )
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,16 @@ def test_submit_uploads_the_pipeline_once_and_starts_runs_with_everything_named(
     assert capsys.readouterr().out == ""
 
 
+def test_the_tuning_pipeline_has_a_name_and_parameters_of_its_own(config, fake):
+    KubeflowClient(config).submit("search", tuning=True)
+    (pipeline,) = fake.kept["pipelines"]
+    assert pipeline["display_name"] == "liverank-tuning"
+    (run,) = fake.kept["runs"]
+    given = run["runtime_config"]["parameters"]
+    assert given["tuning"]["trials"] == 40
+    assert not {"deployment", "champion", "run"} & set(given)
+
+
 def test_changed_pods_make_a_new_version(config, fake):
     KubeflowClient(config).submit("one")
     pods = config.pipeline.model_copy(

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from liverank.cli.run_command import _tell_results
 from liverank.config import Config
-from pipelines.compile import COMPILED
+from pipelines.compile import COMPILED, COMPILED_TUNING
 from pipelines.local import LocalRun
 from tests.pipelines.fake_kubeflow import FakeKubeflow, serve
 
@@ -59,6 +59,12 @@ def test_settings_do_not_change_the_pipeline_that_is_kept():
     answer = liverank("compile", "--set", "pipeline.train.gpus=1")
     assert answer.returncode == 2
     assert "--output" in answer.stderr
+
+
+def test_compile_writes_the_tuning_pipeline_too(tmp_path):
+    answer = liverank("compile", "--pipeline", "tuning", "--output", str(tmp_path / "tuning.yaml"))
+    assert answer.returncode == 0
+    assert (tmp_path / "tuning.yaml").read_text() == COMPILED_TUNING.read_text()
 
 
 def test_submit_says_where_the_run_is(fake, options):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from liverank.config import PipelineConfig
-from pipelines.compile import COMPILED, compile_training
+from pipelines.compile import COMPILED, COMPILED_TUNING, compile_training, compile_tuning
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +18,23 @@ def spec():
     return yaml.safe_load(COMPILED.read_text())
 
 
-def test_the_file_that_is_kept_is_what_the_code_compiles_to(tmp_path):
-    fresh = compile_training(tmp_path / "training.yaml")
-    assert fresh.read_text() == COMPILED.read_text(), "run 'liverank compile' and commit the result"
+@pytest.mark.parametrize(("make", "kept"), [(compile_training, COMPILED), (compile_tuning, COMPILED_TUNING)])
+def test_the_file_that_is_kept_is_what_the_code_compiles_to(tmp_path, make, kept):
+    fresh = make(tmp_path / kept.name)
+    assert fresh.read_text() == kept.read_text(), "run 'liverank compile' and commit the result"
     assert list(tmp_path.iterdir()) == [fresh]
 
 
 def test_another_hash_seed_gives_the_same_bytes(tmp_path):
-    command = "import sys, pathlib; from pipelines.compile import *; compile_training(pathlib.Path(sys.argv[1]))"
+    command = (
+        "import sys, pathlib; from pipelines.compile import *; folder = pathlib.Path(sys.argv[1]); "
+        "compile_training(folder / 'training.yaml'); compile_tuning(folder / 'tuning.yaml')"
+    )
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         subprocess.run([sys.executable, "-c", command, str(tmp_path / seed)], env=environment, check=True)
-    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes() == COMPILED.read_bytes()
+    for kept in (COMPILED, COMPILED_TUNING):
+        assert {(tmp_path / seed / kept.name).read_bytes() for seed in ("1", "2")} == {kept.read_bytes()}
 
 
 def test_two_gates_and_every_step(spec):
@@ -40,6 +45,17 @@ def test_two_gates_and_every_step(spec):
     }  # fmt: skip
     assert set(spec["components"]["comp-condition-2"]["dag"]["tasks"]) == {"deploy"}
     assert set(spec["components"]["comp-condition-3"]["dag"]["tasks"]) == {"refuse"}
+
+
+def test_the_tuning_pipeline_shares_its_first_steps_with_the_training_pipeline(spec):
+    tuning = yaml.safe_load(COMPILED_TUNING.read_text())
+    assert set(tuning["root"]["dag"]["tasks"]) == {"ingest", "validate", "condition-1", "condition-2"}
+    assert set(tuning["components"]["comp-condition-1"]["dag"]["tasks"]) == {"features", "tune"}
+    for step in ("ingest", "validate", "features"):
+        assert tuning["components"][f"comp-{step}"] == spec["components"][f"comp-{step}"]
+        assert (
+            tuning["deploymentSpec"]["executors"][f"exec-{step}"] == spec["deploymentSpec"]["executors"][f"exec-{step}"]
+        )
 
 
 def test_what_acts_on_the_world_outside_is_never_taken_from_the_cache(spec):

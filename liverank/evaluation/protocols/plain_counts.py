@@ -76,7 +76,7 @@ def together(counted: Floats, similar: Floats, weight: float) -> Floats:
 def _of_largest(scores: Floats) -> Floats:
     # What is no candidate is -inf in both sides, and stays it.
     largest = scores.max(axis=1, keepdims=True, initial=0)
-    return scores / np.where(largest > 0, largest, 1)
+    return np.asarray(scores / np.where(largest > 0, largest, 1), np.float32)
 
 
 def _counts(sequences: Sequence[Rows], items: int) -> Any:

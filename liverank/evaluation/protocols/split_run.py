@@ -25,6 +25,7 @@ from liverank.evaluation.protocols.scoring import (
     CountScores,
     PlainScores,
     Ranked,
+    Scorer,
     rank,
 )
 from liverank.evaluation.protocols.settings import ProtocolSettings
@@ -88,7 +89,10 @@ def _one_seed(
     if not most:
         return tables, told
     with means.watch("two stages"):
-        scorers = {"count": (CountScores(fitted.rankers["count"]), found), PLAIN_BOTH: (recipe, plain)}
+        scorers: dict[str, tuple[Scorer, Ranked]] = {
+            "count": (CountScores(fitted.rankers["count"]), found),
+            PLAIN_BOTH: (recipe, plain),
+        }
         for name, (proposes, test) in scorers.items():
             retriever = Retriever(name, split, proposes, test, most)
             for length in settings.lists:

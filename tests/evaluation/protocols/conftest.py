@@ -15,7 +15,7 @@ from tests.evaluation.protocols.made import chains
 
 @pytest.fixture(scope="session")
 def config() -> Config:
-    small = {"dimension": 16, "layers": 1, "history_length": 8, "batch_size": 32, "epochs": 2}
+    small = {"dimension": 16, "layers": 1, "history_length": 8, "batch_steps": 128, "epochs": 2}
     overrides = {f"training.interest.{name}": value for name, value in small.items()}
     return load_config(overrides={**overrides, "evaluation.bootstrap_samples": 100})
 

@@ -33,8 +33,8 @@ def test_the_table_and_the_files(dataset, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("--data", "d", "--bundle", "b", "--features", "f"), "--data goes with neither --bundle"),
-        (("--data", "d", "--protocol", "temporal", "--champion", "b"), "--data goes with neither"),
+        (("--data", "d", "--bundle", "b", "--features", "f"), "--data goes with no option of a bundle"),
+        (("--data", "d", "--protocol", "temporal", "--champion", "b"), "--data goes with no option of a bundle"),
         (("--data", "d"), "--data needs a --protocol"),
         (("--bundle", "b", "--features", "f", "--seeds", "3"), "--seeds goes with --data only"),
         (("--bundle", "b", "--features", "f", "--keep-seen"), "--keep-seen goes with --data only"),

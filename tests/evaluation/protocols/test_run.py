@@ -57,13 +57,13 @@ def test_lists_hold_what_the_retriever_found_and_no_more(left_out):
             table = f"lists of {length} from {retriever}"
             found, inside = finding(result, table), finding(result, table, "truth in the list")
             assert found.rows[retriever]["ndcg"].interval.mean == everything[retriever]["ndcg"].interval.mean
-            assert inside.requests < found.requests == 60
+            assert 0 < inside.requests <= found.requests == 60
             # Of a list no longer than the cut-off every truth in it is a hit, in whatever order.
             if length == 5:
                 assert inside.rows["blend"]["hit_rate"].interval.mean == 1
             assert "blend minus plain count + TF-IDF" in found.differences
     best = finding(result, "lists of 20 from count", "truth in the list").requests
-    assert best > finding(result, "lists of 5 from count", "truth in the list").requests
+    assert best >= finding(result, "lists of 5 from count", "truth in the list").requests
 
 
 def test_differences_are_those_of_the_means(left_out):
