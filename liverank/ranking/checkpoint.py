@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from liverank import progress
@@ -78,9 +77,8 @@ class Checkpoint:
 
 
 def checkpoint_path(folder: Path, kind: str, parts: Sequence[object]) -> Path:
-    """The checkpoint file of a kind, in `folder`, of exactly these parts: plain values, or settings."""
-    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
-    key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    """The checkpoint file of a kind, in `folder`, of exactly these parts, which are JSON values."""
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return folder / f"{kind}-{key}.safetensors"
 
 

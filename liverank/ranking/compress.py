@@ -144,7 +144,7 @@ def _network(ranker: InterestRanker, kind: NetworkKind) -> tuple[InterestModel, 
 
         graph = export(ranker.model)
         model = shell(served_weights(ranker.model, layers=False), types, config, kind)
-        return model, OnnxNetwork(quantise(graph) if kind == "onnx-int8" else graph, kind)
+        return model, OnnxNetwork(model, quantise(graph) if kind == "onnx-int8" else graph, kind)
     model = shell(served_weights(ranker.model, layers=True), types, config, "float32")
     if kind == "int8":
         from liverank.ranking.int8 import int8_layers

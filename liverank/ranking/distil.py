@@ -78,7 +78,7 @@ def _trained(
     validate: Callable[[InterestRanker], float] | None,
 ) -> list[InterestRanker]:
     settings = [teacher_config(config, number) for number in range(config.interest.distil.seeds)]
-    paths = [checkpoint_path(folder, KIND, [data.data_hash, encoder.fingerprint(), one]) for one in settings]
+    paths = [checkpoint_path(folder, KIND, _parts(data, encoder, one)) for one in settings]
     forget_others(folder, KIND, paths)
     rankers = []
     for number, (one, path) in enumerate(zip(settings, paths, strict=True), start=1):
@@ -86,6 +86,10 @@ def _trained(
             ranker, _ = fit_interest(data.catalogue, data.events, one, encoder, validate, Checkpoint(path))
         rankers.append(ranker)
     return rankers
+
+
+def _parts(data: TrainingData, encoder: LanguageModel, config: TrainingConfig) -> list[object]:
+    return [data.data_hash, encoder.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
 
 
 def teacher_config(config: TrainingConfig, number: int) -> TrainingConfig:

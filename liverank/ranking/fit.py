@@ -154,7 +154,13 @@ def _interest(
     judge = validate if judged else None
     taught = teachers_of(data, model, config, checkpoints, judge)
     # Exactly this data, model, configuration and teachers: a state of others is of no use.
-    parts = [data.data_hash, model.fingerprint(), config.interest, config.seed, *(taught.identity if taught else ())]
+    parts = [
+        data.data_hash,
+        model.fingerprint(),
+        config.interest.model_dump(mode="json"),
+        config.seed,
+        *(taught.identity if taught else ()),
+    ]
     path = checkpoint_path(checkpoints, "interest", parts)
     forget_others(checkpoints, "interest", [path])
     teachers = taught.teachers if taught else None

@@ -19,38 +19,39 @@ from torch import Tensor
 from liverank.errors import BundleError
 from liverank.ranking.data import Floats
 from liverank.ranking.interest_inputs import Inputs
-from liverank.ranking.interest_model import GAP_BUCKETS, PADDING_STEP, InterestModel
-from liverank.ranking.query_network import INPUTS, NetworkKind, Reader
+from liverank.ranking.interest_model import GAP_BUCKETS, HOURS, WEEKDAYS, InterestModel
+from liverank.ranking.query_network import INPUTS, NetworkKind, Reader, tensors_of
 
 OPSET: Final = 18
 """The newest that torch's exporter writes without converting; ONNX Runtime reads it since 1.14."""
 TOLERANCE: Final = 1e-4
 """How far a number of a query may lie from torch's, as a share of the largest."""
-_EVENTWISE: Final = 5
-"""The first so many inputs have one entry an event, the others one a request."""
 _HINT: Final = "Run: pip install 'liverank[onnx]'"
 _CHECKED: Final = ((1, 1), (1, 9), (3, 5))
-"""Requests and events of the windows on which a graph is checked."""
+"""Requests and steps of the windows on which a graph is checked."""
 
 
 class OnnxNetwork:
     """A graph in ONNX Runtime, on one thread: the products are too small to share.
 
+    `model` puts events together to steps; its layers are in the graph.
+
     Raises:
         BundleError: onnxruntime is not installed, or cannot read the graph.
     """
 
-    def __init__(self, graph: bytes, kind: NetworkKind = "onnx") -> None:
+    def __init__(self, model: InterestModel, graph: bytes, kind: NetworkKind = "onnx") -> None:
         self.kind = kind
         self.alone = kind == "onnx-int8"
+        self._model = model
         self._graph = graph
         self._session = _session(graph)
-        self._wanted = [entry.name for entry in self._session.get_inputs() if entry.name != "vectors"]
+        self._wanted = [entry.name for entry in self._session.get_inputs()]
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """See `QueryNetwork`."""
-        feeds = {name: getattr(inputs, name) for name in self._wanted}
-        queries: Floats = self._session.run(None, {"vectors": vectors, **feeds})[0]
+        given = dict(zip(INPUTS, tensors_of(self._model, vectors, inputs), strict=True))
+        queries: Floats = self._session.run(None, {name: given[name].numpy() for name in self._wanted})[0]
         return queries
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -74,7 +75,7 @@ def _session(graph: bytes) -> Any:
 
 
 def export(model: InterestModel) -> bytes:
-    """The graph of the model's reader, for any number of requests and events, found equal to torch.
+    """The graph of the model's reader, for any number of requests and steps, found equal to torch.
 
     Raises:
         BundleError: a package is missing, or the graph cannot be made or gives other numbers.
@@ -83,16 +84,15 @@ def export(model: InterestModel) -> bytes:
     reader = Reader(model).eval()
     # Two numbers apart from 0 and 1, which the exporter would take for constants.
     example = _example(model, 2, 5)
-    names = ("vectors", *INPUTS)
-    requests, events = torch.export.Dim("requests", min=1), torch.export.Dim("events", min=1)
-    shapes = {name: {0: requests, 1: events} if at <= _EVENTWISE else {0: requests} for at, name in enumerate(names)}
+    requests, steps = torch.export.Dim("requests", min=1), torch.export.Dim("steps", min=1)
+    shapes = {name: _axes(tensor, requests, steps) for name, tensor in zip(INPUTS, example, strict=True)}
     try:
         with _quiet():
             program = torch.onnx.export(
                 reader,
                 example,
                 dynamo=True,
-                input_names=list(names),
+                input_names=list(INPUTS),
                 output_names=["query"],
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
@@ -131,28 +131,29 @@ def _need_packages() -> None:
         raise BundleError(f"An ONNX graph cannot be made here: {problem.name} is missing.", _HINT) from problem
 
 
-def _example(model: InterestModel, requests: int, events: int) -> tuple[Tensor, ...]:
-    """Random inputs of the reader; the first request has no padding, the others may."""
-    draw = torch.Generator().manual_seed(events)
+def _axes(example: Tensor, requests: Any, steps: Any) -> dict[int, Any]:
+    """The axes of an input that may have any length: all but the width of steps' vectors."""
+    names = (requests, steps, steps if example.dtype != torch.float32 else None)
+    return {at: name for at, name in zip(range(example.dim()), names, strict=False) if name is not None}
+
+
+def _example(model: InterestModel, requests: int, steps: int) -> tuple[Tensor, ...]:
+    """Random inputs of the reader, of windows of several lengths."""
+    draw = torch.Generator().manual_seed(steps)
 
     def numbers(most: int, *shape: int) -> Tensor:
         return torch.randint(most, shape, generator=draw)
 
-    counts = torch.cat([torch.tensor([events]), numbers(events, requests - 1) + 1])
-    places = torch.arange(events).unsqueeze(0)
-    steps = torch.where(places < counts.unsqueeze(1), places // 2, PADDING_STEP)
-    window, of = (requests, events), (requests,)
+    window = (requests, steps)
+    seconds = numbers(10**6, *window).float().sort(dim=1).values
     return (
         torch.randn(*window, model.config.dimension, generator=draw),
-        numbers(model.types.num_embeddings, *window),
         numbers(GAP_BUCKETS, *window),
-        numbers(model.again.num_embeddings, *window),
-        steps,
-        (places * 60.0).expand(window).contiguous(),
-        counts - 1,
-        numbers(GAP_BUCKETS, *of),
-        numbers(24, *of),
-        numbers(7, *of),
+        model.elapsed(seconds),
+        numbers(steps, requests),
+        numbers(GAP_BUCKETS, requests),
+        numbers(HOURS, requests),
+        numbers(WEEKDAYS, requests),
     )
 
 
@@ -160,12 +161,11 @@ def _check(reader: Reader, graph: bytes) -> None:
     """Raises a BundleError where the graph's queries are not torch's."""
     session = _session(graph)
     wanted = [entry.name for entry in session.get_inputs()]
-    for requests, events in _CHECKED:
-        example = _example(reader.model, requests, events)
+    for requests, steps in _CHECKED:
+        example = dict(zip(INPUTS, _example(reader.model, requests, steps), strict=True))
         with torch.inference_mode():
-            ours = reader(*example).numpy()
-        feeds = dict(zip(("vectors", *INPUTS), (tensor.numpy() for tensor in example), strict=True))
-        theirs = session.run(None, {name: feeds[name] for name in wanted})[0]
+            ours = reader(*example.values()).numpy()
+        theirs = session.run(None, {name: example[name].numpy() for name in wanted})[0]
         gap = float(np.abs(ours - theirs).max() / max(1e-6, float(np.abs(ours).max())))
         if not gap <= TOLERANCE:
             raise BundleError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ class QueryNetwork(Protocol):
     and a request's scores may not depend on who else asks."""
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
-        """One query a request, `[requests, width]`, from item vectors `[requests, events, width]`."""
+        """One query a request, `[requests, width]`, from the events' item vectors, `[events, width]`."""
         ...
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -35,7 +35,7 @@ class QueryNetwork(Protocol):
 
 
 class Reader(nn.Module):
-    """The interest model's way from events to a query, as one function of tensors (those of `Inputs`, in order)."""
+    """The interest model's way from steps to a query, as one function of tensors (`INPUTS`, in order)."""
 
     def __init__(self, model: InterestModel) -> None:
         super().__init__()
@@ -43,23 +43,30 @@ class Reader(nn.Module):
 
     def forward(
         self,
-        vectors: Tensor,
-        types: Tensor,
+        means: Tensor,
         gaps: Tensor,
-        again: Tensor,
-        steps: Tensor,
-        seconds: Tensor,
+        elapsed: Tensor,
         latest: Tensor,
         since: Tensor,
         hours: Tensor,
         weekdays: Tensor,
     ) -> Tensor:
         """Queries, `[requests, width]`."""
-        states = self.model.encode_latest(vectors, Window(types, gaps, again, steps, seconds), latest)
+        states = self.model.latest_of(means, gaps, elapsed, latest)
         return self.model.ask(states, Asked(since, hours, weekdays))
 
 
-INPUTS = ("types", "gaps", "again", "steps", "seconds", "latest", "since", "hours", "weekdays")
+INPUTS: Final = ("means", "gaps", "elapsed", "latest", "since", "hours", "weekdays")
+
+
+@torch.inference_mode()
+def tensors_of(model: InterestModel, vectors: Floats, inputs: Inputs) -> tuple[Tensor, ...]:
+    """What a `Reader` takes; the steps are put together here, where their sizes are at hand."""
+    told = (inputs.gaps, inputs.seconds, inputs.places, inputs.types, inputs.again)
+    gaps, seconds, places, types, again = (torch.from_numpy(array) for array in told)
+    means = model.step_means(torch.from_numpy(vectors), Window(gaps, seconds, places, types, again))
+    rest = (inputs.latest, inputs.since, inputs.hours, inputs.weekdays)
+    return means, gaps, model.elapsed(seconds), *(torch.from_numpy(array) for array in rest)
 
 
 class TorchNetwork:
@@ -72,9 +79,8 @@ class TorchNetwork:
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """See `QueryNetwork`."""
-        tensors = [torch.from_numpy(getattr(inputs, name)) for name in INPUTS]
         with torch.inference_mode():
-            queries: Floats = self._reader(torch.from_numpy(vectors), *tensors).numpy()
+            queries: Floats = self._reader(*tensors_of(self._reader.model, vectors, inputs)).numpy()
         return queries
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -111,5 +117,5 @@ def network_of(kind: NetworkKind, model: InterestModel, arrays: dict[str, npt.ND
     if kind in ("onnx", "onnx-int8"):
         from liverank.ranking.onnx_network import OnnxNetwork
 
-        return OnnxNetwork(arrays["graph"].astype(np.uint8).tobytes(), kind)
+        return OnnxNetwork(model, arrays["graph"].astype(np.uint8).tobytes(), kind)
     return TorchNetwork(model, kind)

@@ -88,8 +88,8 @@ class Teachers:
 
         Args:
             rows: of the items that compete, `[rows]`.
-            items: row of each event's item, `[batch, events]`.
-            window: the batch's events.
+            items: row of each event's item, `[events]`.
+            window: the batch's steps and events.
             asks: place of each question in the flattened batch, `[questions]`.
             asked: when each question is asked.
         """
