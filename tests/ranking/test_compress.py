@@ -22,6 +22,7 @@ from liverank.ranking.int8 import Int8Linear
 from liverank.ranking.interest import InterestRanker
 from liverank.ranking.onnx_network import OnnxNetwork, export
 from liverank.ranking.protocol import Candidates, Context, Request, ranking
+from serving.model import FolderSource
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
 from tests.ranking.small_model import NoEncoder, requests, small_catalogue, small_ranker
@@ -261,6 +262,16 @@ def test_new_items_can_be_added(small_bundle):
         [Request(history_of(ids[:5]), Candidates(["new", ids[0]]), Context(NOW))]
     )[0]
     assert np.isfinite(values).all()
+
+
+def test_it_is_served_like_any_other(small_bundle):
+    model = FolderSource(small_bundle).load()
+    model.warm_up()
+    assert model.version == load_bundle(small_bundle).hash[:12]
+    ids = list(model.bundle.catalogue.item_ids)
+    scores = model.bundle.primary.score_batch([Request(history_of(ids[:5]), Candidates(ids), Context(NOW))])[0]
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
 
 
 # The command.
