@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from liverank.config.base import Section
+from liverank.config.launch import LaunchConfig
 
 
 class CountConfig(Section):
@@ -168,5 +169,6 @@ class TrainingConfig(Section):
         description="Compute the features of candidates (`features.candidate`) and let the blend weigh them too. "
         "Costs time in the features step and under a millisecond a request.",
     )
+    launch: LaunchConfig = LaunchConfig()
     count: CountConfig = CountConfig()
     interest: InterestConfig = InterestConfig()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,10 @@ class TrainingState:
     best: float = -1.0
     best_epoch: int = -1
     epochs_without_gain: int = 0
+    losses: list[float] = field(default_factory=list)
+    """Mean training loss of each epoch, of the steps since the run went on."""
+    ndcgs: list[float] = field(default_factory=list)
+    """Validation NDCG@10 of each epoch; empty where nothing is validated."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -44,12 +48,11 @@ class Checkpoint:
         for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{at}/{name}"] = value
-        facts = {name: value for name, value in asdict(_without_weights(state)).items() if name != "best_weights"}
+        facts = asdict(replace(state, best_weights={}))
+        del facts["best_weights"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        # Copies: safetensors refuses tensors that share memory.
-        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        save_file(copies, part, metadata={"state": json.dumps(facts)})
+        save_file(_apart(tensors), part, metadata={"state": json.dumps(facts)})
         _sync(part)
         os.replace(part, self.path)
 
@@ -89,8 +92,16 @@ def forget_others(folder: Path, kind: str, kept: Collection[Path]) -> None:
             other.unlink()
 
 
-def _without_weights(state: TrainingState) -> TrainingState:
-    return TrainingState(state.epoch, state.step, state.best, state.best_epoch, state.epochs_without_gain)
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU; those that share memory as copies, which safetensors asks for."""
+    apart: dict[str, Tensor] = {}
+    met: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if storage in met else plain
+        met.add(storage)
+    return apart
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

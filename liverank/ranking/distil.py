@@ -14,6 +14,7 @@ from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_othe
 from liverank.ranking.data import TrainingData
 from liverank.ranking.interest import InterestRanker, fit_interest
 from liverank.ranking.teachers import Teacher, Teachers
+from liverank.ranking.ranks import Ranks
 from liverank.text import LanguageModel
 
 KIND = "teacher"
@@ -35,6 +36,7 @@ def teachers_of(
     config: TrainingConfig,
     checkpoints: Path,
     validate: Callable[[InterestRanker], float] | None,
+    ranks: Ranks | None = None,
 ) -> Taught | None:
     """The teachers that `training.interest.distil` asks for; None where it asks for none.
 
@@ -42,11 +44,16 @@ def teachers_of(
 
     Raises:
         BundleError: a teacher's bundle is missing or damaged.
-        ConfigError: a teacher's bundle cannot teach this model.
+        ConfigError: a teacher's bundle cannot teach this model, or several processes were to train teachers first.
     """
     distil = config.interest.distil
     if not distil.enabled:
         return None
+    if distil.seeds and ranks and ranks.world > 1:
+        raise ConfigError(
+            "Several processes train one model, no teachers before it.",
+            "Train bundles to teach first, and name them in training.interest.distil.teachers.",
+        )
     identity: tuple[str, ...] = ()
     if distil.teachers:
         found = [_from_bundle(Path(path), encoder) for path in distil.teachers]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
@@ -20,6 +20,11 @@ from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
+if TYPE_CHECKING:
+    from liverank.ranking.distil import Taught
+    from liverank.ranking.ranks import Ranks
+
+_DATA = "data hash"
 VALIDATION_LISTS = 1000
 """Validation requests on which the interest model is judged after each epoch."""
 
@@ -38,14 +43,14 @@ class FitSummary:
     """Segment of users -> signal -> weight of the blend."""
     notes: list[str]
     interest: dict[str, Any] = field(default_factory=dict)
-    """Epochs, best epoch, speed and device of the interest model; empty where it was not trained."""
+    """`InterestReport` of the interest model; empty where it was not trained."""
 
 
-def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) -> FitSummary:
+def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None = None) -> FitSummary:
     """Fits all rankers on a features folder and writes the bundle `out`, whole or not at all.
 
     `checkpoints` keeps text embeddings and the interest model's training state: a run that was killed goes on from
-    there, to the same bundle.
+    there, to the same bundle. With `ranks` this is the first of several processes; the others call `help_fit`.
 
     Raises:
         DataError: the features are missing, unreadable or hold no training event.
@@ -54,12 +59,13 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
     clock = Clock()
     with clock("read"):
         data = load_training_data(features)
-    fitted = fit_rankers(data, config, checkpoints, features, clock)
+    fitted = fit_rankers(data, config, checkpoints, features, clock, ranks)
     with clock("write"):
         facts = {
             "data_hash": data.data_hash,
             "language_model": fitted.model.fingerprint(),
             "validation": fitted.report.ndcg,
+            "training": {"seconds": dict(clock.seconds), "interest": fitted.interest},
         }
         manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
     report = fitted.report
@@ -88,6 +94,7 @@ def fit_rankers(
     checkpoints: Path,
     features: Path | None = None,
     clock: Clock | None = None,
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Fits all rankers on data at hand; the blend's weights and the epochs are chosen on `data.validation`.
 
@@ -97,6 +104,7 @@ def fit_rankers(
         checkpoints: keeps text embeddings and training states, as in `fit`.
         features: the features folder, which the feature ranker reads; None where it is off.
         clock: takes the seconds of each part.
+        ranks: the processes that train together; None for this one alone.
 
     Raises:
         LanguageModelError: the language model cannot be had.
@@ -105,6 +113,8 @@ def fit_rankers(
     model = LanguageModel(config.language_model, config.max_tokens)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
+    if ranks and config.interest.enabled:
+        ranks.agree(_DATA, data.data_hash)
     with clock("count"):
         count = CountRanker.fit(data.catalogue, data.events, config.count)
         popularity = PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days)
@@ -116,7 +126,7 @@ def fit_rankers(
     trained: dict[str, Any] = {}
     with clock("interest"):
         if config.interest.enabled:
-            rankers["interest"], trained = _interest(data, model, config, checkpoints)
+            rankers["interest"], trained = _interest(data, model, config, checkpoints, ranks)
     if config.feature_ranker:
         from liverank.ranking.feature_ranker import FeatureRanker
 
@@ -130,17 +140,40 @@ def fit_rankers(
     return Fitted(rankers, data.catalogue, model, report, trained)
 
 
+def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks) -> None:
+    """What every process but the first does of `fit`: it helps to train the interest model.
+
+    Raises:
+        DataError: as `fit`.
+        TrainingError: the first process has other data.
+    """
+    if not config.interest.enabled:
+        return
+    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.distil import teachers_of
+    from liverank.ranking.interest import help_fit_interest
+
+    data = load_training_data(features)
+    model = LanguageModel(config.language_model, config.max_tokens)
+    # The first process has embedded the texts when it comes to this.
+    ranks.agree(_DATA, data.data_hash)
+    data = _embedded(data, model, checkpoints)
+    taught = teachers_of(data, model, config, checkpoints, None, ranks)
+    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
+    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, taught and taught.teachers)
+
+
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
     vectors = embed_with_cache(model, data.catalogue.texts, checkpoints)
     return TrainingData(data.catalogue.with_embeddings(vectors), data.events, data.validation, data.data_hash)
 
 
 def _interest(
-    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None
 ) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
-    from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
+    from liverank.ranking.checkpoint import Checkpoint, forget_others
     from liverank.ranking.distil import teachers_of
     from liverank.ranking.interest import InterestRanker, fit_interest
 
@@ -152,20 +185,22 @@ def _interest(
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
     judge = validate if judged else None
-    taught = teachers_of(data, model, config, checkpoints, judge)
-    # Exactly this data, model, configuration and teachers: a state of others is of no use.
-    parts = [
-        data.data_hash,
-        model.fingerprint(),
-        config.interest.model_dump(mode="json"),
-        config.seed,
-        *(taught.identity if taught else ()),
-    ]
-    path = checkpoint_path(checkpoints, "interest", parts)
+    taught = teachers_of(data, model, config, checkpoints, judge, ranks)
+    path = _checkpoint(data, model, config, checkpoints, taught)
     forget_others(checkpoints, "interest", [path])
-    teachers = taught.teachers if taught else None
-    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, Checkpoint(path), teachers)
+    teachers, at = taught and taught.teachers, Checkpoint(path)
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, at, ranks, teachers)
     return ranker, asdict(report)
+
+
+def _checkpoint(
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path, taught: Taught | None
+) -> Path:
+    """The checkpoint file of exactly this data, model, configuration and teachers."""
+    from liverank.ranking.checkpoint import checkpoint_path
+
+    parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
+    return checkpoint_path(folder, "interest", [*parts, *(taught.identity if taught else ())])
 
 
 def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:

@@ -17,10 +17,12 @@ from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.interest_inputs import inputs_of
 from liverank.ranking.interest_model import InterestModel
-from liverank.ranking.interest_training import InterestReport, train
+from liverank.ranking.interest_report import InterestReport
+from liverank.ranking.interest_training import train
 from liverank.ranking.item_table import ItemTable
 from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of, shell
+from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from liverank.ranking.teachers import Teachers
 
 _MODEL, _TEXT = "model/", "text/"
+TEXTS_AT_ONCE = 65_536
 
 
 class InterestRanker:
@@ -63,9 +66,9 @@ class InterestRanker:
         self.types = {name: at for at, name in enumerate(types)}
         self.encoder = encoder
         self.text = text
+        self.config = config or model.config
         self.table = ItemTable(self.item_vectors()) if table is None else table
         self.network = network or TorchNetwork(model)
-        self.config = config or model.config
         self.pruned: Rows = np.zeros(0, np.int64)
         """Rows of `table` that come from their text alone, and so need not be written."""
 
@@ -100,9 +103,13 @@ class InterestRanker:
 
     def from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
         """Vectors of items that only their text is known of, `[texts, width]`."""
-        features = np.ascontiguousarray(self.text.transform(texts, embeddings))
-        with torch.inference_mode():
-            vectors: Floats = self.model.text_vectors(torch.from_numpy(features)).numpy()
+        # Piece by piece: the features of a million texts are many times larger than their vectors.
+        pieces = [slice(start, start + TEXTS_AT_ONCE) for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        vectors = np.zeros((len(texts), self.config.dimension), np.float32)
+        for piece in pieces:
+            features = np.ascontiguousarray(self.text.transform(texts[piece], embeddings[piece]))
+            with torch.inference_mode():
+                vectors[piece] = self.model.text_vectors(torch.from_numpy(features)).numpy()
         return vectors
 
     def text_vectors_of(self, rows: Rows) -> Floats:
@@ -189,19 +196,36 @@ def fit_interest(
     encoder: TextEncoder,
     validate: Callable[[InterestRanker], float] | None,
     checkpoint: Checkpoint,
+    ranks: Ranks | None = None,
     teachers: Teachers | None = None,
 ) -> tuple[InterestRanker, InterestReport]:
     """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
-    assert catalogue.embeddings is not None
-    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
-    features = text.transform(catalogue.texts, catalogue.embeddings)
+    text, features = _text_features(catalogue, config)
 
     def ranker(network: InterestModel) -> InterestRanker:
         return InterestRanker(catalogue, network, events.types, encoder, text)
 
     judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
-    network, report = train(features, events, config, judge, checkpoint, teachers=teachers)
+    network, report = train(features, events, config, judge, checkpoint, ranks, teachers)
     return ranker(network), report
+
+
+def help_fit_interest(
+    catalogue: Catalogue,
+    events: Events,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    ranks: Ranks,
+    teachers: Teachers | None = None,
+) -> None:
+    """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
+    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks, teachers)
+
+
+def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:
+    assert catalogue.embeddings is not None
+    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
+    return text, text.transform(catalogue.texts, catalogue.embeddings)
 
 
 def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from liverank.ranking.data import Events, Floats, Rows
+from liverank.ranking.interactions import Events, Floats, Rows
 
 Ints = npt.NDArray[np.int64]
 OVERLAP = 4
@@ -51,6 +51,7 @@ class Sequences:
         self.begins = np.append(begins, len(events))
         """First event of each step, and the number of events, `[steps + 1]`."""
         self._asks = self._questions()
+        self._asked_before = np.concatenate([[0], np.cumsum(self._asks)])
         self._starts, self._stops, self._fresh = _windows(events.user[begins], length)
 
     def __len__(self) -> int:
@@ -66,14 +67,13 @@ class Sequences:
         """Steps in all windows: those in two windows count twice."""
         return int((self._stops - self._starts).sum())
 
-    @property
-    def total_asks(self) -> int:
-        """Questions of an epoch."""
-        return int(self._asks.sum())
-
     def events_of(self, windows: Rows) -> int:
         """Events in some windows."""
         return int((self.begins[self._stops[windows]] - self.begins[self._starts[windows]]).sum())
+
+    def questions_of(self, windows: Rows) -> int:
+        """Questions asked in some windows."""
+        return int((self._asked_before[self._stops[windows]] - self._asked_before[self._fresh[windows]]).sum())
 
     def batches(self, steps: int, rng: np.random.Generator) -> list[Rows]:
         """The windows of one epoch in random batches of similar length, of at most `steps` places each.

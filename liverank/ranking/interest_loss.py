@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from liverank.config.training import InterestConfig
-from liverank.ranking.data import Events, Floats
+from liverank.ranking.interactions import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
 from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
 from liverank.ranking.soft_targets import soft_target_loss
 from liverank.ranking.softmax_loss import softmax_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from liverank.config.training import InterestConfig
     from liverank.ranking.teachers import Teachers
 
 DAY = 86400
@@ -73,10 +75,15 @@ class InterestLoss(nn.Module):
         self._known = torch.from_numpy(known).to(device)
         self._sampler = Sampler(events, config.negatives, device) if len(known) > config.full_softmax_items else None
 
+        self.items = 0
+        """Items in the softmax of the last call."""
+        self.before_reading: Callable[[Tensor], None] | None = None
+        """Called with the rows of items whose learned vectors are read next."""
+
     @property
-    def competing(self) -> int:
-        """Items in the softmax, of sampled ones without the batch's own."""
-        return self.config.negatives if self._sampler else len(self._known)
+    def sampled(self) -> bool:
+        """Whether the softmax is over sampled items."""
+        return self._sampler is not None
 
     def forward(self, batch: TensorBatch | None) -> Tensor:
         """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions.
@@ -84,10 +91,13 @@ class InterestLoss(nn.Module):
         Nothing asked is a loss of 0 that every parameter has a gradient of, for processes that train together.
         """
         if batch is None or not len(batch.targets):
-            return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum() * 0.0
+            return self._nothing()
         tables, model = self._tables, self.model
         items = tables.item[batch.events]
         rows = self._sampler.rows(batch.targets, items) if self._sampler else self._known
+        self.items = len(rows)
+        if self.before_reading:
+            self.before_reading(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
         read = vectors[torch.searchsorted(rows, items)]
         window, asked = self._window(batch), tables.asked(batch.asked)
@@ -101,6 +111,12 @@ class InterestLoss(nn.Module):
         taught = self._teachers.say(rows, items, window, batch.asks, asked)
         soft = soft_target_loss(queries, vectors, *taught, self.config.distil.temperature, chance)
         return torch.lerp(loss, soft, self.config.distil.weight)
+
+    def _nothing(self) -> Tensor:
+        self.items = 0
+        # Of the learned item vectors one row is enough, and it keeps their gradient sparse where that is sparse.
+        others = [parameter.sum() for parameter in self.model.parameters() if parameter is not self.model.ids.weight]
+        return torch.stack([*others, self.model.ids(self._known[:1]).sum()]).sum() * 0.0
 
     def _window(self, batch: TensorBatch) -> Window:
         tables, safe = self._tables, batch.at.clamp(min=0)

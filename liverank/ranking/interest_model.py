@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from liverank.config.training import InterestConfig
 from liverank.ranking.interest_blocks import Attention, Gated, Hstu, Recurrent, Sight, turns
+
+if TYPE_CHECKING:
+    from liverank.config.training import InterestConfig
 
 GAP_BUCKETS: Final = 32
 AGAIN_BUCKETS: Final = 8
@@ -183,22 +185,24 @@ class InterestModel(nn.Module):
         query: Tensor = self.query(self.last(states + context))
         return query / math.sqrt(self.config.dimension)
 
-    def flops_per_step(self, steps: float, competing: float, asked: float) -> float:
-        """Floating-point operations of forward and backward pass for one step.
+    def flops(self, steps: int, attended: int, asks: int, items: int) -> float:
+        """Floating-point operations of the forward and backward pass of a batch.
 
         Args:
-            steps: mean number of steps in a window.
-            competing: items in the softmax.
-            asked: share of the steps that are asked.
+            steps: steps read, padding not counted.
+            attended: pairs of steps that attention multiplies: the sum of the windows' squared lengths.
+            asks: questions.
+            items: items in the softmax, whose texts are projected.
 
         Two for each multiplication of a weight, three times as many with the gradients (Kaplan et al., 2020, appendix
-        B), and the products of attention and softmax, which have no weights. What the items' texts cost is left out: it
-        depends on the batch's size.
+        B), and the products of attention and softmax, which have no weights. Texts need no gradient.
         """
         width = self.config.dimension
-        weights = sum(parameter.numel() for block in self.blocks for parameter in block.parameters())
-        attention = 0 if self.config.block == "lstm" else 2 * self.config.layers * steps * width
-        return 6 * (weights + attention + asked * (self.query.weight.numel() + competing * width))
+        layers = sum(parameter.numel() for block in self.blocks for parameter in block.parameters())
+        pairs = 0 if self.config.block == "lstm" else 2 * self.config.layers * attended * width
+        first, last = (sum(one.numel() for one in self.project[at].parameters()) for at in (0, -1))
+        texts = 2 * first / 3 + last
+        return 6.0 * (steps * layers + pairs + asks * (self.query.weight.numel() + items * width) + items * texts)
 
 
 def _block(config: InterestConfig) -> nn.Module:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 PIECE = 256
-"""Questions whose logits are held at once."""
+"""Questions whose logits are held at once on a CPU: as many as stay in its cache."""
+GPU_LOGITS = 2**26
+"""Logits held at once on a GPU, which wants few large products: 256 MiB."""
 
 
 class SoftmaxLoss(torch.autograd.Function):
@@ -31,21 +33,21 @@ class SoftmaxLoss(torch.autograd.Function):
         log_chance: Tensor | None,
     ) -> Tensor:
         """See `softmax_loss`."""
-        queries, items = queries.detach(), items.detach()
+        asking, offered = (tensor.detach().to(_product_type(queries, items)) for tensor in (queries, items))
         to_queries = torch.empty_like(queries)
-        to_items = torch.zeros_like(items)
-        total = queries.new_zeros((), dtype=torch.float32)
-        edges = torch.searchsorted(pairs, torch.arange(0, len(queries) + PIECE, PIECE, device=pairs.device)).tolist()
-        for number, start in enumerate(range(0, len(queries), PIECE)):
-            asked = queries[start : start + PIECE]
-            part = slice(edges[number], edges[number + 1])
+        to_items = torch.zeros_like(items, dtype=torch.float32)
+        total = torch.zeros((), device=queries.device)
+        for start, part in _pieces(len(queries), _piece_of(items), pairs):
+            asked = asking[start : start + _piece_of(items)]
             loss, gradient = _piece(
-                asked, items, pairs[part] - start, targets[part], weights[part], smoothing, log_chance
+                asked, offered, pairs[part] - start, targets[part], weights[part], smoothing, log_chance
             )
             total += loss
-            gradient = gradient.div_(len(queries)).to(items.dtype)
-            to_queries[start : start + PIECE] = gradient @ items
-            to_items.addmm_(gradient.T, asked)
+            gradient = gradient.div_(len(queries)).to(offered.dtype)
+            to_queries[start : start + len(asked)] = gradient @ offered
+            # The sum over the pieces is kept in full precision.
+            to_items += gradient.T @ asked
+        to_items = to_items.to(items.dtype)
         ctx.save_for_backward(to_queries, to_items)
         return total / len(queries)
 
@@ -54,6 +56,28 @@ class SoftmaxLoss(torch.autograd.Function):
         """Gradients were computed beside the loss; they are scaled here."""
         to_queries, to_items = ctx.saved_tensors
         return to_queries * outer[0], to_items * outer[0], None, None, None, None, None
+
+
+def _product_type(queries: Tensor, items: Tensor) -> torch.dtype:
+    """What the products are computed in: autocast's type where that is on, else the finer of the two."""
+    kind = queries.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return torch.promote_types(queries.dtype, items.dtype)
+
+
+def _piece_of(items: Tensor) -> int:
+    return PIECE if items.device.type == "cpu" else max(PIECE, GPU_LOGITS // max(1, len(items)))
+
+
+def _pieces(questions: int, piece: int, pairs: Tensor) -> list[tuple[int, slice]]:
+    """First question of each piece, and which of the targets are its questions'."""
+    if questions <= piece:
+        return [(0, slice(None))]
+    starts = range(0, questions, piece)
+    # One question more than there are: all targets lie before it.
+    edges = torch.searchsorted(pairs, torch.tensor([*starts, questions], device=pairs.device)).tolist()
+    return [(start, slice(*edges[at : at + 2])) for at, start in enumerate(starts)]
 
 
 def _piece(

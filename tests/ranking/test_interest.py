@@ -23,8 +23,8 @@ from liverank.ranking.interest import fit_interest
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_loss import InterestLoss, TensorBatch
 from liverank.ranking.interest_model import InterestModel, Window, _means, gap_bucket
-from liverank.ranking.interest_training import pick_device
 from liverank.ranking.protocol import Candidates, Context, History, Request, score
+from liverank.ranking.speed import pick_device
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
 from tests.ranking.test_count import catalogue_of, events_of
