@@ -13,8 +13,8 @@ from liverank.ranking.bundle import load_bundle
 from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
 from liverank.ranking.data import TrainingData
 from liverank.ranking.interest import InterestRanker, fit_interest
-from liverank.ranking.teachers import Teacher, Teachers
 from liverank.ranking.ranks import Ranks
+from liverank.ranking.teachers import Teacher, Teachers
 from liverank.text import LanguageModel
 
 KIND = "teacher"
