@@ -143,8 +143,8 @@ def _lead(protocol: Mapping[str, Any]) -> str:
     return (
         f"Protocol {protocol['protocol']}, all items ranked. One training of each model; a difference is paired with "
         f"{ORIGINAL}, the bundle as it was trained, with an interval over users. Milliseconds are those of the "
-        "interest ranker alone for one request (500 candidates, a history of 50), on one core, the rows taking turns. Sizes "
-        "are of files; vectors are those of the items in memory. Students are one layer of half the width.\n\n"
+        "interest ranker alone for one request (500 candidates, a history of 50) on one core, the rows taking turns. "
+        "Sizes are of files; vectors are those of the items in memory. Students are one layer of half the width.\n\n"
     )
 
 
