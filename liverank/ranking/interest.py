@@ -140,9 +140,9 @@ class InterestRanker:
         self, table: ItemTable, network: QueryNetwork, model: InterestModel, catalogue: Catalogue | None = None
     ) -> InterestRanker:
         """The same ranker with another table, network and model, and over another catalogue if one is given."""
-        moved = InterestRanker(
-            catalogue or self.catalogue, model, list(self.types), self.encoder, self.text, table, network, self.config
-        )
+        over = self.catalogue if catalogue is None else catalogue
+        types = list(self.types)
+        moved = InterestRanker(over, model, types, self.encoder, self.text, table, network, self.config)
         moved.pruned = self.pruned
         return moved
 

@@ -6,8 +6,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +95,7 @@ def export(model: InterestModel) -> bytes:
                 output_names=["query"],
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
+                verbose=False,
             )
     except Exception as problem:  # The exporter's errors have no common class.
         what = str(problem).strip().splitlines()[0]
@@ -175,11 +175,11 @@ def _check(reader: Reader, graph: bytes) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporters' tips and stages to themselves: what fails is raised."""
+    """Keeps the exporters' tips to themselves: what fails is raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
