@@ -20,8 +20,9 @@ from liverank.ranking.compress import CompressionSettings, agreement, compress, 
 from liverank.ranking.fit import fit
 from liverank.ranking.int8 import Int8Linear
 from liverank.ranking.interest import InterestRanker
-from liverank.ranking.onnx_network import OnnxNetwork, export
+from liverank.ranking.onnx_network import OnnxNetwork, _check
 from liverank.ranking.protocol import Candidates, Context, Request, ranking
+from liverank.ranking.query_network import Reader
 from serving.model import FolderSource
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
@@ -31,7 +32,6 @@ EXACT = 1e-4
 """How far a score of an exported network may lie from the original's."""
 ROUNDED = 0.05
 """How far a score of a quantised one may, as a share of the spread of scores."""
-BLOCKS = ("gated", "attention", "hstu", "lstm")
 
 
 def settings(**given) -> CompressionSettings:
@@ -43,8 +43,15 @@ def original() -> InterestRanker:
     return small_ranker()
 
 
+@pytest.fixture(scope="module")
+def in_onnx(original) -> InterestRanker:
+    return compressed(original, settings(network="onnx"))
+
+
 @pytest.fixture(scope="module", params=["float32", "int8", "onnx", "onnx-int8"])
 def network(request, original) -> InterestRanker:
+    if request.param == "onnx":
+        return request.getfixturevalue("in_onnx")
     return compressed(original, settings(network=request.param))
 
 
@@ -78,7 +85,7 @@ def test_networks_are_deterministic_and_saved_whole(network, tmp_path):
     assert again.network.kind == network.network.kind
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", ["attention", "hstu", "lstm"])
 @pytest.mark.parametrize("kind", ["int8", "onnx"])
 def test_every_kind_of_layer(block, kind):
     ranker = small_ranker(block, layers=1)
@@ -145,22 +152,21 @@ def test_int8_layers_are_off_by_little():
     torch.testing.assert_close(made.part(x, 8, 20), made(x)[:, 8:20])
 
 
-def test_a_graph_takes_any_number_of_requests_and_steps(original):
-    network = OnnxNetwork(original.model, export(original.model))
-    made = original.with_parts(original.table, network, original.model)
+def test_a_graph_takes_any_number_of_requests_and_steps(original, in_onnx):
+    assert not in_onnx.network.alone
     for one in requests():
-        np.testing.assert_allclose(made.score_batch([one])[0], original.score_batch([one])[0], atol=EXACT)
-    assert not network.alone
+        np.testing.assert_allclose(in_onnx.score_batch([one])[0], original.score_batch([one])[0], atol=EXACT)
 
 
-def test_a_graph_that_says_something_else_is_refused(original, monkeypatch):
-    monkeypatch.setattr("liverank.ranking.onnx_network.TOLERANCE", -1.0)
+def test_a_graph_that_says_something_else_is_refused(original, in_onnx):
+    graph = in_onnx.network.arrays()["graph"].tobytes()
+    _check(Reader(original.model), graph)
     with pytest.raises(BundleError, match="queries lie"):
-        export(original.model)
+        _check(Reader(small_ranker(seed=1).model), graph)
 
 
-def test_without_onnxruntime_the_error_says_what_to_install(original, monkeypatch, tmp_path):
-    compressed(original, settings(network="onnx")).save(tmp_path)
+def test_without_onnxruntime_the_error_says_what_to_install(original, in_onnx, monkeypatch, tmp_path):
+    in_onnx.save(tmp_path)
     really = builtins.__import__
 
     def without(name, *arguments, **options):

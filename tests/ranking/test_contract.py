@@ -63,11 +63,7 @@ class TestInterestInInt8(TestInterest):
 
 
 class TestInterestInOnnx(TestInterestInInt8):
-    FORM: ClassVar[dict[str, object]] = {"network": "onnx", "vectors": "float16", "prune_items": 0.3}
-
-
-class TestInterestInOnnxInt8(TestInterestInInt8):
-    FORM: ClassVar[dict[str, object]] = {"network": "onnx-int8"}
+    FORM: ClassVar[dict[str, object]] = {"network": "onnx-int8", "vectors": "float16", "prune_items": 0.3}
 
 
 class TestFeatures(RankerContract):
