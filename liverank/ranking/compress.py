@@ -20,7 +20,7 @@ from liverank.ranking.interest import InterestRanker
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.item_table import ItemTable, Precision
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, ranking
-from liverank.ranking.query_network import NetworkKind, QueryNetwork, TorchNetwork, served_weights, shell
+from liverank.ranking.query_network import NetworkKind, QueryNetwork, network_of, served_weights
 
 INTEREST: Final = "interest"
 COMPRESSED: Final = "compressed"
@@ -36,8 +36,8 @@ class CompressionSettings(Section):
 
     network: NetworkKind = Field(
         "float32",
-        description="What reads a user's events. float32: the network as it was trained; int8: its linear layers in "
-        "whole numbers; onnx: an ONNX graph; onnx-int8: that graph in whole numbers.",
+        description="What reads a user's events. float32: the network as it was trained; int8: its weights kept as "
+        "bytes; onnx: an ONNX graph; onnx-int8: that graph with products in bytes.",
     )
     vectors: Precision = Field("float32", description="Numbers of the items' vectors; int8 has a scale for each item.")
     rank: int = Field(
@@ -138,19 +138,13 @@ def compressed(ranker: InterestRanker, settings: CompressionSettings) -> Interes
 
 def _network(ranker: InterestRanker, kind: NetworkKind) -> tuple[InterestModel, QueryNetwork]:
     """The model without what serving does not read, and what reads events."""
-    types, config = len(ranker.types), ranker.config
+    graph = b""
     if kind in ("onnx", "onnx-int8"):
-        from liverank.ranking.onnx_network import OnnxNetwork, export, quantise
+        from liverank.ranking.onnx_network import export, quantise
 
         graph = export(ranker.model)
-        model = shell(served_weights(ranker.model, layers=False), types, config, kind)
-        return model, OnnxNetwork(model, quantise(graph) if kind == "onnx-int8" else graph, kind)
-    model = shell(served_weights(ranker.model, layers=True), types, config, "float32")
-    if kind == "int8":
-        from liverank.ranking.int8 import int8_layers
-
-        int8_layers(model)
-    return model, TorchNetwork(model, kind)
+        graph = quantise(graph) if kind == "onnx-int8" else graph
+    return network_of(kind, served_weights(ranker.model, kind), len(ranker.types), ranker.config, graph)
 
 
 def _pruned(catalogue: Catalogue, share: float) -> Rows:

@@ -21,7 +21,7 @@ from liverank.ranking.interest_report import InterestReport
 from liverank.ranking.interest_training import train
 from liverank.ranking.item_table import ItemTable
 from liverank.ranking.protocol import Request, Scores
-from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of, shell
+from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
@@ -148,7 +148,7 @@ class InterestRanker:
 
     def save(self, folder: Path) -> None:
         """Writes the weights, the items' vectors, the configuration and the names of event types."""
-        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.network.weights().items()}
         text = {_TEXT + name: array for name, array in self.text.arrays().items()}
         settings = {"config": self.config.model_dump(), "types": list(self.types), "network": self.network.kind}
         kept = np.setdiff1d(np.arange(len(self.table)), self.pruned)
@@ -165,9 +165,10 @@ class InterestRanker:
         """
         data, settings = arrays.read(folder)
         config, kind = InterestConfig.model_validate(settings["config"]), settings.get("network", "float32")
-        weights = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
-        model = shell(weights, len(settings["types"]), config, kind)
-        network, text = network_of(kind, model, data), TextFeatures.from_arrays(_under(data, _TEXT))
+        kept = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
+        graph = data["graph"].tobytes() if "graph" in data else b""
+        model, network = network_of(kind, kept, len(settings["types"]), config, graph)
+        text = TextFeatures.from_arrays(_under(data, _TEXT))
         table = ItemTable.from_arrays(data)
         ranker = cls(catalogue, model, settings["types"], encoder, text, table, network, config)
         if "pruned" in data:

@@ -55,14 +55,6 @@ def _at(x: Tensor, latest: Tensor) -> Tensor:
     return x.gather(1, latest.view(-1, 1, 1).expand(-1, 1, x.shape[2]))
 
 
-class Joint(nn.Linear):
-    """Several linear layers of one input in one, which can also be had apart."""
-
-    def part(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Columns `start` to `stop` of what the layer gives."""
-        return functional.linear(x, self.weight[start:stop], self.bias[start:stop])
-
-
 class Attention(nn.Module):
     """Pre-norm attention and feed-forward (Vaswani et al., 2017; SASRec: Kang and McAuley, 2018)."""
 
@@ -71,7 +63,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.before_attention = nn.LayerNorm(width)
-        self.qkv = Joint(width, 3 * width)
+        self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.before_feed = nn.LayerNorm(width)
         self.up = nn.Linear(width, FEED * width)
@@ -97,8 +89,8 @@ class Attention(nn.Module):
     def _attended_latest(self, asking: Tensor, x: Tensor, sight: Sight, latest: Tensor) -> Tensor:
         """What the latest step of each window takes from all, `[batch, 1, width]`."""
         width = x.shape[2]
-        query = self._heads(self.qkv.part(asking, 0, width), 1)[0]
-        key, value = self._heads(self.qkv.part(x, width, 3 * width), 2)
+        query = self._heads(functional.linear(asking, self.qkv.weight[:width], self.qkv.bias[:width]), 1)[0]
+        key, value = self._heads(functional.linear(x, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
         query = _turned(query, sight.turns[:, latest].unsqueeze(2).unsqueeze(2))
         sees = torch.arange(x.shape[1], device=x.device) <= latest.unsqueeze(1)
         mask = sees.unsqueeze(1).unsqueeze(1)

@@ -33,17 +33,28 @@ _CHECKED: Final = ((1, 1), (1, 9), (3, 5))
 class OnnxNetwork:
     """A graph in ONNX Runtime, on one thread: the products are too small to share.
 
-    `model` puts events together to steps; its layers are in the graph.
+    Args:
+        model: puts events together to steps; its layers are in the graph.
+        graph: the reader's.
+        kind: whether its products are in int8.
+        kept: the model's weights as they are on disk; None: those of `model`.
 
     Raises:
         BundleError: onnxruntime is not installed, or cannot read the graph.
     """
 
-    def __init__(self, model: InterestModel, graph: bytes, kind: NetworkKind = "onnx") -> None:
+    def __init__(
+        self,
+        model: InterestModel,
+        graph: bytes,
+        kind: NetworkKind = "onnx",
+        kept: dict[str, Tensor] | None = None,
+    ) -> None:
         self.kind = kind
         self.alone = kind == "onnx-int8"
         self._model = model
         self._graph = graph
+        self._kept = kept
         self._session = _session(graph)
         self._wanted = [entry.name for entry in self._session.get_inputs()]
 
@@ -52,6 +63,10 @@ class OnnxNetwork:
         given = dict(zip(INPUTS, tensors_of(self._model, vectors, inputs), strict=True))
         queries: Floats = self._session.run(None, {name: given[name].numpy() for name in self._wanted})[0]
         return queries
+
+    def weights(self) -> dict[str, Tensor]:
+        """See `QueryNetwork`."""
+        return self._model.state_dict() if self._kept is None else self._kept
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The graph's bytes: a bundle holds safetensors and JSON, and nothing that runs code when it is read."""

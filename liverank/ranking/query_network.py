@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from liverank.config.training import InterestConfig
 from liverank.ranking.data import Floats
+from liverank.ranking.int8 import expanded, rounded
 from liverank.ranking.interest_inputs import Inputs
 from liverank.ranking.interest_model import Asked, InterestModel, Window
 
@@ -29,8 +29,12 @@ class QueryNetwork(Protocol):
         """One query a request, `[requests, width]`, from the events' item vectors, `[events, width]`."""
         ...
 
+    def weights(self) -> dict[str, Tensor]:
+        """The model's weights as they are kept on disk."""
+        ...
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What it needs on disk beside the model's weights."""
+        """What else it needs on disk."""
         ...
 
 
@@ -70,12 +74,16 @@ def tensors_of(model: InterestModel, vectors: Floats, inputs: Inputs) -> tuple[T
 
 
 class TorchNetwork:
-    """The model itself, in float32 or with its linear layers in int8."""
+    """The model itself; `kept` are its weights as they are on disk, where that is in another form."""
 
-    def __init__(self, model: InterestModel, kind: NetworkKind = "float32") -> None:
+    alone = False
+
+    def __init__(
+        self, model: InterestModel, kind: NetworkKind = "float32", kept: dict[str, Tensor] | None = None
+    ) -> None:
         self.kind = kind
-        self.alone = kind == "int8"
         self._reader = Reader(model).eval()
+        self._kept = kept
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """See `QueryNetwork`."""
@@ -83,39 +91,46 @@ class TorchNetwork:
             queries: Floats = self._reader(*tensors_of(self._reader.model, vectors, inputs)).numpy()
         return queries
 
+    def weights(self) -> dict[str, Tensor]:
+        """See `QueryNetwork`."""
+        return self._reader.model.state_dict() if self._kept is None else self._kept
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Nothing: the weights are the model's."""
+        """Nothing."""
         return {}
 
 
-def shell(weights: dict[str, Tensor], types: int, config: InterestConfig, kind: NetworkKind) -> InterestModel:
-    """A model with these weights; for an ONNX network without layers, which are in its graph."""
-    layers = 0 if kind.startswith("onnx") else config.layers
-    items, text_width = torch.zeros(len(weights["ids.weight"])), len(weights["centre"])
-    model = InterestModel(items, types, text_width, config.model_copy(update={"layers": layers}))
-    if kind == "int8":
-        from liverank.ranking.int8 import int8_layers
+def served_weights(model: InterestModel, kind: NetworkKind) -> dict[str, Tensor]:
+    """What of a model's weights serving reads, as it is kept on disk.
 
-        int8_layers(model)
-    model.load_state_dict(weights)
-    return model.eval()
-
-
-def served_weights(model: InterestModel, layers: bool) -> dict[str, Tensor]:
-    """What of a model's weights serving reads: none of the learned ids, which are in the items' vectors already."""
-    dropped = ("ids.", "log_met", *(() if layers else ("blocks.",)))
+    Learned ids are left out: they are in the items' vectors. So are layers that are in a graph.
+    """
+    dropped = ("ids.", "log_met", *(("blocks.",) if kind.startswith("onnx") else ()))
     kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(dropped)}
-    return kept | {"ids.weight": torch.zeros(0, model.config.dimension), "log_met": torch.zeros(0)}
+    kept |= {"ids.weight": torch.zeros(0, model.config.dimension), "log_met": torch.zeros(0)}
+    return rounded(kept) if kind.endswith("int8") else kept
 
 
-def network_of(kind: NetworkKind, model: InterestModel, arrays: dict[str, npt.NDArray[Any]]) -> QueryNetwork:
-    """The network that was saved as `arrays` beside the weights of `model`.
+def network_of(
+    kind: NetworkKind, kept: dict[str, Tensor], types: int, config: InterestConfig, graph: bytes
+) -> tuple[InterestModel, QueryNetwork]:
+    """The model and the network of weights that were kept on disk; `graph` is that of an ONNX network.
 
     Raises:
         BundleError: onnxruntime, which the network needs, is not installed.
     """
+    model = _shell(expanded(kept), types, config, kind)
     if kind in ("onnx", "onnx-int8"):
         from liverank.ranking.onnx_network import OnnxNetwork
 
-        return OnnxNetwork(model, arrays["graph"].astype(np.uint8).tobytes(), kind)
-    return TorchNetwork(model, kind)
+        return model, OnnxNetwork(model, graph, kind, kept)
+    return model, TorchNetwork(model, kind, None if kind == "float32" else kept)
+
+
+def _shell(weights: dict[str, Tensor], types: int, config: InterestConfig, kind: NetworkKind) -> InterestModel:
+    """A model with these weights; for an ONNX network without layers."""
+    layers = 0 if kind.startswith("onnx") else config.layers
+    items, text_width = torch.zeros(len(weights["ids.weight"])), len(weights["centre"])
+    model = InterestModel(items, types, text_width, config.model_copy(update={"layers": layers}))
+    model.load_state_dict(weights)
+    return model.eval()

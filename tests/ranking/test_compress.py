@@ -18,7 +18,7 @@ from liverank.events import Item
 from liverank.ranking.bundle import load_bundle
 from liverank.ranking.compress import CompressionSettings, agreement, compress, compressed
 from liverank.ranking.fit import fit
-from liverank.ranking.int8 import Int8Linear
+from liverank.ranking.int8 import expanded, rounded
 from liverank.ranking.interest import InterestRanker
 from liverank.ranking.onnx_network import OnnxNetwork, _check
 from liverank.ranking.protocol import Candidates, Context, Request, ranking
@@ -143,13 +143,18 @@ def test_a_changed_text_keeps_what_was_learned_of_the_id(original):
     np.testing.assert_array_equal(moved.table.rows(np.arange(39)), made.table.rows(np.arange(39)))
 
 
-def test_int8_layers_are_off_by_little():
+def test_weights_in_int8_are_off_by_half_a_step_of_their_row():
     torch.manual_seed(0)
-    layer, x = torch.nn.Linear(64, 32), torch.randn(7, 64)
-    made = Int8Linear.of(layer)
-    exact = layer(x)
-    assert float((made(x) - exact).abs().max()) < 0.03 * float(exact.abs().max())
-    torch.testing.assert_close(made.part(x, 8, 20), made(x)[:, 8:20])
+    weights = {"matrix": torch.randn(5, 7) * torch.logspace(-3, 1, 5).unsqueeze(1), "bias": torch.randn(5)}
+    weights |= {"none": torch.zeros(0, 3), "zero": torch.zeros(2, 3)}
+    kept = rounded(weights)
+    assert kept["matrix"].dtype == torch.int8
+    read = expanded(kept)
+    assert list(read) == list(weights)
+    step = weights["matrix"].abs().amax(1, keepdim=True) / 127
+    assert ((read["matrix"] - weights["matrix"]).abs() <= 0.5001 * step).all()
+    for name in ("bias", "none", "zero"):
+        torch.testing.assert_close(read[name], weights[name], rtol=0, atol=0)
 
 
 def test_a_graph_takes_any_number_of_requests_and_steps(original, in_onnx):
