@@ -1,7 +1,7 @@
 """A model's weights as bytes: whole numbers with a scale for each row, turned back into float32 when they are read.
 
-This saves room and no time: torch multiplies bytes faster than floats only on some processors, and the way it does so is
-being given up; the product in bytes is ONNX Runtime's (`onnx-int8`).
+This saves room and no time: torch multiplies bytes faster than floats only on some processors, by tensors that are
+deprecated. The product in bytes is ONNX Runtime's (`onnx-int8`).
 """
 
 from __future__ import annotations
