@@ -19,7 +19,7 @@ from liverank.config.monitoring import MonitoringConfig
 from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
-from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
+from liverank.config.training import CountConfig, InterestConfig, TextTuningConfig, TrainingConfig
 from liverank.config.validation import ValidationConfig
 from liverank.errors import ConfigError
 
@@ -179,6 +179,7 @@ __all__ = [
     "RegistryConfig",
     "Section",
     "ServingConfig",
+    "TextTuningConfig",
     "TrainingConfig",
     "ValidationConfig",
     "load_config",

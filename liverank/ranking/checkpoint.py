@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,8 @@ class TrainingState:
     best_epoch: int = -1
     epochs_without_gain: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Spent by all runs so far, where that is limited."""
 
 
 class Checkpoint:
@@ -42,7 +44,8 @@ class Checkpoint:
         for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{at}/{name}"] = value
-        facts = {name: value for name, value in asdict(_without_weights(state)).items() if name != "best_weights"}
+        facts = asdict(replace(state, best_weights={}))
+        del facts["best_weights"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         # Copies: safetensors refuses tensors that share memory.
@@ -72,10 +75,6 @@ class Checkpoint:
         state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
         progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
         return state
-
-
-def _without_weights(state: TrainingState) -> TrainingState:
-    return TrainingState(state.epoch, state.step, state.best, state.best_epoch, state.epochs_without_gain)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -41,6 +41,8 @@ class FitSummary:
     notes: list[str]
     interest: dict[str, Any] = field(default_factory=dict)
     """Epochs, best epoch, speed and device of the interest model; empty where it was not trained."""
+    text: dict[str, Any] = field(default_factory=dict)
+    """How tuning of the language model went; empty where it is off."""
 
 
 def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) -> FitSummary:
@@ -63,11 +65,10 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
             "language_model": fitted.model.fingerprint(),
             "validation": fitted.report.ndcg,
         }
-        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
+        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)
     report = fitted.report
-    return FitSummary(
-        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, fitted.interest
-    )
+    told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text)
+    return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Fitted:
     model: LanguageModel
     report: BlendReport
     interest: dict[str, Any]
-    """As in `FitSummary`."""
+    """As in `FitSummary`; so is the next one."""
+    text: dict[str, Any] = field(default_factory=dict)
 
 
 def fit_rankers(
@@ -104,7 +106,8 @@ def fit_rankers(
         LanguageModelError: the language model cannot be had.
     """
     clock = clock or Clock()
-    model = LanguageModel(config.language_model, config.max_tokens)
+    with clock("tune"):
+        model, tuning = _language_model(data, config, checkpoints)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
     with clock("count"):
@@ -129,7 +132,20 @@ def fit_rankers(
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation)
     _tell(report)
-    return Fitted(rankers, data.catalogue, model, report, trained)
+    return Fitted(rankers, data.catalogue, model, report, trained, tuning)
+
+
+def _language_model(
+    data: TrainingData, config: TrainingConfig, checkpoints: Path
+) -> tuple[LanguageModel, dict[str, Any]]:
+    if config.text.tune == "off":
+        return LanguageModel(config.language_model, config.max_tokens), {}
+    from dataclasses import asdict
+
+    from liverank.ranking.tuned_model import tuned_language_model
+
+    model, report = tuned_language_model(data.catalogue.texts, data.events, config, checkpoints)
+    return model, asdict(report) if report else {}
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
