@@ -63,6 +63,7 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
         facts = {
             "data_hash": data.data_hash,
             "language_model": fitted.model.fingerprint(),
+            "text_tuning": fitted.text,
             "validation": fitted.report.ndcg,
         }
         manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)

@@ -1,4 +1,4 @@
-"""A shop whose pairs share no word: items of one kind name it by two words that nothing but the users bring together."""
+"""A shop whose pairs share no word: only what users take brings the two words for one kind of item together."""
 
 from __future__ import annotations
 

@@ -168,9 +168,8 @@ def test_vectors_of_an_older_tuning_do_not_pile_up(tuned, tmp_path):
     model, _, _ = tuned
     embed_with_cache(LanguageModel(), ["lamp"], tmp_path)
     for tensor in (0.0, 1.0):
-        other = dataclasses.replace(
-            model.tuned, tensors={"encoder.layer.5.output.dense.bias": np.full(384, tensor, "f4")}
-        )
+        tensors = {"encoder.layer.5.output.dense.bias": np.full(384, tensor, np.float32)}
+        other = dataclasses.replace(model.tuned, tensors=tensors)
         embed_with_cache(LanguageModel(tuned=other), ["lamp"], tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 2
