@@ -20,7 +20,7 @@ from liverank.config.monitoring import MonitoringConfig
 from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
-from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
+from liverank.config.training import CountConfig, InterestConfig, TextTuningConfig, TrainingConfig
 from liverank.config.tuning import TuningConfig
 from liverank.config.validation import ValidationConfig
 from liverank.errors import ConfigError
@@ -200,6 +200,7 @@ __all__ = [
     "RegistryConfig",
     "Section",
     "ServingConfig",
+    "TextTuningConfig",
     "TrainJobConfig",
     "TrainingConfig",
     "TuningConfig",

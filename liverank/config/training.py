@@ -147,6 +147,39 @@ class InterestConfig(Section):
         return self
 
 
+class TextTuningConfig(Section):
+    """Fine-tuning of the language model: texts of items that users take together come to lie together."""
+
+    tune: Literal["off", "auto", "on"] = Field(
+        "off", description="Whether to tune the language model on the training events; auto: where there is a GPU."
+    )
+    layers: int = Field(
+        2, ge=0, description="Top layers of the language model that are tuned; 0: all of it, which wants a GPU."
+    )
+    steps: int = Field(400, ge=1, description="Most steps of the optimiser.")
+    minutes: float = Field(
+        30,
+        gt=0,
+        description="Minutes after which tuning stops, over all runs it took; the best state so far is kept. Where "
+        "this is what ends it, the same seed need not give the same model.",
+    )
+    batch: int = Field(128, ge=2, description="Pairs of items in a batch; all texts of a batch compete.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of the softmax over cosines.")
+    window: int = Field(5, ge=1, le=50, description="Largest distance, in steps of a user, of two items of a pair.")
+    held_out: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the texts (at most 1,000) without a pair in tuning, on which it is judged.",
+    )
+    judge_steps: int = Field(50, ge=1, description="Steps between judgements on the texts that were held out.")
+    patience: int = Field(3, ge=1, description="Judgements without a gain before tuning stops.")
+    cache_mib: int = Field(
+        1024, ge=0, description="Most memory for what the untuned layers made of the texts; of more it is made anew."
+    )
+
+
 class TrainingConfig(Section):
     """Everything the train step fits."""
 
@@ -164,6 +197,7 @@ class TrainingConfig(Section):
         "all-MiniLM-L6-v2", description="The packaged model's name, a Hugging Face id or a local folder."
     )
     max_tokens: int = Field(48, ge=4, le=512, description="Tokens of an item's text that the language model reads.")
+    text: TextTuningConfig = TextTuningConfig()
     feature_ranker: bool = Field(
         False,
         description="Compute the features of candidates (`features.candidate`) and let the blend weigh them too. "

@@ -25,12 +25,15 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, Rows
 from liverank.ranking.protocol import Ranker
 from liverank.text import LanguageModel
+from liverank.text_layers import TunedLayers
 
 if TYPE_CHECKING:
     from liverank.ranking.feature_ranker import FeatureRanker
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+TUNED_LAYERS = "language-model/layers.safetensors"
+"""In bundles whose language model was tuned: what changed of it."""
 _AGAIN = "Fetch the bundle again, or train a new one."
 
 
@@ -115,11 +118,17 @@ def bundle_hash(manifest: Mapping[str, Any]) -> str:
 
 
 def save_bundle(
-    out: Path, catalogue: Catalogue, rankers: Mapping[str, Ranker], config: TrainingConfig, facts: Mapping[str, Any]
+    out: Path,
+    catalogue: Catalogue,
+    rankers: Mapping[str, Ranker],
+    config: TrainingConfig,
+    facts: Mapping[str, Any],
+    tuned: TunedLayers | None = None,
 ) -> dict[str, Any]:
     """Writes a bundle in place of whatever is at `out`, whole or not at all; returns its manifest.
 
-    `facts` join the manifest (`data_hash`, `language_model` and the like).
+    `facts` join the manifest (`data_hash`, `language_model` and the like); `tuned` are the layers that embedded the
+    catalogue, and will embed what comes to it.
     """
 
     def fill(part: Path) -> None:
@@ -127,6 +136,8 @@ def save_bundle(
         for name, ranker in rankers.items():
             (part / name).mkdir()
             ranker.save(part / name)
+        if tuned is not None:
+            tuned.save(part / TUNED_LAYERS)
 
     return write_bundle(out, fill, {**facts, "rankers": sorted(rankers), "config": config.model_dump(mode="json")})
 
@@ -180,7 +191,9 @@ def load_bundle(path: Path) -> Bundle:
     manifest = verify(path)
     try:
         catalogue = _load_catalogue(path / "catalogue")
-        encoder = LanguageModel(manifest["config"]["language_model"], manifest["config"]["max_tokens"])
+        config = manifest["config"]
+        tuned = TunedLayers.load(path / TUNED_LAYERS) if TUNED_LAYERS in manifest["files"] else None
+        encoder = LanguageModel(config["language_model"], config["max_tokens"], tuned=tuned)
         rankers = _load_rankers(path, manifest["rankers"], catalogue, encoder)
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise BundleError(

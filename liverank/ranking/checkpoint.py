@@ -31,6 +31,8 @@ class TrainingState:
     ndcgs: list[float] = field(default_factory=list)
     """Validation NDCG@10 of each epoch; empty where nothing is validated."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Spent by all runs so far, where that is limited."""
 
 
 class Checkpoint:

@@ -44,6 +44,8 @@ class FitSummary:
     notes: list[str]
     interest: dict[str, Any] = field(default_factory=dict)
     """`InterestReport` of the interest model; empty where it was not trained."""
+    text: dict[str, Any] = field(default_factory=dict)
+    """How tuning of the language model went; empty where it is off."""
 
 
 def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None = None) -> FitSummary:
@@ -64,14 +66,14 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ra
         facts = {
             "data_hash": data.data_hash,
             "language_model": fitted.model.fingerprint(),
+            "text_tuning": fitted.text,
             "validation": fitted.report.ndcg,
             "training": {"seconds": dict(clock.seconds), "interest": fitted.interest},
         }
-        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
+        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)
     report = fitted.report
-    return FitSummary(
-        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, fitted.interest
-    )
+    told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text)
+    return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Fitted:
     model: LanguageModel
     report: BlendReport
     interest: dict[str, Any]
-    """As in `FitSummary`."""
+    """As in `FitSummary`; so is the next one."""
+    text: dict[str, Any] = field(default_factory=dict)
 
 
 def fit_rankers(
@@ -110,7 +113,8 @@ def fit_rankers(
         LanguageModelError: the language model cannot be had.
     """
     clock = clock or Clock()
-    model = LanguageModel(config.language_model, config.max_tokens)
+    with clock("tune"):
+        model, tuning = _language_model(data, config, checkpoints)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
     if ranks and config.interest.enabled:
@@ -137,7 +141,20 @@ def fit_rankers(
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation)
     _tell(report)
-    return Fitted(rankers, data.catalogue, model, report, trained)
+    return Fitted(rankers, data.catalogue, model, report, trained, tuning)
+
+
+def _language_model(
+    data: TrainingData, config: TrainingConfig, checkpoints: Path
+) -> tuple[LanguageModel, dict[str, Any]]:
+    if config.text.tune == "off":
+        return LanguageModel(config.language_model, config.max_tokens), {}
+    from dataclasses import asdict
+
+    from liverank.ranking.tuned_model import tuned_language_model
+
+    model, report = tuned_language_model(data.catalogue.texts, data.events, config, checkpoints)
+    return model, asdict(report) if report else {}
 
 
 def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks) -> None:
@@ -154,9 +171,9 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     from liverank.ranking.interest import help_fit_interest
 
     data = load_training_data(features)
-    model = LanguageModel(config.language_model, config.max_tokens)
-    # The first process has embedded the texts when it comes to this.
+    # The first process has tuned the language model and embedded the texts when it comes to this.
     ranks.agree(_DATA, data.data_hash)
+    model, _ = _language_model(data, config, checkpoints)
     data = _embedded(data, model, checkpoints)
     taught = teachers_of(data, model, config, checkpoints, None, ranks)
     checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))

@@ -221,17 +221,23 @@ class _Interest:
     """The interest model in the walk: trained on what lies before an instant, then asked for every basket."""
 
     def __init__(self, stream: BasketStream, config: TrainingConfig, checkpoints: Path) -> None:
-        from liverank.text import LanguageModel, embed_with_cache
-
-        self.encoder = LanguageModel(config.language_model, config.max_tokens)
-        vectors = embed_with_cache(self.encoder, stream.catalogue.texts, checkpoints)
         self.stream = stream
-        self.catalogue = stream.catalogue.with_embeddings(vectors)
         self.checkpoints = checkpoints
         self.epochs = config.interest.epochs
 
+    def _read_texts(self, until: float, config: TrainingConfig) -> None:
+        """Embeds the texts; a language model that is tuned is tuned on what lies before `until`."""
+        from liverank.ranking.tuned_model import tuned_language_model
+        from liverank.text import embed_with_cache
+
+        texts, events = self.stream.catalogue.texts, self.stream.before(until)
+        self.encoder, _ = tuned_language_model(texts, events, config, self.checkpoints)
+        vectors = embed_with_cache(self.encoder, texts, self.checkpoints)
+        self.catalogue = self.stream.catalogue.with_embeddings(vectors)
+
     def train(self, until: float, config: TrainingConfig) -> None:
         """Trains on the events before `until` with early stopping on the baskets of the days after it."""
+        self._read_texts(until, config)
         baskets = [basket for basket in self.stream.baskets if until <= basket.time < until + 10 * DAY][::3]
         requests = [self.stream.request(basket) for basket in baskets]
         pairs = [(request, basket) for request, basket in zip(requests, baskets, strict=True) if len(request.history)]

@@ -86,6 +86,7 @@ def _one_seed(
         found = rank(split, split.test, scorer, ["count"] if most else [], most)
     tables = [all_items_table(split, {**found.ranks, **plain.ranks}, groups, settings.k)]
     told = {"blend": fitted.report.weights, "notes": fitted.report.notes, "interest": fitted.interest}
+    told |= {"text": fitted.text} if fitted.text else {}
     if not most:
         return tables, told
     with means.watch("two stages"):
