@@ -91,7 +91,7 @@ def synthetic(shape: Shape, seed: int = 0) -> tuple[Floats, Events]:
         item=np.minimum(items, shape.items - 1),
         type=np.zeros(total, np.int16),
         weight=np.ones(total, np.float32),
-        timestamp=at * DAY,
+        timestamp=(at * DAY).astype(np.float64),
         users=tuple(map(str, range(shape.users))),
         types=("click",),
     )

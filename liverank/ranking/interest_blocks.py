@@ -177,5 +177,8 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, sight: Sight, latest: Tensor | None = None) -> Tensor:
         """States after the layer (see `Attention`)."""
-        x = x + _drop(self.cell(self.before(x))[0], self.dropout, self.training)
+        # Not every CPU has an LSTM in bfloat16: this one stays in float32.
+        with torch.autocast(x.device.type, enabled=False):
+            read = self.cell(self.before(x.float()))[0]
+        x = x + _drop(read, self.dropout, self.training)
         return x if latest is None else _at(x, latest)

@@ -150,7 +150,7 @@ class _Run:
         return state.epoch >= self.config.epochs or state.epochs_without_gain >= self.config.patience
 
     def _epoch(self, stage: progress.Stage) -> float:
-        """Makes the rest of an epoch's steps; their mean loss in this process."""
+        """Makes the rest of an epoch's steps; their mean loss, in all processes."""
         rng = np.random.default_rng([self.seed, self.state.epoch])
         batches = self.sequences.batches(self.batch_steps, rng)
         self.pace, started, waited = Pace(), time.monotonic(), self.feed.waited
@@ -162,13 +162,13 @@ class _Run:
             self.pace.events += (events := self.sequences.events_of(windows))
             self.pace.seconds = time.monotonic() - started
             # Numbers are asked of a GPU only when they are shown: the question makes it wait.
-            stage.advance(events, loss=partial(_rounded, losses[-1]), events_per_second=self._speed)
+            stage.advance(events, loss=partial(_rounded, losses[-1] * self.ranks.world), events_per_second=self._speed)
             if self.state.step % self.config.checkpoint_steps == 0:
                 self._save()
         self._settle()
         wait(self.device)
         self.pace.seconds, self.pace.waited = time.monotonic() - started, self.feed.waited - waited
-        return float(torch.stack(losses).mean()) if losses else 0.0
+        return self.ranks.total(float(torch.stack(losses).mean())) if losses else 0.0
 
     def _save(self) -> None:
         self._settle()
@@ -179,7 +179,7 @@ class _Run:
         return round(self.pace.events_per_second)
 
     def _step(self, windows: Rows, parts: list[Part], number: int, steps: int) -> Tensor:
-        """One step of the optimiser on all parts of a batch; the mean loss of this process's questions."""
+        """One step of the optimiser on all parts of a batch; this process's share of the mean loss."""
         # Chance of a step's own: a run that goes on needs no more than the step's number.
         seeds = np.random.SeedSequence([self.seed, self.state.epoch, number, self.ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
@@ -199,8 +199,7 @@ class _Run:
         else:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
         self.optimizer.step()
-        mine = sum(len(part.batch.asks) for part in parts)
-        return total * (asks / mine) if mine else total
+        return total
 
     def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:
         """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""

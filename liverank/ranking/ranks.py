@@ -70,6 +70,14 @@ class Ranks:
             self._words = None
             distributed.destroy_process_group()
 
+    def total(self, value: float) -> float:
+        """Sum of every process's value, in every process."""
+        if self.world == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(tensor, group=self._words)
+        return float(tensor)
+
     def told(self, value: float) -> float:
         """The first process's value, in every process."""
         if self.world == 1:

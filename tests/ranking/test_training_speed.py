@@ -73,7 +73,7 @@ def test_operations_are_those_that_torch_counts(block):
     # The fused attention of a CPU has no entry in torch's count, the plain one is matrix products.
     with sdpa_kernel(SDPBackend.MATH), counter:
         loss(part.batch).backward()
-    ours = loss.model.flops(part.events, part.attended, len(part.batch.asks), loss.items)
+    ours = loss.model.flops(part.steps, part.attended, len(part.batch.asks), loss.items)
     assert ours == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 

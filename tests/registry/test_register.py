@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 
 import pytest
 
+from liverank.config import TrainingConfig
 from liverank.errors import BundleError, RegistryError
 from liverank.ranking.bundle import load_bundle
 from liverank.registry import champion, champion_bundle, download, physical_uri, promote, resolve
@@ -77,7 +78,7 @@ def test_lineage_parameters_and_metrics_are_on_record(filled, models):
         curve = client.get_metric_history(made.run_id, "training/interest/losses")
         assert [(point.step, point.value) for point in curve] == [(1, 2.0), (2, 1.0)]
         assert run.data.params["trained_on"] == "2 x cpu"
-        assert run.data.params["count.window"] == "5"
+        assert run.data.params["count.window"] == str(TrainingConfig().count.window)
         assert run.info.status == "FINISHED"
         card = client.get_model_version("liverank", made.version).description
     assert f"{metrics['blend/ndcg_at_10']:.4f} [" in card
