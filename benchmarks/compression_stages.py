@@ -75,11 +75,23 @@ def timed(bundles: dict[str, str], rounds: int) -> dict[str, Any]:
     import torch
 
     from liverank.ranking.bundle import load_bundle
+
+    rankers: dict[str, Any] = {name: load_bundle(Path(path)).rankers["interest"] for name, path in bundles.items()}
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {min(cores)})
+    torch.set_num_threads(1)
+    try:
+        taken = _taken(rankers, rounds)
+    finally:
+        os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads)
+    return {name: [float(np.quantile(of, share)) * 1000 for share in (0.5, 0.99)] for name, of in taken.items()}
+
+
+def _taken(rankers: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each request, by ranker."""
     from liverank.ranking.data import encode
 
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    torch.set_num_threads(1)
-    rankers: dict[str, Any] = {name: load_bundle(Path(path)).rankers["interest"] for name, path in bundles.items()}
     first = next(iter(rankers.values()))
     requests = [encode(first.catalogue, request) for request in _requests(first.catalogue.item_ids, list(first.types))]
     taken: dict[str, list[float]] = {name: [] for name in rankers}
@@ -88,7 +100,7 @@ def timed(bundles: dict[str, str], rounds: int) -> dict[str, Any]:
             seconds = [_seconds(ranker, request) for request in requests]
             # The first round warms up.
             taken[name] += seconds if number else []
-    return {name: [float(np.quantile(of, share)) * 1000 for share in (0.5, 0.99)] for name, of in taken.items()}
+    return taken
 
 
 def _seconds(ranker: Any, request: Any) -> float:

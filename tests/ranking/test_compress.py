@@ -30,8 +30,8 @@ from tests.ranking.small_model import NoEncoder, requests, small_catalogue, smal
 
 EXACT = 1e-4
 """How far a score of an exported network may lie from the original's."""
-ROUNDED = 0.05
-"""How far a score of a quantised one may, as a share of the spread of scores."""
+ROUNDED, FARTHEST = 0.06, 0.3
+"""Root mean square by which scores of a quantised one may, and the most, as shares of the spread of scores."""
 
 
 def settings(**given) -> CompressionSettings:
@@ -59,14 +59,21 @@ def scores(ranker) -> np.ndarray:
     return np.stack(ranker.score_batch(requests()))
 
 
+def assert_near(ours: np.ndarray, theirs: np.ndarray) -> None:
+    gaps = (ours - theirs) / theirs.std()
+    assert np.sqrt((gaps**2).mean()) < ROUNDED
+    assert np.abs(gaps).max() < FARTHEST
+
+
 def test_networks_score_as_the_original(original, network):
     ours, theirs = scores(network), scores(original)
     exact = network.network.kind in ("float32", "onnx")
-    np.testing.assert_allclose(ours, theirs, atol=EXACT if exact else ROUNDED * theirs.std() + EXACT)
     if exact:
+        np.testing.assert_allclose(ours, theirs, atol=EXACT)
         tops = [(ranking(a)[:10], ranking(b)[:10]) for a, b in zip(ours[1:], theirs[1:], strict=True)]
         assert all(set(a.tolist()) == set(b.tolist()) for a, b in tops)
     else:
+        assert_near(ours, theirs)
         assert agreement(original, network, original.catalogue) > 0.9
 
 
@@ -90,24 +97,26 @@ def test_networks_are_deterministic_and_saved_whole(network, tmp_path):
 def test_every_kind_of_layer(block, kind):
     ranker = small_ranker(block, layers=1)
     made = compressed(ranker, settings(network=kind))
-    theirs = scores(ranker)
-    np.testing.assert_allclose(scores(made), theirs, atol=EXACT if kind == "onnx" else ROUNDED * theirs.std() + EXACT)
+    if kind == "onnx":
+        np.testing.assert_allclose(scores(made), scores(ranker), atol=EXACT)
+    else:
+        assert_near(scores(made), scores(ranker))
 
 
 @pytest.mark.parametrize(
-    ("given", "tolerance"),
+    ("given", "tolerance", "size"),
     [
-        ({"vectors": "float16"}, 0.002),
-        ({"vectors": "int8"}, 0.03),
-        ({"rank": 15}, 0.5),
-        ({"rank": 16, "vectors": "int8"}, 0.03),
+        ({"vectors": "float16"}, 0.005, 0.5),
+        ({"vectors": "int8"}, 0.1, 0.32),
+        ({"rank": 16, "vectors": "int8"}, 0.1, 0.32),
+        ({"rank": 8}, 3.0, 0.71),
     ],
     ids=str,
 )
-def test_smaller_vectors_score_nearly_the_same(original, given, tolerance):
+def test_smaller_vectors_score_nearly_the_same(original, given, tolerance, size):
     made, theirs = compressed(original, settings(**given)), scores(original)
     np.testing.assert_allclose(scores(made), theirs, atol=tolerance * theirs.std())
-    assert made.table.nbytes < original.table.nbytes + 16 * 16 * 4 + 200
+    assert made.table.nbytes <= size * original.table.nbytes
 
 
 def test_pruned_items_are_their_texts(original, tmp_path):
