@@ -1,4 +1,4 @@
-# One vocabulary for people and CI: make setup demo test lint bench bench-quality docs.
+# One vocabulary for people and CI: make setup demo test lint bench bench-quality bench-compression docs.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
-.PHONY: setup demo test lint bench bench-quality docs clean
+.PHONY: setup demo test lint bench bench-quality bench-compression docs clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ bench: $(DEVELOPMENT)
 # Ranking quality on public data sets, into docs/quality.md; QUICK=1: a few minutes, into .liverank/quality-quick.md.
 bench-quality: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick) $(ARGS)
+
+# What compressed bundles cost and buy, into docs/quality.md.
+bench-compression: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks.compression $(if $(QUICK),--quick) $(ARGS)
 
 # Everything that is generated from code: the tests fail when one of these differs from what the code says.
 docs: $(DEVELOPMENT)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.page import put
 from benchmarks.quality.page import HEAD, part
-from benchmarks.quality.parts import PARTS, QUICK_PARTS, Run, measured, missing
+from benchmarks.quality.parts import PAGE_PARTS, PARTS, QUICK_PARTS, Run, measured, missing
 from liverank.config import parse_settings
 from liverank.environment import silence_telemetry
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = Run(options.data, Path(folder), seeds, options.quick, parse_settings(options.set))
         for name in names:
             text = part(name, measured(name, run), run, _command(name, options))
-            put(out, name, text, list(PARTS), HEAD)
+            put(out, name, text, PAGE_PARTS, HEAD)
             print(f"written: {out}, part {name}", flush=True)
     return 0
 

@@ -63,6 +63,9 @@ PARTS: Final[dict[str, Part]] = {
     ),
 }  # fmt: skip
 SAMPLED: Final = 20
+COMPRESSION_PARTS: Final = ("compression-games", "compression-uci")
+PAGE_PARTS: Final = (*PARTS, *COMPRESSION_PARTS)
+"""All parts of the page, in order: those of `python -m benchmarks.compression` come last."""
 
 
 @dataclass(frozen=True)

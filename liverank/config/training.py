@@ -47,6 +47,40 @@ class CountConfig(Section):
     )
 
 
+class DistilConfig(Section):
+    """What the interest model learns from teachers, beside the events: a small model from larger ones."""
+
+    teachers: tuple[str, ...] = Field(
+        (),
+        description="Folders of bundles whose interest models teach. They should have seen no later events than this "
+        "training's: what they know of the validation would flatter it.",
+    )
+    seeds: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Teachers to train first, on the same events, each with a seed of its own; not with `teachers`. "
+        "Without either there is no distillation.",
+    )
+    dimension: int = Field(128, ge=8, description="Width of the teachers trained first, in units.")
+    layers: int = Field(2, ge=1, le=12, description="Layers of the teachers trained first.")
+    weight: float = Field(0.5, gt=0, le=1, description="Share of the loss that is the divergence from the teachers.")
+    temperature: float = Field(
+        1.0, gt=0, le=20, description="Divides both models' logits in that part; above 1 less likely items say more."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_teacher(self) -> Self:
+        if self.teachers and self.seeds:
+            raise ValueError("give either teachers or seeds")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are teachers."""
+        return bool(self.teachers or self.seeds)
+
+
 class InterestConfig(Section):
     """The interest model: a network that reads the user's events."""
 
@@ -100,13 +134,16 @@ class InterestConfig(Section):
     epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
     patience: int = Field(4, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
+    distil: DistilConfig = DistilConfig()
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
-        if self.dimension % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide dimension ({self.dimension})")
-        if self.dimension // self.heads % 2:
-            raise ValueError(f"dimension / heads ({self.dimension} / {self.heads}) must be even")
+        taught = {"distil.dimension": self.distil.dimension} if self.distil.seeds else {}
+        for name, width in {"dimension": self.dimension, **taught}.items():
+            if width % self.heads:
+                raise ValueError(f"heads ({self.heads}) must divide {name} ({width})")
+            if width // self.heads % 2:
+                raise ValueError(f"{name} / heads ({width} / {self.heads}) must be even")
         return self
 
 

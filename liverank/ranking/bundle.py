@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,20 +121,27 @@ def save_bundle(
 
     `facts` join the manifest (`data_hash`, `language_model` and the like).
     """
+
+    def fill(part: Path) -> None:
+        _save_catalogue(part / "catalogue", catalogue)
+        for name, ranker in rankers.items():
+            (part / name).mkdir()
+            ranker.save(part / name)
+
+    return write_bundle(out, fill, {**facts, "rankers": sorted(rankers), "config": config.model_dump(mode="json")})
+
+
+def write_bundle(out: Path, fill: Callable[[Path], None], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Lets `fill` write a bundle's files into an empty folder, which takes the place of `out` with its manifest."""
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    _save_catalogue(part / "catalogue", catalogue)
-    for name, ranker in rankers.items():
-        (part / name).mkdir()
-        ranker.save(part / name)
+    fill(part)
     manifest = {
         "format": FORMAT,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": liverank.__version__,
         **facts,
-        "rankers": sorted(rankers),
-        "config": config.model_dump(mode="json"),
         "files": {path.relative_to(part).as_posix(): file_hash(path) for path in _files(part)},
     }
     (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -75,6 +77,19 @@ class Checkpoint:
         state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
         progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
         return state
+
+
+def checkpoint_path(folder: Path, kind: str, parts: Sequence[object]) -> Path:
+    """The checkpoint file of a kind, in `folder`, of exactly these parts, which are JSON values."""
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return folder / f"{kind}-{key}.safetensors"
+
+
+def forget_others(folder: Path, kind: str, kept: Collection[Path]) -> None:
+    """Removes the checkpoints of a kind that belong to other data or settings."""
+    for other in folder.glob(f"{kind}-*"):
+        if other not in kept:
+            other.unlink()
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

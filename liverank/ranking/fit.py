@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
 if TYPE_CHECKING:
+    from liverank.ranking.distil import Taught
     from liverank.ranking.ranks import Ranks
 
 _DATA = "data hash"
@@ -151,6 +150,7 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     if not config.interest.enabled:
         return
     from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.distil import teachers_of
     from liverank.ranking.interest import help_fit_interest
 
     data = load_training_data(features)
@@ -158,8 +158,9 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     # The first process has embedded the texts when it comes to this.
     ranks.agree(_DATA, data.data_hash)
     data = _embedded(data, model, checkpoints)
-    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints))
-    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks)
+    taught = teachers_of(data, model, config, checkpoints, None, ranks)
+    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
+    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, taught and taught.teachers)
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
@@ -172,7 +173,8 @@ def _interest(
 ) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
-    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.checkpoint import Checkpoint, forget_others
+    from liverank.ranking.distil import teachers_of
     from liverank.ranking.interest import InterestRanker, fit_interest
 
     judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
@@ -182,20 +184,23 @@ def _interest(
     def validate(ranker: InterestRanker) -> float:
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
-    path = _checkpoint(data, model, config, checkpoints)
-    for other in checkpoints.glob("interest-*"):
-        if other != path:
-            other.unlink()
     judge = validate if judged else None
-    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, Checkpoint(path), ranks)
+    taught = teachers_of(data, model, config, checkpoints, judge, ranks)
+    path = _checkpoint(data, model, config, checkpoints, taught)
+    forget_others(checkpoints, "interest", [path])
+    teachers, at = taught and taught.teachers, Checkpoint(path)
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, at, ranks, teachers)
     return ranker, asdict(report)
 
 
-def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
-    """The checkpoint file of exactly this data, model and configuration."""
+def _checkpoint(
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path, taught: Taught | None
+) -> Path:
+    """The checkpoint file of exactly this data, model, configuration and teachers."""
+    from liverank.ranking.checkpoint import checkpoint_path
+
     parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return folder / f"interest-{key}.safetensors"
+    return checkpoint_path(folder, "interest", [*parts, *(taught.identity if taught else ())])
 
 
 def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:

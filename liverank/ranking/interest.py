@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +15,20 @@ from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.ranking import arrays
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
-from liverank.ranking.interest_loss import hour_of, weekday_of
-from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.interest_inputs import inputs_of
+from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport
 from liverank.ranking.interest_training import train
+from liverank.ranking.item_table import ItemTable
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
 
-Ints = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from liverank.ranking.teachers import Teachers
+
 _MODEL, _TEXT = "model/", "text/"
 TEXTS_AT_ONCE = 65_536
 
@@ -42,15 +45,32 @@ class InterestRanker:
         types: Sequence[str],
         encoder: TextEncoder,
         text: TextFeatures,
-        vectors: Floats | None = None,
+        table: ItemTable | None = None,
+        network: QueryNetwork | None = None,
+        config: InterestConfig | None = None,
     ) -> None:
+        """Takes what was fitted or loaded.
+
+        Args:
+            catalogue: the items, with their embeddings.
+            model: projects texts, and reads events where `network` does not.
+            types: names of the event types.
+            encoder: of texts that come with requests.
+            text: makes features of texts.
+            table: the items' vectors; None: those of `model`.
+            network: reads events; None: `model` itself.
+            config: of the model as it was trained; None: what `model` says.
+        """
         self.catalogue = catalogue
         self.model = model.eval()
         self.types = {name: at for at, name in enumerate(types)}
         self.encoder = encoder
         self.text = text
-        self.vectors = self._item_vectors() if vectors is None else vectors
-        self._table = torch.from_numpy(self.vectors)
+        self.config = config or model.config
+        self.table = ItemTable(self.item_vectors()) if table is None else table
+        self.network = network or TorchNetwork(model)
+        self.pruned: Rows = np.zeros(0, np.int64)
+        """Rows of `table` that come from their text alone, and so need not be written."""
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -59,89 +79,115 @@ class InterestRanker:
     def score_encoded(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
         """As `score_batch`, for requests that were looked up in this catalogue."""
         known = [at for at, request in enumerate(requests) if len(request.history)]
-        queries = np.zeros((len(requests), self.vectors.shape[1]), np.float32)
+        queries = np.zeros((len(requests), self.table.width), np.float32)
         if known:
             queries[known] = self.queries([requests[at] for at in known])
-        return [self._candidates(request) @ query for request, query in zip(requests, queries, strict=True)]
+        return [self._scores(request, query) for request, query in zip(requests, queries, strict=True)]
 
     def queries(self, requests: Sequence[EncodedRequest]) -> Floats:
         """One query for each request (with a history), `[requests, width]`."""
-        read = [_read(request, self.model.config.history_length, self.types) for request in requests]
-        width = max(len(one.times) for one in read)
-        last = np.asarray([request.times[-1] for request in requests])
-        now = torch.from_numpy(np.asarray([request.request.context.timestamp for request in requests]))
-        with torch.inference_mode():
-            rows = torch.from_numpy(np.concatenate([one.rows for one in read]))
-            latest = torch.tensor([len(one.times) - 1 for one in read])
-            states = self.model.encode_latest(self._table[rows], _window(read, width), latest)
-            asked = Asked(gap_bucket(now - torch.from_numpy(last)), hour_of(now), weekday_of(now))
-            queries: Floats = self.model.ask(states, asked).numpy()
-        return queries
+        if self.network.alone and len(requests) > 1:
+            return np.concatenate([self.queries([request]) for request in requests])
+        inputs = inputs_of(requests, self.types, self.config.history_length)
+        return self.network.queries(self.table.rows(inputs.rows), inputs)
 
-    def _candidates(self, request: EncodedRequest) -> Floats:
-        vectors = self.vectors[request.candidates]
+    def _scores(self, request: EncodedRequest, query: Floats) -> Scores:
+        scores = self.table.scores(request.candidates, query)
         unknown = np.flatnonzero(request.candidates < 0)
         if len(unknown):
             embeddings = candidate_embeddings(self.catalogue, request, self.encoder)[unknown]
             given = request.request.candidates
             texts = [given.texts.get(given.item_ids[at], "") for at in unknown.tolist()]
-            vectors[unknown] = self._from_text(texts, embeddings)
-        return vectors
+            scores[unknown] = self.from_text(texts, embeddings) @ query
+        return scores
 
-    def _from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
+    def from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
+        """Vectors of items that only their text is known of, `[texts, width]`."""
         # Piece by piece: the features of a million texts are many times larger than their vectors.
         pieces = [slice(start, start + TEXTS_AT_ONCE) for start in range(0, len(texts), TEXTS_AT_ONCE)]
-        vectors = np.zeros((len(texts), self.model.config.dimension), np.float32)
+        vectors = np.zeros((len(texts), self.config.dimension), np.float32)
         for piece in pieces:
             features = np.ascontiguousarray(self.text.transform(texts[piece], embeddings[piece]))
             with torch.inference_mode():
                 vectors[piece] = self.model.text_vectors(torch.from_numpy(features)).numpy()
         return vectors
 
-    def _item_vectors(self) -> Floats:
-        assert self.catalogue.embeddings is not None
-        vectors = self._from_text(self.catalogue.texts, self.catalogue.embeddings)
-        ids = self._learned_ids()
+    def text_vectors_of(self, rows: Rows) -> Floats:
+        """As `from_text`, of items of the catalogue, `[rows, width]`."""
+        return _text_vectors(self.catalogue, rows, self.from_text)
+
+    def item_vectors(self) -> Floats:
+        """Vectors of all items: their texts', and what was learned of each id as far as it is trusted."""
+        vectors = self.text_vectors_of(np.arange(len(self.catalogue)))
+        with torch.inference_mode():
+            ids: Floats = self.model.id_vectors(torch.arange(self.model.ids.num_embeddings)).numpy()
         vectors[: len(ids)] += ids
         return vectors
 
-    def _learned_ids(self) -> Floats:
-        """Learned vectors as far as they are trusted, zero for items without a training event, `[trained, width]`."""
-        with torch.inference_mode():
-            ids: Floats = self.model.id_vectors(torch.arange(self.model.ids.num_embeddings)).numpy()
-        return ids
-
     def on(self, catalogue: Catalogue, changed: Rows) -> InterestRanker:
-        """The same model over a catalogue with appended items and rewritten texts (`changed` rows)."""
+        """The same model over a catalogue with appended items and rewritten texts (`changed` rows).
+
+        What was learned of an id is what its vector has beside its old text's.
+        """
         assert catalogue.embeddings is not None
-        new = np.zeros((len(catalogue) - len(self.catalogue), self.vectors.shape[1]), np.float32)
-        vectors = np.concatenate([self.vectors, new])
-        if len(changed):
-            texts = [catalogue.texts[row] for row in changed.tolist()]
-            vectors[changed] = self._from_text(texts, catalogue.embeddings[changed])
-            ids = self._learned_ids()
-            learned = changed[changed < len(ids)]
-            vectors[learned] += ids[learned]
-        return InterestRanker(catalogue, self.model, list(self.types), self.encoder, self.text, vectors)
+        vectors = _text_vectors(catalogue, changed, self.from_text)
+        old = changed < len(self.catalogue)
+        vectors[old] += self.table.rows(changed[old]) - self.text_vectors_of(changed[old])
+        table = self.table.with_rows(len(catalogue), changed, vectors)
+        return self.with_parts(table, self.network, self.model, catalogue)
+
+    def with_parts(
+        self, table: ItemTable, network: QueryNetwork, model: InterestModel, catalogue: Catalogue | None = None
+    ) -> InterestRanker:
+        """The same ranker with another table, network and model, and over another catalogue if one is given."""
+        over = self.catalogue if catalogue is None else catalogue
+        types = list(self.types)
+        moved = InterestRanker(over, model, types, self.encoder, self.text, table, network, self.config)
+        moved.pruned = self.pruned
+        return moved
 
     def save(self, folder: Path) -> None:
         """Writes the weights, the items' vectors, the configuration and the names of event types."""
-        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.network.weights().items()}
         text = {_TEXT + name: array for name, array in self.text.arrays().items()}
-        settings = {"config": self.model.config.model_dump(), "types": list(self.types)}
-        arrays.write(folder, {**tensors, **text, "vectors": self.vectors}, settings)
+        settings = {"config": self.config.model_dump(), "types": list(self.types), "network": self.network.kind}
+        kept = np.setdiff1d(np.arange(len(self.table)), self.pruned)
+        table = self.table.only(kept).arrays() if len(self.pruned) else self.table.arrays()
+        pruned = {"pruned": self.pruned} if len(self.pruned) else {}
+        arrays.write(folder, {**tensors, **text, **table, **pruned, **self.network.arrays()}, settings)
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue, encoder: TextEncoder) -> InterestRanker:
-        """The ranker that `save` wrote."""
+        """The ranker that `save` wrote.
+
+        Raises:
+            BundleError: it needs ONNX Runtime, which is not installed.
+        """
         data, settings = arrays.read(folder)
-        config = InterestConfig.model_validate(settings["config"])
-        weights = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
-        items, text_width = torch.zeros(len(weights["ids.weight"])), len(weights["centre"])
-        model = InterestModel(items, len(settings["types"]), text_width, config)
-        model.load_state_dict(weights)
+        config, kind = InterestConfig.model_validate(settings["config"]), settings.get("network", "float32")
+        kept = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
+        graph = data["graph"].tobytes() if "graph" in data else b""
+        model, network = network_of(kind, kept, len(settings["types"]), config, graph)
         text = TextFeatures.from_arrays(_under(data, _TEXT))
-        return cls(catalogue, model, settings["types"], encoder, text, data["vectors"])
+        table = ItemTable.from_arrays(data)
+        ranker = cls(catalogue, model, settings["types"], encoder, text, table, network, config)
+        if "pruned" in data:
+            ranker.pruned = data["pruned"]
+            ranker.table = _refilled(table, ranker.pruned, len(catalogue), ranker.text_vectors_of(ranker.pruned))
+        return ranker
+
+
+def _refilled(kept: ItemTable, pruned: Rows, items: int, vectors: Floats) -> ItemTable:
+    """The whole table, from the rows that were written and the vectors of those that were not."""
+    places = np.setdiff1d(np.arange(items), pruned)
+    order = np.zeros(items, np.int64)
+    order[places] = np.arange(len(places))
+    return kept.only(order).with_rows(items, pruned, vectors)
+
+
+def _text_vectors(catalogue: Catalogue, rows: Rows, project: Callable[[Sequence[str], Floats], Floats]) -> Floats:
+    assert catalogue.embeddings is not None
+    return project([catalogue.texts[row] for row in rows.tolist()], catalogue.embeddings[rows])
 
 
 def fit_interest(
@@ -152,6 +198,7 @@ def fit_interest(
     validate: Callable[[InterestRanker], float] | None,
     checkpoint: Checkpoint,
     ranks: Ranks | None = None,
+    teachers: Teachers | None = None,
 ) -> tuple[InterestRanker, InterestReport]:
     """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
     text, features = _text_features(catalogue, config)
@@ -160,15 +207,20 @@ def fit_interest(
         return InterestRanker(catalogue, network, events.types, encoder, text)
 
     judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
-    network, report = train(features, events, config, judge, checkpoint, ranks)
+    network, report = train(features, events, config, judge, checkpoint, ranks, teachers)
     return ranker(network), report
 
 
 def help_fit_interest(
-    catalogue: Catalogue, events: Events, config: TrainingConfig, checkpoint: Checkpoint, ranks: Ranks
+    catalogue: Catalogue,
+    events: Events,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    ranks: Ranks,
+    teachers: Teachers | None = None,
 ) -> None:
     """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
-    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks)
+    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks, teachers)
 
 
 def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:
@@ -179,53 +231,3 @@ def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFe
 
 def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-@dataclass(frozen=True)
-class _Read:
-    """The latest steps of a history."""
-
-    rows: Rows
-    """Item of each event, `[events]`; so are `types`, `again` and `places`."""
-    types: Ints
-    again: Floats
-    places: Ints
-    """Place of the event's step, from 0."""
-    times: npt.NDArray[np.float64]
-    """Of each step; so are `gaps`."""
-    gaps: npt.NDArray[np.float64]
-
-
-def _read(request: EncodedRequest, length: int, known: Mapping[str, int]) -> _Read:
-    """The latest `length` steps of a request's history."""
-    back = request.steps_back
-    begin = int(np.searchsorted(-back, 1 - length))
-    places = back[begin] - back[begin:]
-    starts = begin + np.flatnonzero(np.diff(places, prepend=-1))
-    times = request.times[starts]
-    gaps = times - request.times[np.maximum(starts - 1, 0)]
-    types = np.asarray([known.get(name, len(known)) for name in request.types[begin:]], np.int64)
-    return _Read(request.history[begin:], types, _times_before(request.history)[begin:], places, times, gaps)
-
-
-def _window(read: Sequence[_Read], width: int) -> Window:
-    gaps, seconds = np.zeros((len(read), width)), np.zeros((len(read), width), np.float32)
-    for at, one in enumerate(read):
-        gaps[at, : len(one.times)] = one.gaps
-        seconds[at, : len(one.times)] = one.times - one.times[0]
-    return Window(
-        gap_bucket(torch.from_numpy(gaps)),
-        torch.from_numpy(seconds),
-        torch.from_numpy(np.concatenate([at * width + one.places for at, one in enumerate(read)])),
-        torch.from_numpy(np.concatenate([one.types for one in read])),
-        again_bucket(torch.from_numpy(np.concatenate([one.again for one in read]))),
-    )
-
-
-def _times_before(rows: Rows) -> Floats:
-    """How often each row came before in the list, `[rows]`."""
-    order = np.argsort(rows, kind="stable")
-    starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
-    times = np.zeros(len(rows), np.float32)
-    times[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
-    return times

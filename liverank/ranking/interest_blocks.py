@@ -51,7 +51,8 @@ def _drop(x: Tensor, rate: float, training: bool) -> Tensor:
 
 
 def _at(x: Tensor, latest: Tensor) -> Tensor:
-    return x[torch.arange(len(latest), device=x.device), latest].unsqueeze(1)
+    """The `latest` step of each window, `[batch, 1, width]` of `[batch, steps, width]`."""
+    return x.gather(1, latest.view(-1, 1, 1).expand(-1, 1, x.shape[2]))
 
 
 class Attention(nn.Module):

@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from liverank.ranking.interactions import Events, Floats
 from liverank.ranking.interest_data import Batch, Sequences
 from liverank.ranking.interest_model import Asked, InterestModel, Window, again_bucket, gap_bucket
+from liverank.ranking.soft_targets import soft_target_loss
 from liverank.ranking.softmax_loss import softmax_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from liverank.config.training import InterestConfig
+    from liverank.ranking.teachers import Teachers
 
 DAY = 86400
 HOUR = 3600
-_THURSDAY = 3
+THURSDAY = 3
 """Weekday of 1970-01-01."""
 
 
@@ -52,13 +54,21 @@ class InterestLoss(nn.Module):
     """The model with everything its loss reads; calling it gives the mean loss over a batch's questions."""
 
     def __init__(
-        self, model: InterestModel, events: Events, sequences: Sequences, features: Tensor, config: InterestConfig
+        self,
+        model: InterestModel,
+        events: Events,
+        sequences: Sequences,
+        features: Tensor,
+        config: InterestConfig,
+        teachers: Teachers | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         device = features.device
         self._features = features
+        # No module: what teaches is not trained.
+        self._teachers = teachers
         self._tables = _Tables.of(events, sequences, device)
         known = np.unique(events.item).astype(np.int64)
         # An item without an event is no evidence against its text: only items with events are weighed.
@@ -90,12 +100,17 @@ class InterestLoss(nn.Module):
             self.before_reading(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
         read = vectors[torch.searchsorted(rows, items)]
-        states = model.encode(read, self._window(batch)).flatten(0, 1)
-        queries = model.ask(states[batch.asks], tables.asked(batch.asked))
+        window, asked = self._window(batch), tables.asked(batch.asked)
+        queries = model.ask(model.encode(read, window).flatten(0, 1)[batch.asks], asked)
         chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None
         targets = torch.searchsorted(rows, batch.targets)
         smoothing = self.config.label_smoothing
-        return softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+        loss = softmax_loss(queries, vectors, batch.pairs, targets, batch.weights, smoothing, chance)
+        if self._teachers is None:
+            return loss
+        taught = self._teachers.say(rows, items, window, batch.asks, asked)
+        soft = soft_target_loss(queries, vectors, *taught, self.config.distil.temperature, chance)
+        return torch.lerp(loss, soft, self.config.distil.weight)
 
     def _nothing(self) -> Tensor:
         self.items = 0
@@ -155,7 +170,7 @@ def hour_of(seconds: Tensor) -> Tensor:
 
 def weekday_of(seconds: Tensor) -> Tensor:
     """Day of the week (UTC), Monday 0, of times in seconds since 1970."""
-    return (torch.floor(seconds / DAY).long() + _THURSDAY).remainder(7)
+    return (torch.floor(seconds / DAY).long() + THURSDAY).remainder(7)
 
 
 def times_before(events: Events) -> Floats:

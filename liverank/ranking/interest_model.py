@@ -144,7 +144,7 @@ class InterestModel(nn.Module):
 
         A step sees itself and earlier ones.
         """
-        x, sight = self._read(vectors, window)
+        x, sight = self._read(self.step_means(vectors, window), window.gaps, self.elapsed(window.seconds))
         for block in self.blocks:
             recomputed = self.config.gradient_checkpointing and self.training
             x = checkpoint(block, x, sight, use_reentrant=False) if recomputed else block(x, sight)
@@ -155,23 +155,29 @@ class InterestModel(nn.Module):
 
         The same as `encode` there, without what the last layer would do for the other steps.
         """
-        x, sight = self._read(vectors, window)
+        return self.latest_of(self.step_means(vectors, window), window.gaps, self.elapsed(window.seconds), latest)
+
+    def latest_of(self, means: Tensor, gaps: Tensor, elapsed: Tensor, latest: Tensor) -> Tensor:
+        """As `encode_latest`, of what `step_means` and `elapsed` give."""
+        x, sight = self._read(means, gaps, elapsed)
         for block in self.blocks[:-1]:
             x = block(x, sight)
         states: Tensor = self.blocks[-1](x, sight, latest)
         return states.squeeze(1)
 
-    def _read(self, vectors: Tensor, window: Window) -> tuple[Tensor, Sight]:
+    def step_means(self, vectors: Tensor, window: Window) -> Tensor:
+        """Each step as the mean of its events, `[batch, steps, width]`; 0 in padding."""
         events = vectors + self.types(window.types) + self.again(window.again)
         shape = window.gaps.shape
-        x = _means(events, window.places, shape.numel()).view(*shape, -1) + self.gaps(window.gaps)
-        return functional.dropout(self.first(x), self.config.dropout, self.training), self._sight(window)
+        return _means(events, window.places, shape.numel()).view(*shape, -1)
 
-    def _sight(self, window: Window) -> Sight:
-        angles, seconds = self.angles[:, : window.gaps.shape[1]], window.seconds
-        if self.config.block != "hstu":
-            return Sight(angles, seconds)
-        return Sight(angles, gap_bucket(seconds.unsqueeze(2) - seconds.unsqueeze(1)))
+    def elapsed(self, seconds: Tensor) -> Tensor:
+        """What the layers want to know of the time between steps (`Sight.elapsed`); `seconds` where that is nothing."""
+        return gap_bucket(seconds.unsqueeze(2) - seconds.unsqueeze(1)) if self.config.block == "hstu" else seconds
+
+    def _read(self, means: Tensor, gaps: Tensor, elapsed: Tensor) -> tuple[Tensor, Sight]:
+        x = functional.dropout(self.first(means + self.gaps(gaps)), self.config.dropout, self.training)
+        return x, Sight(self.angles[:, : gaps.shape[1]], elapsed)
 
     def ask(self, states: Tensor, asked: Asked) -> Tensor:
         """Queries `[asks, width]` from states `[asks, width]`; scores are `query @ item`."""

@@ -29,6 +29,7 @@ from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_de
 
 if TYPE_CHECKING:
     from liverank.config.training import InterestConfig, TrainingConfig
+    from liverank.ranking.teachers import Teachers
 
 BETAS = (0.9, 0.98)
 """AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
@@ -46,13 +47,14 @@ def train(
     validate: Validate | None,
     checkpoint: Checkpoint,
     ranks: Ranks | None = None,
+    teachers: Teachers | None = None,
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
     all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
     several processes train together each calls this with the same data, and all return the same weights; a step's
-    batch is shared out among them, only the first validates and writes.
+    batch is shared out among them, only the first validates and writes. `teachers` take their part of the loss.
 
     Raises:
         ConfigError: the device is not there.
@@ -65,7 +67,7 @@ def train(
     torch.set_num_threads(config.threads or before)
     try:
         ranks.join(device)
-        run = _Run(features, events, config, checkpoint, device, ranks)
+        run = _Run(features, events, config, checkpoint, device, ranks, teachers)
         with progress.stage("train interest model", run.total_events) as stage:
             run.to_the_end(validate, stage)
         trained = run.finished()
@@ -86,6 +88,7 @@ class _Run:
         checkpoint: Checkpoint,
         device: torch.device,
         ranks: Ranks,
+        teachers: Teachers | None,
     ) -> None:
         self.config: InterestConfig = config.interest
         self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
@@ -96,7 +99,8 @@ class _Run:
         self.model.standardise(features)
         self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
-        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config)
+        taught = teachers and teachers.to(device)
+        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config, taught)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=self.config.learning_rate,

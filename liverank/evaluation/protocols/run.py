@@ -77,10 +77,10 @@ def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> Pr
 def _means(settings: ProtocolSettings, out: Path, config: Config) -> Means:
     checkpoints = out / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    return Means(settings, _undecayed(config.training, settings), checkpoints, Watch())
+    return Means(settings, undecayed(config.training, settings), checkpoints, Watch())
 
 
-def _undecayed(training: TrainingConfig, settings: ProtocolSettings) -> TrainingConfig:
+def undecayed(training: TrainingConfig, settings: ProtocolSettings) -> TrainingConfig:
     """Without decay by age where each user is asked at the end of their own events: what is old for one is not for all.
 
     A half-life that is not the default was asked for, and stays.
