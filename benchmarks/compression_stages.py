@@ -56,7 +56,8 @@ def ranked(dataset: str, bundle: str, out: str, settings: dict[str, Any], overri
     loaded = load_bundle(Path(bundle))
     found = rank(split, split.test, BundleScores(loaded.rankers))
     users = np.asarray([split.log.events.users[ask.user] for ask in split.test])
-    np.savez(out, users=users, **{name: metrics(found.ranks[name], chosen.k)["ndcg"] for name in RANKERS})
+    columns: dict[str, Any] = {name: metrics(found.ranks[name], chosen.k)["ndcg"] for name in RANKERS}
+    np.savez(out, users=users, **columns)
     interest: Any = loaded.rankers["interest"]
     return {
         "bundle": _size(Path(bundle)),

@@ -160,7 +160,8 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     data = _embedded(data, model, checkpoints)
     taught = teachers_of(data, model, config, checkpoints, None, ranks)
     checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
-    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, taught and taught.teachers)
+    teachers = taught.teachers if taught else None
+    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, teachers)
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
@@ -188,7 +189,7 @@ def _interest(
     taught = teachers_of(data, model, config, checkpoints, judge, ranks)
     path = _checkpoint(data, model, config, checkpoints, taught)
     forget_others(checkpoints, "interest", [path])
-    teachers, at = taught and taught.teachers, Checkpoint(path)
+    teachers, at = taught.teachers if taught else None, Checkpoint(path)
     ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, at, ranks, teachers)
     return ranker, asdict(report)
 

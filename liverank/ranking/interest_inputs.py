@@ -103,7 +103,7 @@ def gap_buckets(seconds: Doubles) -> Ints:
 
 def again_buckets(times: Rows) -> Ints:
     """As `interest_model.again_bucket`."""
-    return np.minimum(_whole_log2(times + 1.0), AGAIN_BUCKETS - 1)
+    return np.minimum(_whole_log2(times.astype(np.float64) + 1), AGAIN_BUCKETS - 1)
 
 
 def _whole_log2(numbers: Doubles) -> Ints:
