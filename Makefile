@@ -1,4 +1,4 @@
-# One vocabulary for people and CI: make setup demo test lint bench docs.
+# One vocabulary for people and CI: make setup demo test lint bench bench-quality bench-compression docs.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
-.PHONY: setup demo test lint bench docs clean
+.PHONY: setup demo test lint bench bench-quality bench-compression docs clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,14 @@ lint: $(DEVELOPMENT)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Ranking quality on public data sets, into docs/quality.md; QUICK=1: a few minutes, into .liverank/quality-quick.md.
+bench-quality: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick) $(ARGS)
+
+# What compressed bundles cost and buy, into docs/quality.md.
+bench-compression: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks.compression $(if $(QUICK),--quick) $(ARGS)
 
 # Everything that is generated from code: the tests fail when one of these differs from what the code says.
 docs: $(DEVELOPMENT)

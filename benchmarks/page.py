@@ -70,12 +70,12 @@ def machine(command: str) -> str:
     )
 
 
-def put(page: Path, part: str, text: str) -> None:
+def put(page: Path, part: str, text: str, parts: Sequence[str] = PARTS, head: str = HEAD) -> None:
     """Writes a part of the page in place of its earlier version; the other parts stay as they are."""
     old = page.read_text(encoding="utf-8") if page.exists() else ""
-    found = {name: _found(old, name) for name in PARTS} | {part: text}
-    kept = "".join(f"\n{_mark(name)}\n{found[name].strip()}\n{_mark(name, 'end')}\n" for name in PARTS if found[name])
-    page.write_text(HEAD + kept, encoding="utf-8")
+    found = {name: _found(old, name) for name in parts} | {part: text}
+    kept = "".join(f"\n{_mark(name)}\n{found[name].strip()}\n{_mark(name, 'end')}\n" for name in parts if found[name])
+    page.write_text(head + kept, encoding="utf-8")
 
 
 def _found(page: str, part: str) -> str:

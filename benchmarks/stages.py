@@ -117,7 +117,7 @@ def prequential(dataset: str, checkpoints: str) -> dict[str, Any]:
     """Every basket from the cut on, scored before it is learned from."""
     from liverank.ranking.prequential import run
 
-    return dict(run(Path(dataset), Path(checkpoints), Config().training))
+    return run(Path(dataset), Path(checkpoints), Config().training, cut=datetime(2011, 11, 10, tzinfo=UTC)).rows()
 
 
 def register(bundle: str, evaluation: str, accepted: str, workspace: str) -> dict[str, Any]:
@@ -128,3 +128,28 @@ def register(bundle: str, evaluation: str, accepted: str, workspace: str) -> dic
     config = Config(workspace=workspace).resolved().registry
     registered = register(Path(bundle), Path(evaluation), Path(accepted) / "result.json", config, lineage=lineage)
     return {"version": registered.version, "promoted": registered.promoted}
+
+
+def quality_data(name: str, data: str, folder: str) -> dict[str, Any]:
+    """A public data set as a dataset folder."""
+    from benchmarks.quality.sources import prepare
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    prepare(name, Path(data), Path(folder))
+    return {}
+
+
+def protocol(dataset: str, folder: str, settings: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """A protocol run, as `liverank evaluate --data` makes it."""
+    from liverank.evaluation.protocols.run import run_protocol
+    from liverank.evaluation.protocols.settings import protocol_settings
+
+    config = load_config(overrides=overrides)
+    return run_protocol(Path(dataset), Path(folder), protocol_settings(settings), config).to_json()
+
+
+def sampled_candidates(dataset: str, folder: str, candidates: int, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Zero-shot rankers on the truth and randomly drawn candidates."""
+    from liverank.evaluation.protocols.run import run_sampled
+
+    return run_sampled(Path(dataset), Path(folder), candidates, load_config(overrides=overrides)).to_json()

@@ -9,7 +9,7 @@ from components.component import component
 
 @component
 def train(features: Input[Dataset], config: dict[str, Any], workspace: str, code: str, bundle: Output[Model]) -> None:
-    """Fits the rankers; a killed step goes on from its last checkpoint.
+    """Fits the rankers, on one process or many; a killed step goes on from its last checkpoint.
 
     Args:
         features: The features folder.
@@ -22,9 +22,11 @@ def train(features: Input[Dataset], config: dict[str, Any], workspace: str, code
     from pathlib import Path
 
     from liverank.config import TrainingConfig
-    from liverank.ranking.fit import fit
+    from liverank.ranking.start_training import start_training
+    from liverank.ranking.training_figures import figures
 
     checkpoints = Path(workspace) / "checkpoints"
-    fit(Path(features.path), Path(bundle.path), TrainingConfig.model_validate(config), checkpoints)
+    start_training(Path(features.path), Path(bundle.path), TrainingConfig.model_validate(config), checkpoints)
     manifest = json.loads((Path(bundle.path) / "manifest.json").read_text(encoding="utf-8"))
     bundle.metadata.update({key: manifest[key] for key in ("format", "created_at", "code_version", "data_hash")})
+    bundle.metadata.update(figures(manifest["training"]))

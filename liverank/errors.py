@@ -26,6 +26,10 @@ class BundleError(LiverankError):
     """A model bundle is missing, truncated, altered or of an unknown format."""
 
 
+class TrainingError(LiverankError):
+    """The processes that train together, or the job that runs them, ended before the model was there."""
+
+
 class RegistryError(LiverankError):
     """The model registry does not answer or does not hold what was asked for."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 VARIABLE = "LIVERANK_PROGRESS"
 SECONDS_BETWEEN_LINES = 1.0
+_COUNTS = ("stage", "done", "total")
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
@@ -40,7 +41,7 @@ def note(text: str, **facts: object) -> None:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Says nothing while it lasts: for work that is done so often that only its outcome is news."""
+    """Says nothing while it lasts: for work whose outcome alone is news, or that another process tells of."""
     token = _SILENT.set(True)
     try:
         yield
@@ -58,12 +59,13 @@ class Stage:
     _last: float = field(default=0.0, repr=False)
 
     def advance(self, amount: float = 1.0, **facts: object) -> None:
-        """Counts `amount` more units as done."""
+        """Counts `amount` more units as done; a fact that is a function is only called when a line is written."""
         self.done += amount
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            report("advance", stage=self.name, done=self.done, total=self.total, **facts)
+            values = {name: fact() if callable(fact) else fact for name, fact in facts.items()}
+            report("advance", stage=self.name, done=self.done, total=self.total, **values)
 
 
 @contextmanager
@@ -79,7 +81,8 @@ def _plain(event: str, facts: dict[str, object]) -> str:
     if event == "note":
         return str(facts.get("text", ""))
     if event == "advance":
-        return f"{facts['stage']}: {facts['done']:,.0f} of {facts['total']:,.0f}"
+        more = "".join(f", {name.replace('_', ' ')} {value}" for name, value in facts.items() if name not in _COUNTS)
+        return f"{facts['stage']}: {facts['done']:,.0f} of {facts['total']:,.0f}{more}"
     if event == "end":
         return f"{facts['stage']}: done in {facts['seconds']} s"
     return f"{facts['stage']} ..."

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from liverank import progress
 from liverank.errors import LiverankError
+from liverank.text_layers import TunedLayers
 
 PACKAGED: Final = "all-MiniLM-L6-v2"
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -32,19 +33,26 @@ class LanguageModel:
     """Encodes texts as unit vectors: mean of the last layer over the tokens, L2-normalised.
 
     The model is loaded at the first call, so that a bundle whose items are all known never needs it. Safe to share
-    between threads.
+    between threads. `tuned` layers take the place of the model's own.
     """
 
-    def __init__(self, name: str = PACKAGED, max_tokens: int = 48, device: str = "cpu") -> None:
+    def __init__(
+        self, name: str = PACKAGED, max_tokens: int = 48, device: str = "cpu", tuned: TunedLayers | None = None
+    ) -> None:
         self.name = name
         self.max_tokens = max_tokens
         self.device = device
+        self.tuned = tuned
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
         self._remembered: dict[str, Vectors] = {}
 
     def fingerprint(self) -> str:
-        """Hash of what decides the vectors: weights (or their name, where not local) and settings."""
+        """Hash of what decides the vectors: weights (or their name, where not local), tuned layers and settings."""
+        plain = self._plain_fingerprint()
+        return plain if self.tuned is None else hashlib.sha256(f"{plain}/{self.tuned.hash}".encode()).hexdigest()
+
+    def _plain_fingerprint(self) -> str:
         folder = model_folder(self.name)
         weights = _weights_hash(folder) if folder else self.name
         return hashlib.sha256(f"{weights}/{self.max_tokens}/mean".encode()).hexdigest()
@@ -91,8 +99,25 @@ class LanguageModel:
     def _load(self) -> tuple[Any, Any]:
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self.name, self.device)
+                tokenizer, model = load_model(self.name, self.device)
+                if self.tuned is not None:
+                    self._lay_over(model, self.tuned)
+                self._loaded = tokenizer, model
             return self._loaded
+
+    def _lay_over(self, model: Any, tuned: TunedLayers) -> None:
+        import torch
+
+        hint = f"Give the {self.name} that it was tuned from, or train again."
+        if self._plain_fingerprint() != tuned.base:
+            raise LanguageModelError(f"The tuned layers were made from other weights than this {self.name}'s.", hint)
+        tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tuned.tensors.items()}
+        try:
+            unknown = model.load_state_dict(tensors, strict=False).unexpected_keys
+        except RuntimeError as problem:
+            raise LanguageModelError(f"The tuned layers do not fit {self.name}: {problem}.", hint) from problem
+        if unknown:
+            raise LanguageModelError(f"The tuned layers do not fit {self.name}: it has no {unknown[0]}.", hint)
 
 
 class _Silent:
@@ -132,7 +157,11 @@ def embed_with_cache(model: LanguageModel, texts: Sequence[str], folder: Path) -
     from safetensors.numpy import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"embeddings-{model.fingerprint()[:16]}.safetensors"
+    path = folder / f"embeddings-{'tuned-' if model.tuned else ''}{model.fingerprint()[:16]}.safetensors"
+    for other in folder.glob("embeddings-tuned-*") if model.tuned else ():
+        # Each training tunes anew: what an older one left would never be read again.
+        if other != path:
+            other.unlink(missing_ok=True)
     known: dict[str, Vectors] = load_file(path) if path.is_file() else {}
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     row = {key: at for at, key in enumerate(_unpacked(known.get("keys")))}
@@ -166,7 +195,12 @@ def _weights_hash(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _load(name: str, device: str) -> tuple[Any, Any]:
+def load_model(name: str, device: str) -> tuple[Any, Any]:
+    """Tokenizer and encoder as they were published, for inference.
+
+    Raises:
+        LanguageModelError: they cannot be had.
+    """
     import transformers
     from transformers import AutoModel, AutoTokenizer
 
@@ -194,8 +228,14 @@ def _embed(tokenizer: Any, model: Any, texts: list[str], max_tokens: int) -> Vec
     tokens = tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
     tokens = {name: tensor.to(model.device) for name, tensor in tokens.items()}
     with torch.inference_mode():
-        states = model(**tokens).last_hidden_state.float()
-        mask = tokens["attention_mask"].unsqueeze(-1).float()
-        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        vectors: Vectors = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+        vectors: Vectors = pooled(model(**tokens).last_hidden_state, tokens["attention_mask"]).cpu().numpy()
     return vectors
+
+
+def pooled(states: Any, mask: Any) -> Any:
+    """Unit vectors, `[texts, width]`, from tensors: states of the tokens, `[texts, tokens, width]`, and their mask."""
+    import torch
+
+    weights = mask.unsqueeze(-1).float()
+    mean = (states.float() * weights).sum(1) / weights.sum(1).clamp(min=1)
+    return torch.nn.functional.normalize(mean, dim=-1)

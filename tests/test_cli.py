@@ -45,7 +45,7 @@ def test_config_prints_what_is_in_force(tmp_path):
         (("config", "--config", "absent.yaml"), "no configuration file absent.yaml"),
         (("config", "-s", "features=5", "-s", "features.candidates=3"), "'features' is set to 5"),
         (("config", "-s", "workspace=a", "-s", "workspace.x=3"), "'workspace' is set to 'a'"),
-        (("config", "-s", "training.interest.heads=3"), "heads (3) must divide dimension (64)"),
+        (("config", "-s", "training.interest.heads=3"), "heads (3) must divide dimension (128)"),
         (("data", "inspect", "clicks.csv", "--timezone", "Mars/Olympus"), "there is no time zone 'Mars/Olympus'"),
         (("data", "generate", "/proc/foo"), "/proc/foo cannot be made"),
         (("data", "generate", "clicks.csv"), "clicks.csv cannot be made"),

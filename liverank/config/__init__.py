@@ -15,11 +15,12 @@ from liverank.config.data import DataConfig
 from liverank.config.deployment import DeploymentConfig
 from liverank.config.evaluation import EvaluationConfig, GateConfig
 from liverank.config.features import FeatureConfig
+from liverank.config.launch import LaunchConfig, TrainJobConfig
 from liverank.config.monitoring import MonitoringConfig
 from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
-from liverank.config.training import CountConfig, InterestConfig, TrainingConfig
+from liverank.config.training import CountConfig, InterestConfig, TextTuningConfig, TrainingConfig
 from liverank.config.tuning import TuningConfig
 from liverank.config.validation import ValidationConfig
 from liverank.errors import ConfigError
@@ -97,6 +98,18 @@ def load_config(path: str | Path | None = None, overrides: dict[str, Any] | None
         return Config.model_validate(values)
     except ValidationError as problem:
         raise ConfigError(_explain(problem), f"In {path or DEFAULT_FILE}; `liverank config` shows every key.") from None
+
+
+def training_section(values: Any) -> TrainingConfig:
+    """The section `training` given by itself.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return Config.model_validate({"training": values}).training
+    except ValidationError as problem:
+        raise ConfigError(_explain(problem), "`liverank config` shows every key.") from None
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -181,14 +194,18 @@ __all__ = [
     "FeatureConfig",
     "GateConfig",
     "InterestConfig",
+    "LaunchConfig",
     "MonitoringConfig",
     "PipelineConfig",
     "RegistryConfig",
     "Section",
     "ServingConfig",
+    "TextTuningConfig",
+    "TrainJobConfig",
     "TrainingConfig",
     "TuningConfig",
     "ValidationConfig",
     "load_config",
     "parse_settings",
+    "training_section",
 ]

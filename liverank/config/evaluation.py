@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from liverank.config.base import Section
 
@@ -37,6 +38,20 @@ class GateConfig(Section):
     )
     min_requests: int = Field(30, ge=1, description="Judged requests (of all, or of a slice) needed for a judgement.")
     min_users: int = Field(10, ge=1, description="Different users among the judged requests needed for a judgement.")
+    max_group_gap: float | None = Field(
+        None,
+        ge=0,
+        description="Difference of the deciding metric between the best and the worst group of users (absolute) above "
+        "which the gate refuses, if its interval lies wholly above zero; groups by user attribute or context, not by "
+        "history or activity. Empty: reported, not judged.",
+    )
+    max_order_sensitivity: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of requests whose ranking may change when the candidates come in another order. A sound "
+        "ranker has 0; the room is for scores that rounding tells apart in one place of a batch and not in another.",
+    )
 
 
 class EvaluationConfig(Section):
@@ -51,4 +66,48 @@ class EvaluationConfig(Section):
     slice_values: int = Field(
         8, ge=1, description="Most frequent values of the surface and of each context key that become a slice."
     )
+    head_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the catalogue's items, the most popular first, that is not long tail."
+    )
+    provider_attribute: str = Field(
+        "provider",
+        description="Attribute of items that names who offers them; where no item has it, providers are left out.",
+    )
+    exposure_groups: int = Field(
+        12, ge=1, description="Categories and providers shown one by one, the most frequent candidates first."
+    )
+    user_context: tuple[str, ...] = Field(
+        ("country", "language", "locale", "region"),
+        description="Context keys that tell who a user is: groups of users are compared by them and by every attribute "
+        "of users.",
+    )
+    order_shuffles: int = Field(
+        2, ge=0, description="Times each list is scored again with its candidates shuffled; 0 leaves that out."
+    )
+    order_requests: int = Field(
+        500, ge=1, description="Test requests that are scored again shuffled, spread evenly over all."
+    )
+    ablations: bool = Field(
+        False,
+        description="Whether the blend is learned again without each of its parts, to tell what the part brings: costs "
+        "scoring the validation and the test requests once more.",
+    )
+    learning_curve: bool = Field(
+        False,
+        description="Whether all rankers are fitted on shares of the training events: costs a fit for each share.",
+    )
+    learning_curve_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.1, 0.2, 0.4, 0.7, 1.0), min_length=2, description="Shares of the training events, in rising order."
+    )
+    learning_curve_by: Literal["time", "users"] = Field(
+        "time",
+        description="What a share is: the latest events, as if logging had begun later, or all events of some users.",
+    )
     gate: GateConfig = GateConfig()
+
+    @field_validator("learning_curve_shares")
+    @classmethod
+    def _rising(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if any(first >= second for first, second in pairwise(shares)):
+            raise ValueError("the shares must rise")
+        return shares

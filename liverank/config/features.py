@@ -17,7 +17,7 @@ class FeatureConfig(Section):
     spark_master: str = Field(
         "", description="Spark's master, e.g. local[2], spark://host:7077, k8s://...; empty: the session's own default."
     )
-    history_length: int = Field(50, ge=1, le=1000, description="Events before each request that are kept.")
+    history_length: int = Field(200, ge=1, le=1000, description="Events before each request that are kept.")
     session_gap_minutes: float = Field(30, gt=0, description="Minutes without an event that end a session.")
     popularity_days: tuple[Annotated[int, Field(ge=1, le=3650)], ...] = Field(
         (1, 7, 30), description="Whole days of each trailing window of popularity, click and purchase rates."

@@ -25,7 +25,7 @@ class ServingConfig(Section):
     max_future_seconds: float = Field(
         300, ge=0, description="How far after the server's clock a record or a request may say that it happened."
     )
-    history_length: int = Field(50, ge=1, description="Latest events read for a request.")
+    history_length: int = Field(200, ge=1, description="Latest events read for a request.")
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(

@@ -7,12 +7,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from liverank.config.base import Section
+from liverank.config.launch import LaunchConfig
 
 
 class CountConfig(Section):
     """The count ranker: windowed transitions, repeats, text similarity and popularity."""
 
-    window: int = Field(5, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
+    window: int = Field(20, ge=1, le=50, description="Largest distance, in events, of a counted transition.")
     popularity_power: float = Field(
         0.5, ge=0, le=1, description="Exponent of popularity that damps a transition's target."
     )
@@ -46,29 +47,137 @@ class CountConfig(Section):
     )
 
 
+class DistilConfig(Section):
+    """What the interest model learns from teachers, beside the events: a small model from larger ones."""
+
+    teachers: tuple[str, ...] = Field(
+        (),
+        description="Folders of bundles whose interest models teach. They should have seen no later events than this "
+        "training's: what they know of the validation would flatter it.",
+    )
+    seeds: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Teachers to train first, on the same events, each with a seed of its own; not with `teachers`. "
+        "Without either there is no distillation.",
+    )
+    dimension: int = Field(128, ge=8, description="Width of the teachers trained first, in units.")
+    layers: int = Field(2, ge=1, le=12, description="Layers of the teachers trained first.")
+    weight: float = Field(0.5, gt=0, le=1, description="Share of the loss that is the divergence from the teachers.")
+    temperature: float = Field(
+        1.0, gt=0, le=20, description="Divides both models' logits in that part; above 1 less likely items say more."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_teacher(self) -> Self:
+        if self.teachers and self.seeds:
+            raise ValueError("give either teachers or seeds")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there are teachers."""
+        return bool(self.teachers or self.seeds)
+
+
 class InterestConfig(Section):
-    """The interest model: a transformer over the user's events."""
+    """The interest model: a network that reads the user's events."""
 
     enabled: bool = Field(True, description="Train it; without it the blend uses the other signals.")
-    dimension: int = Field(64, ge=8, description="Width of the model, in units.")
-    layers: int = Field(2, ge=1, le=12, description="Transformer layers.")
+    block: Literal["attention", "gated", "hstu", "lstm"] = Field(
+        "gated",
+        description="What a layer is made of. attention: as in SASRec; gated: attention and feed-forward with gates; "
+        "hstu: attention without softmax, biased by time; lstm: a recurrent baseline.",
+    )
+    dimension: int = Field(128, ge=8, description="Width of the model, in units.")
+    layers: int = Field(2, ge=1, le=12, description="Layers.")
     heads: int = Field(2, ge=1, description="Attention heads; divides `dimension`.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate.")
-    id_dropout: float = Field(0.1, ge=0, lt=1, description="Share of learned id embeddings dropped in training.")
-    history_length: int = Field(50, ge=2, le=1000, description="Latest events the model reads.")
-    batch_size: int = Field(128, ge=1, description="Sequences in a batch.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout rate.")
+    id_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Share of learned item vectors dropped in training, so that text alone will do."
+    )
+    word_columns: int = Field(
+        256,
+        ge=0,
+        le=2048,
+        description="Columns that the words of texts are folded to, beside the language model's; 0 leaves them out.",
+    )
+    text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
+    history_length: int = Field(200, ge=2, le=1000, description="Latest steps the model reads.")
+    batch_steps: int = Field(
+        0,
+        ge=0,
+        description="Steps (all that a user did at one time) in a batch, padding among them: what one step of the "
+        "optimiser sees, on however many processes; 0: a two-hundredth of the training steps, from 512 to 4096.",
+    )
+    accumulate: int = Field(
+        1, ge=1, le=256, description="Parts that a batch is trained in, one after the other: less memory, same result."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute layers again in the backward pass instead of keeping their states: less memory."
+    )
+    compile: bool = Field(
+        False, description="Compile layers with torch.compile: minutes at the start, for large models on a GPU."
+    )
+    full_softmax_items: int = Field(
+        4096, ge=0, description="Items with events up to which all of them are in the softmax; of more it is sampled."
+    )
+    negatives: int = Field(
+        2048,
+        ge=1,
+        description="Items drawn for a sampled softmax, beside the batch's own; a correction makes up for the drawing.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the softmax loss.")
-    epochs: int = Field(8, ge=1, description="Most passes over the training sequences.")
-    patience: int = Field(2, ge=1, description="Epochs without a better validation NDCG before training stops.")
-    checkpoint_steps: int = Field(100, ge=1, description="Steps between checkpoints.")
+    epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
+    patience: int = Field(4, ge=1, description="Epochs without a better validation NDCG before training stops.")
+    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
+    distil: DistilConfig = DistilConfig()
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
-        if self.dimension % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide dimension ({self.dimension})")
+        taught = {"distil.dimension": self.distil.dimension} if self.distil.seeds else {}
+        for name, width in {"dimension": self.dimension, **taught}.items():
+            if width % self.heads:
+                raise ValueError(f"heads ({self.heads}) must divide {name} ({width})")
+            if width // self.heads % 2:
+                raise ValueError(f"{name} / heads ({width} / {self.heads}) must be even")
         return self
+
+
+class TextTuningConfig(Section):
+    """Fine-tuning of the language model: texts of items that users take together come to lie together."""
+
+    tune: Literal["off", "auto", "on"] = Field(
+        "off", description="Whether to tune the language model on the training events; auto: where there is a GPU."
+    )
+    layers: int = Field(
+        2, ge=0, description="Top layers of the language model that are tuned; 0: all of it, which wants a GPU."
+    )
+    steps: int = Field(400, ge=1, description="Most steps of the optimiser.")
+    minutes: float = Field(
+        30,
+        gt=0,
+        description="Minutes after which tuning stops, over all runs it took; the best state so far is kept. Where "
+        "this is what ends it, the same seed need not give the same model.",
+    )
+    batch: int = Field(128, ge=2, description="Pairs of items in a batch; all texts of a batch compete.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW.")
+    temperature: float = Field(0.07, gt=0, description="Temperature of the softmax over cosines.")
+    window: int = Field(5, ge=1, le=50, description="Largest distance, in steps of a user, of two items of a pair.")
+    held_out: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the texts (at most 1,000) without a pair in tuning, on which it is judged.",
+    )
+    judge_steps: int = Field(50, ge=1, description="Steps between judgements on the texts that were held out.")
+    patience: int = Field(3, ge=1, description="Judgements without a gain before tuning stops.")
+    cache_mib: int = Field(
+        1024, ge=0, description="Most memory for what the untuned layers made of the texts; of more it is made anew."
+    )
 
 
 class TrainingConfig(Section):
@@ -88,10 +197,12 @@ class TrainingConfig(Section):
         "all-MiniLM-L6-v2", description="The packaged model's name, a Hugging Face id or a local folder."
     )
     max_tokens: int = Field(48, ge=4, le=512, description="Tokens of an item's text that the language model reads.")
+    text: TextTuningConfig = TextTuningConfig()
     feature_ranker: bool = Field(
         False,
         description="Compute the features of candidates (`features.candidate`) and let the blend weigh them too. "
         "Costs time in the features step and under a millisecond a request.",
     )
+    launch: LaunchConfig = LaunchConfig()
     count: CountConfig = CountConfig()
     interest: InterestConfig = InterestConfig()

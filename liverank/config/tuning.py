@@ -20,6 +20,9 @@ FIXED: Mapping[str, str] = {
     "threads": "it changes the time only",
     "feature_ranker": "its features are counted over the whole training time, later than most folds",
     "interest.checkpoint_steps": "it changes the time only",
+    "interest.compile": "it changes the time only",
+    "interest.accumulate": "it changes time and memory only",
+    "interest.gradient_checkpointing": "it changes time and memory only",
     "interest.enabled": "compare with and without it in `liverank evaluate`",
 }
 """Keys of `training` that no search may choose, and why."""
@@ -54,7 +57,7 @@ class ParameterRange(Section):
 
 
 DEFAULT_SPACE: Mapping[str, ParameterRange] = {
-    "count.window": ParameterRange(low=1, high=20),
+    "count.window": ParameterRange(low=1, high=50, log=True),
     "count.popularity_power": ParameterRange(low=0, high=1),
     "count.query_items": ParameterRange(low=1, high=50, log=True),
     "count.query_decay": ParameterRange(low=0.3, high=1),
@@ -64,14 +67,15 @@ DEFAULT_SPACE: Mapping[str, ParameterRange] = {
     "count.repeat_decay": ParameterRange(low=0.5, high=1),
     "count.basket_weight": ParameterRange(low=0, high=1),
     "count.learn_weights": ParameterRange(choices=(True, False)),
-    "interest.dimension": ParameterRange(choices=(32, 64, 128)),
+    "interest.block": ParameterRange(choices=("attention", "gated", "hstu", "lstm")),
+    "interest.dimension": ParameterRange(choices=(64, 128, 192)),
     "interest.layers": ParameterRange(low=1, high=3),
     "interest.dropout": ParameterRange(low=0, high=0.5),
     "interest.id_dropout": ParameterRange(low=0, high=0.5),
     "interest.learning_rate": ParameterRange(low=1e-4, high=5e-3, log=True),
     "interest.weight_decay": ParameterRange(low=1e-4, high=0.1, log=True),
     "interest.label_smoothing": ParameterRange(low=0, high=0.3),
-    "interest.history_length": ParameterRange(choices=(20, 50, 100)),
+    "interest.history_length": ParameterRange(choices=(50, 100, 200)),
 }
 """What is searched where `tuning.space` is empty. The weights of the blend are no settings: each fold learns them."""
 

@@ -45,17 +45,40 @@ class Bootstrap:
         A column without a single value gets NaN throughout.
         """
         defined = ~np.isnan(values)
-        codes = np.unique(np.asarray(self.users, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
-        totals = _per_user(np.where(defined, values, 0.0), codes)
-        counts = _per_user(defined.astype(np.float64), codes)
-        means = np.vstack([_ratio(w @ totals, w @ counts) for w in self._weights(len(totals))])
-        tail = (1 - self.confidence) / 2
-        requests = defined.sum(axis=0)
-        point = _ratio(totals.sum(axis=0), requests.astype(np.float64))
+        return self.ratios(np.where(defined, values, 0.0), defined.astype(np.float64))
+
+    def ratios(self, top: Floats, bottom: Floats) -> list[Interval]:
+        """The interval of sum(top) / sum(bottom) of each column, both `[requests, columns]` without NaN.
+
+        NaN where a column's `bottom` sums to 0; a column counts the requests where its `bottom` is not 0.
+        """
+        point, drawn = self.resampled(top, bottom)
+        requests = np.sum(bottom != 0, axis=0)
         return [
-            _interval(float(point[column]), means[:, column], tail, int(requests[column]))
-            for column in range(values.shape[1])
+            self.around(float(point[column]), drawn[:, column], int(requests[column])) for column in range(top.shape[1])
         ]
+
+    def resampled(self, top: Floats, bottom: Floats) -> tuple[Floats, Floats]:
+        """The ratios of `ratios` on the requests as they are, `[columns]`, and on each resample, `[samples, columns]`.
+
+        The same resamples for every column, so that columns may be subtracted from each other.
+        """
+        codes = np.unique(np.asarray(self.users, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
+        totals, counts = _per_user(top, codes), _per_user(bottom, codes)
+        drawn = np.vstack([_ratio(w @ totals, w @ counts) for w in self._weights(len(totals))])
+        return _ratio(totals.sum(axis=0), counts.sum(axis=0)), drawn
+
+    def around(self, point: float, drawn: Floats, requests: int, comparisons: int = 1) -> Interval:
+        """The percentile interval of resampled figures, `[samples]`.
+
+        Args:
+            point: the figure on the requests as they are.
+            drawn: the figure on each resample; NaN where a resample has none.
+            requests: what it was taken over.
+            comparisons: figures that this one was picked from: the error that the confidence allows is split among them
+                (Bonferroni), so that nothing is found by looking often.
+        """
+        return _interval(point, drawn, (1 - self.confidence) / 2 / comparisons, requests)
 
     def of(self, mask: npt.NDArray[np.bool_]) -> Bootstrap:
         """The same settings for the requests where `mask` holds."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from liverank.config.evaluation import GateConfig
 from liverank.evaluation.bootstrap import Interval
+from liverank.evaluation.groups import GroupingResult
 from liverank.evaluation.slices import SliceResult
 
 CHAMPION = "champion"
@@ -35,10 +36,17 @@ class Evidence:
     gaps: Mapping[str, Interval]
     """Other ranker -> paired difference, challenger minus the other."""
     slices: Sequence[SliceResult]
+    groups: Sequence[GroupingResult] = ()
+    """Ways to tell users apart, with the largest gap of each."""
+    order_sensitivity: float = 0.0
+    """Share of requests whose ranking depends on the order of their candidates."""
 
 
 def judge(evidence: Evidence, config: GateConfig) -> Verdict:
-    """Applies the rules: enough requests; better than the champion, or for a first model than the baselines; slices."""
+    """Applies the rules: enough requests; better than the champion, or for a first model than the baselines; slices.
+
+    Besides, whatever it is compared with: groups of users served alike, and no heed of the order of candidates.
+    """
     broken = _too_little(evidence, config)
     if broken:
         return Verdict(False, broken)
@@ -50,6 +58,7 @@ def judge(evidence: Evidence, config: GateConfig) -> Verdict:
         kept = [sentence for beaten, sentence in results if beaten]
         broken = [sentence for beaten, sentence in results if not beaten]
         found = ["There is no champion yet: the baselines decide."]
+    broken += [*_uneven(evidence.groups, config), *_led_by_order(evidence, config)]
     return Verdict(not broken, [*broken, *kept, *found])
 
 
@@ -91,6 +100,27 @@ def _lost_slices(slices: Sequence[SliceResult], config: GateConfig) -> list[str]
         f"more than {config.max_slice_loss:g} (evaluation.gate.max_slice_loss)."
         for part in slices
         if part.gaps[CHAMPION].mean < -config.max_slice_loss and part.gaps[CHAMPION].high < 0
+    ]
+
+
+def _uneven(groupings: Sequence[GroupingResult], config: GateConfig) -> list[str]:
+    most = config.max_group_gap
+    if most is None:
+        return []
+    return [
+        f"Users by '{by.name}' are served unevenly: '{by.gap.best}' is ahead of '{by.gap.worst}' by "
+        f"{figures(by.gap.difference)}, more than {most:g} (evaluation.gate.max_group_gap)."
+        for by in groupings
+        if by.gap and by.kind != "behaviour" and by.gap.difference.mean > most and by.gap.difference.low > 0
+    ]
+
+
+def _led_by_order(evidence: Evidence, config: GateConfig) -> list[str]:
+    if evidence.order_sensitivity <= config.max_order_sensitivity:
+        return []
+    return [
+        f"The ranking of {evidence.order_sensitivity:.1%} of the requests changes with the order of their candidates, "
+        f"more than {config.max_order_sensitivity:.1%} (evaluation.gate.max_order_sensitivity)."
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,27 @@ from liverank.evaluation.metrics import (
 from liverank.ranking.data import Catalogue, LabelledRequest
 from liverank.ranking.protocol import Scores
 
-AT_K: Final = ("ndcg", "hit_rate", "recall", "mrr", "map", "precision", "diversity", "novelty", "coverage")
+RANKING: Final[Mapping[str, Callable[[RankedLists, int], Floats]]] = {
+    "ndcg": ndcg,
+    "hit_rate": hit_rate,
+    "recall": recall,
+    "mrr": mrr,
+    "map": average_precision,
+    "precision": precision,
+}
+"""Metrics of where the relevant items stand: what a gate may decide by."""
+POINTS: Final = ("coverage", "exposure_gini")
+"""Properties of all lists together: no mean over requests, no interval."""
+AT_K: Final = (
+    *RANKING,
+    "diversity",
+    "novelty",
+    "popularity",
+    "long_tail",
+    "category_calibration",
+    "popularity_lift",
+    *POINTS,
+)
 """Metrics with a cut-off; AUC has none."""
 RETRIEVER: Final = "retriever"
 
@@ -39,6 +59,7 @@ class Measured:
 
     per_request: PerRequest
     coverage: float
+    exposure_gini: float = float("nan")
 
 
 def metric_key(metric: str, k: int) -> str:
@@ -69,19 +90,18 @@ def _outside(labelled: LabelledRequest) -> list[str]:
 
 def measure(lists: Lists, scores: Sequence[Scores], catalogue: Catalogue, k: int) -> Measured:
     """All metrics of one ranker's scores."""
-    ranked = lists.ranked(scores)
+    return measure_ranked(lists.ranked(scores), catalogue, k)
+
+
+def measure_ranked(ranked: RankedLists, catalogue: Catalogue, k: int) -> Measured:
+    """All metrics of lists in one ranker's order."""
     return Measured(_per_request(ranked, catalogue, k), coverage(ranked, k, len(catalogue)))
 
 
 def _per_request(ranked: RankedLists, catalogue: Catalogue, k: int) -> PerRequest:
     embeddings = np.zeros((len(catalogue), 1)) if catalogue.embeddings is None else catalogue.embeddings
     return {
-        "ndcg": ndcg(ranked, k),
-        "hit_rate": hit_rate(ranked, k),
-        "recall": recall(ranked, k),
-        "mrr": mrr(ranked, k),
-        "map": average_precision(ranked, k),
-        "precision": precision(ranked, k),
+        **{name: metric(ranked, k) for name, metric in RANKING.items()},
         "auc": auc(ranked),
         "diversity": diversity(ranked, k, embeddings),
         "novelty": novelty(ranked, k, catalogue.train_events),
@@ -89,13 +109,15 @@ def _per_request(ranked: RankedLists, catalogue: Catalogue, k: int) -> PerReques
 
 
 def means(measured: Mapping[str, Measured], bootstrap: Bootstrap) -> dict[str, dict[str, Interval]]:
-    """Ranker -> metric -> mean with interval; coverage, which is no mean over requests, has a point only."""
+    """Ranker -> metric -> mean with interval; `POINTS`, which are no means over requests, have a point only."""
     table = {}
     for name, of in measured.items():
         intervals = bootstrap.intervals(np.column_stack(list(of.per_request.values())))
         table[name] = dict(zip(of.per_request, intervals, strict=True))
         requests = table[name]["diversity"].requests
-        table[name]["coverage"] = Interval(of.coverage, of.coverage, of.coverage, requests)
+        for metric in POINTS:
+            value = getattr(of, metric)
+            table[name][metric] = Interval(value, value, value, requests)
     return table
 
 
@@ -122,6 +144,6 @@ def flat(
         for metric, interval in rows.items():
             key = f"{prefix}/{metric_key(metric, k)}"
             values |= {key: interval.mean}
-            if metric != "coverage":
+            if metric not in POINTS:
                 values |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
     return {key: value for key, value in values.items() if np.isfinite(value)}

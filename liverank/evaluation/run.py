@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from liverank import columns as c
 from liverank import progress
 from liverank.config.evaluation import EvaluationConfig, GateConfig
+from liverank.config.training import TrainingConfig
 from liverank.errors import DataError
-from liverank.evaluation.findings import EvaluationResult, Findings, find
+from liverank.evaluation.ablation import Ablations, find_ablations
+from liverank.evaluation.attributes import read_told
+from liverank.evaluation.findings import EvaluationResult, Findings, bootstrap_of, find
 from liverank.evaluation.gate import CHAMPION, Evidence, Verdict, judge
-from liverank.evaluation.measure import lists_of, measure
+from liverank.evaluation.learning_curve import LearningCurve, find_learning_curve
+from liverank.evaluation.lists import Lists
+from liverank.evaluation.measure import lists_of
+from liverank.evaluation.order_sensitivity import find_order_sensitivity
 from liverank.evaluation.records import write_per_request, write_reference
 from liverank.evaluation.report import write_report
 from liverank.evaluation.scoring import score_rankers
 from liverank.ranking.baselines import IncomingOrder
+from liverank.ranking.blend import BlendRanker
 from liverank.ranking.bundle import Bundle, load_bundle
-from liverank.ranking.data import LabelledRequest, check_features, load_requests
+from liverank.ranking.data import LabelledRequest, check_features, load_requests, load_training_data
 from liverank.ranking.protocol import Ranker
+
+CURVE_FOLDER = "learning-curve"
+"""Folder in `out` with the text embeddings and training states of a learning curve that is not finished."""
 
 
 def evaluate(
@@ -42,17 +55,25 @@ def evaluate(
     challenger = load_bundle(bundle)
     current = load_bundle(champion) if champion else None
     primary, catalogue = challenger.primary.name, challenger.catalogue
-    scores = score_rankers(_rankers(challenger, current), requests)
+    rankers, told = _rankers(challenger, current), read_told(features, config.provider_attribute)
+    scores = score_rankers(rankers, requests)
     with progress.stage("metrics and intervals"):
         lists = lists_of(requests, catalogue)
-        measured = {name: measure(lists, given, catalogue, config.k) for name, given in scores.items()}
-        findings = find(requests, measured, primary, catalogue, config)
+        findings = find(requests, lists, scores, primary, catalogue, config, told)
+    own = {name: ranker for name, ranker in rankers.items() if name != CHAMPION}
+    shuffles = config.order_shuffles, config.order_requests, config.seed
+    findings = replace(
+        findings,
+        order=find_order_sensitivity(own, requests, scores, *shuffles),
+        ablations=_ablations(challenger, features, requests, lists, config),
+        learning_curve=_learning_curve(challenger, features, requests, lists, config, out),
+    )
     verdict = _verdict(findings, config.gate)
     result = EvaluationResult(
         verdict.promote, verdict.reasons, findings.flat, findings, challenger.hash, current.hash if current else ""
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_per_request(out, requests, measured)
+    write_per_request(out, requests, findings.per_request)
     write_reference(out, requests, scores[primary], lists, catalogue, config.k)
     write_report(out, result)
     result.write(out)
@@ -79,6 +100,34 @@ def _rankers(challenger: Bundle, current: Bundle | None) -> dict[str, Ranker]:
     return rankers
 
 
+def _ablations(
+    bundle: Bundle, features: Path, requests: Sequence[LabelledRequest], lists: Lists, config: EvaluationConfig
+) -> Ablations | None:
+    blend, validation = bundle.primary, load_requests(features, c.VALIDATION) if config.ablations else []
+    if not isinstance(blend, BlendRanker) or not any(labelled.labels.any() for labelled in validation):
+        return None
+    bootstrap = bootstrap_of(requests, config)
+    return find_ablations(blend, validation, requests, lists, config.gate.metric, config.k, bootstrap)
+
+
+def _learning_curve(
+    bundle: Bundle,
+    features: Path,
+    requests: Sequence[LabelledRequest],
+    lists: Lists,
+    config: EvaluationConfig,
+    out: Path,
+) -> LearningCurve | None:
+    if not config.learning_curve:
+        return None
+    training = TrainingConfig.model_validate(bundle.manifest["config"])
+    data, bootstrap = load_training_data(features), bootstrap_of(requests, config)
+    curve = find_learning_curve(data, training, requests, lists, config, bootstrap, out / CURVE_FOLDER)
+    # The registry keeps the whole of `out`: models that nobody serves have no place there.
+    shutil.rmtree(out / CURVE_FOLDER, ignore_errors=True)
+    return curve
+
+
 def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
     evidence = Evidence(
         name=f"{findings.metric.upper()}@{findings.k}",
@@ -87,6 +136,8 @@ def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
         mine=findings.rankers[findings.primary][findings.metric],
         gaps={name: rows[findings.metric] for name, rows in findings.differences.items()},
         slices=findings.slices,
+        groups=findings.groups,
+        order_sensitivity=max((of.changed for of in findings.order if of.ranker == findings.primary), default=0.0),
     )
     return judge(evidence, gate)
 

@@ -15,13 +15,17 @@ BATCH = 32
 """Requests scored at once: enough to fill a batch of the model, few enough for steady progress."""
 
 
-def score_rankers(rankers: Mapping[str, Ranker], requests: Sequence[LabelledRequest]) -> dict[str, list[Scores]]:
+def score_rankers(
+    rankers: Mapping[str, Ranker], requests: Sequence[LabelledRequest], title: str = "scoring"
+) -> dict[str, list[Scores]]:
     """Scores of each ranker for each request, `[candidates]` each, in the order of the requests.
+
+    `title` names the work in the progress.
 
     Raises:
         BundleError: a ranker does not give one finite score for each candidate.
     """
-    with progress.stage("scoring", total=len(rankers) * len(requests)) as stage:
+    with progress.stage(title, total=len(rankers) * len(requests)) as stage:
         return {name: _scores(name, ranker, requests, stage) for name, ranker in rankers.items()}
 
 

@@ -44,9 +44,14 @@ def find_slices(requests: Sequence[LabelledRequest], catalogue: Catalogue, confi
         ),
     }
     for low, high in HISTORY_BUCKETS:
-        name = "no history" if high == 0 else f"history of {low}–{high}" if high else f"history of {low} or more"
-        slices[name] = (lengths >= low) & (lengths <= (high if high is not None else np.inf))
+        slices[bucket_name((low, high))] = (lengths >= low) & (lengths <= (high if high is not None else np.inf))
     return slices | dict(_by_value(requests, config.slice_values))
+
+
+def bucket_name(bucket: tuple[int, int | None]) -> str:
+    """A bucket of `HISTORY_BUCKETS` in words."""
+    low, high = bucket
+    return "no history" if high == 0 else f"history of {low}–{high}" if high else f"history of {low} or more"
 
 
 def _cold(requests: Sequence[LabelledRequest], catalogue: Catalogue, limit: int) -> Mask:

@@ -23,8 +23,10 @@ from liverank.features.log import FeatureLog, cache_key, with_instants
 from liverank.features.parts import Part, PartStore, write_aside
 from liverank.features.profiles import profiles
 from liverank.features.retrieval import retrieved
+from liverank.features.users import write_users
 from liverank.progress import note, stage
 
+# users.parquet is not among them: no model learns from it, so what a bundle was trained on does not depend on it.
 TABLES = ("items.parquet", "requests.parquet", "profiles.parquet", "cooccurrence.parquet")
 FOLDERS = (parts.EVENTS, parts.ITEM_DAYS, parts.TRAILING)
 
@@ -89,7 +91,7 @@ class _Work:
     """The frames of one run and the files they become."""
 
     def __init__(self, engine: Engine, dataset: Path, out: Path, config: FeatureConfig, data: DataConfig) -> None:
-        self.engine, self.out, self.config, self.data = engine, out, config, data
+        self.engine, self.dataset, self.out, self.config, self.data = engine, dataset, out, config, data
         self.items, self.impressions, self.interactions = (
             engine.scan(dataset / f"{name}.parquet") for name in ("items", "impressions", "interactions")
         )
@@ -121,6 +123,7 @@ class _Work:
             known = self.engine.kept(requests.known_before(chosen, events, longest), "known before")
             table = self._assembled(chosen, known, events, cuts, training)
             write_aside(table, self.out / "requests.parquet")
+            write_users(self.dataset, table, self.out)
         with stage("features: profiles and pairs"):
             told = profiles(self.engine, known, table[c.REQUEST_ID], items, self.config)
             write_aside(told, self.out / "profiles.parquet")

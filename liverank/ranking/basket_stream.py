@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Basket:
 
 @dataclass(frozen=True)
 class BasketStream:
-    """All baskets of a dataset; a basket is one session, timed at its first line."""
+    """All baskets of a dataset; a basket is one session, timed at its first line, or else what has one timestamp."""
 
     catalogue: Catalogue
     events: Events
@@ -41,6 +41,11 @@ class BasketStream:
     def before(self, time: float) -> Events:
         """The events before an instant."""
         return self.events.where(self.events.timestamp < time)
+
+    def cut(self, share: float) -> float:
+        """The instant from which on the last `share` of the baskets lie; infinite where there is none."""
+        at = int(len(self.baskets) * (1 - share))
+        return self.baskets[at].time if at < len(self.baskets) else np.inf
 
     def days(self, start: float, end: float = np.inf) -> Iterator[tuple[float, list[Basket]]]:
         """Midnight (UTC) and baskets of each day with baskets in `[start, end)`."""
@@ -61,11 +66,17 @@ class BasketStream:
         return EncodedRequest(asked, rows, types, times, back.astype(np.int64), np.arange(len(self.catalogue)))
 
 
-def read_stream(dataset: Path) -> BasketStream:
-    """Reads a dataset folder whose interactions carry a session for each basket.
+def read_stream(dataset: Path, types: Collection[str] | None = None) -> BasketStream:
+    """Reads a dataset folder as baskets.
+
+    A basket is one session; a user's interactions of one timestamp, where they have no session.
+
+    Args:
+        dataset: the folder.
+        types: of the interactions that count; None: all.
 
     Raises:
-        DataError: a file is missing, or interactions have no session.
+        DataError: a file is missing, or there is no interaction that counts.
     """
     paths = [dataset / f"{name}.parquet" for name in ("items", "interactions")]
     for path in paths:
@@ -73,8 +84,12 @@ def read_stream(dataset: Path) -> BasketStream:
             raise DataError(f"{path} is missing.", "Give a dataset folder, as the ingest step writes it.")
     catalogue = catalogue_of(pq.read_table(paths[0]))
     frame = pq.read_table(paths[1]).to_pandas()
-    if frame[c.SESSION_ID].isna().any():
-        raise DataError(f"{paths[1]} has interactions without a session.", "A basket is one session.")
+    counted = frame[c.ITEM_ID].isin(catalogue.index)
+    frame = frame[counted if types is None else counted & frame[c.TYPE].isin(types)].copy()
+    if frame.empty:
+        raise DataError(f"{dataset} holds no interaction that makes a basket.", "Give more, or name data.label_types.")
+    moments = frame[c.USER_ID] + "\x1f" + frame[c.TIMESTAMP].astype("int64").astype(str)
+    frame[c.SESSION_ID] = frame[c.SESSION_ID].fillna(moments)
     frame[c.TIMESTAMP] = frame.groupby(c.SESSION_ID)[c.TIMESTAMP].transform("min")
     frame = frame.drop_duplicates([c.SESSION_ID, c.ITEM_ID])
     frame = frame.sort_values([c.USER_ID, c.TIMESTAMP, c.SESSION_ID, c.ITEM_ID], kind="stable")

@@ -24,15 +24,17 @@ FEATURES = "features"
 FEATURE_PREFIX = "feature:"
 """Before the name of a signal that is a feature of the candidate."""
 INCOMING = "incoming"
-_NEURAL_PRIOR = {"zero-shot": 0.2, "interest": 0.6}
+NEW = "new"
+_NEURAL_PRIOR = {"zero-shot": 0.2, "interest": 0.8}
 SEGMENTS = ("newcomers", "returning")
 
 
 class BlendRanker:
     """Weighted sum of the count ranker's signals, the neural rankers' scores and the proposer's.
 
-    Neural and incoming scores are standardised within the request (mean 0, deviation 1), features of candidates are
-    scaled as training learned it. Users without a history have
+    Zero-shot and incoming scores are standardised within the request (mean 0, deviation 1). The interest model's are
+    logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. `NEW` is 1 for an item
+    without a training event. Features of candidates are scaled as training learned it. Users without a history have
     weights of their own.
     """
 
@@ -54,7 +56,7 @@ class BlendRanker:
         neural = tuple(name for name in NEURAL if name in self.rankers)
         featured = self.rankers[FEATURES].signal_names if FEATURES in self.rankers else ()
         features = tuple(FEATURE_PREFIX + name for name in featured)
-        return (*count.SIGNALS, *neural, *features, *((INCOMING,) if self.uses_incoming else ()))
+        return (*count.SIGNALS, *neural, NEW, *features, *((INCOMING,) if self.uses_incoming else ()))
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -71,12 +73,18 @@ class BlendRanker:
         if "zero-shot" in self.rankers:
             columns.append([_standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
         if "interest" in self.rankers:
-            columns.append([_standard(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+            columns.append([_centred(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+        columns.append([self._new(request.candidates) for request in requests])
         if FEATURES in self.rankers:
             columns.append(self.rankers[FEATURES].signals(requests))
         if self.uses_incoming:
             columns.append([_standard(incoming_scores(request.request.candidates)) for request in requests])
         return [np.column_stack(parts).astype(np.float32) for parts in zip(*columns, strict=True)]
+
+    def _new(self, rows: Rows) -> Floats:
+        """1 for candidates without a training event, `[candidates]`."""
+        met = self.count.catalogue.train_events[rows] > 0
+        return np.where((rows >= 0) & met, 0, 1).astype(np.float32)
 
     def on(self, catalogue: Catalogue, changed: Rows) -> BlendRanker:
         """The same weights over rankers moved to another catalogue."""
@@ -136,6 +144,16 @@ def fit_blend(rankers: Mapping[str, Any], validation: Sequence[LabelledRequest])
     return blend, BlendReport(ndcg, _named(blend), lists, notes)
 
 
+def relearned(
+    blend: BlendRanker, requests: Sequence[EncodedRequest], signals: Sequence[Floats], labels: Sequence[Floats]
+) -> Floats:
+    """Weights `[segments, signals]` learned on these lists as `fit_blend` learns them, without its fall-back.
+
+    Signals may be blanked, all 0, to learn what the others do without them.
+    """
+    return _learned(requests, signals, labels, _prior(blend))[0]
+
+
 def _prior(blend: BlendRanker) -> Floats:
     prior = np.zeros((len(SEGMENTS), len(blend.signal_names)), np.float32)
     prior[:, : len(count.SIGNALS)] = blend.count.weights
@@ -172,7 +190,7 @@ def _single_ndcg(
         "popularity": mean_ndcg([row[:, popular] for row in signals], labels),
     }
     for at in range(width, len(names)):
-        if not names[at].startswith(FEATURE_PREFIX):
+        if not names[at].startswith(FEATURE_PREFIX) and names[at] != NEW:
             result[names[at]] = mean_ndcg([row[:, at] for row in signals], labels)
     if FEATURES in blend.rankers:
         weights, columns = blend.rankers[FEATURES].weights, _feature_columns(names)
@@ -212,6 +230,10 @@ def _named(blend: BlendRanker) -> dict[str, dict[str, float]]:
         name: {signal: round(float(weight), 4) for signal, weight in zip(blend.signal_names, row, strict=True)}
         for name, row in zip(SEGMENTS, blend.weights, strict=True)
     }
+
+
+def _centred(scores: Scores) -> Scores:
+    return scores - scores.mean() if len(scores) else scores
 
 
 def _standard(scores: Scores) -> Scores:

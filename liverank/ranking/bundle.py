@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +25,15 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, Rows
 from liverank.ranking.protocol import Ranker
 from liverank.text import LanguageModel
+from liverank.text_layers import TunedLayers
 
 if TYPE_CHECKING:
     from liverank.ranking.feature_ranker import FeatureRanker
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+TUNED_LAYERS = "language-model/layers.safetensors"
+"""In bundles whose language model was tuned: what changed of it."""
 _AGAIN = "Fetch the bundle again, or train a new one."
 
 
@@ -115,26 +118,41 @@ def bundle_hash(manifest: Mapping[str, Any]) -> str:
 
 
 def save_bundle(
-    out: Path, catalogue: Catalogue, rankers: Mapping[str, Ranker], config: TrainingConfig, facts: Mapping[str, Any]
+    out: Path,
+    catalogue: Catalogue,
+    rankers: Mapping[str, Ranker],
+    config: TrainingConfig,
+    facts: Mapping[str, Any],
+    tuned: TunedLayers | None = None,
 ) -> dict[str, Any]:
     """Writes a bundle in place of whatever is at `out`, whole or not at all; returns its manifest.
 
-    `facts` join the manifest (`data_hash`, `language_model` and the like).
+    `facts` join the manifest (`data_hash`, `language_model` and the like); `tuned` are the layers that embedded the
+    catalogue, and will embed what comes to it.
     """
+
+    def fill(part: Path) -> None:
+        _save_catalogue(part / "catalogue", catalogue)
+        for name, ranker in rankers.items():
+            (part / name).mkdir()
+            ranker.save(part / name)
+        if tuned is not None:
+            tuned.save(part / TUNED_LAYERS)
+
+    return write_bundle(out, fill, {**facts, "rankers": sorted(rankers), "config": config.model_dump(mode="json")})
+
+
+def write_bundle(out: Path, fill: Callable[[Path], None], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Lets `fill` write a bundle's files into an empty folder, which takes the place of `out` with its manifest."""
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    _save_catalogue(part / "catalogue", catalogue)
-    for name, ranker in rankers.items():
-        (part / name).mkdir()
-        ranker.save(part / name)
+    fill(part)
     manifest = {
         "format": FORMAT,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": liverank.__version__,
         **facts,
-        "rankers": sorted(rankers),
-        "config": config.model_dump(mode="json"),
         "files": {path.relative_to(part).as_posix(): file_hash(path) for path in _files(part)},
     }
     (part / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -173,7 +191,9 @@ def load_bundle(path: Path) -> Bundle:
     manifest = verify(path)
     try:
         catalogue = _load_catalogue(path / "catalogue")
-        encoder = LanguageModel(manifest["config"]["language_model"], manifest["config"]["max_tokens"])
+        config = manifest["config"]
+        tuned = TunedLayers.load(path / TUNED_LAYERS) if TUNED_LAYERS in manifest["files"] else None
+        encoder = LanguageModel(config["language_model"], config["max_tokens"], tuned=tuned)
         rankers = _load_rankers(path, manifest["rankers"], catalogue, encoder)
     except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise BundleError(

@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from liverank import columns as c
 from liverank.events import Item
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+from liverank.ranking.interactions import Floats as Floats
+from liverank.ranking.interactions import Rows as Rows
 
 
 def item_text(title: str, text: str, category: str) -> str:

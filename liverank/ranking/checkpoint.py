@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,11 +26,17 @@ class TrainingState:
     best: float = -1.0
     best_epoch: int = -1
     epochs_without_gain: int = 0
+    losses: list[float] = field(default_factory=list)
+    """Mean training loss of each epoch, of the steps since the run went on."""
+    ndcgs: list[float] = field(default_factory=list)
+    """Validation NDCG@10 of each epoch; empty where nothing is validated."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Spent by all runs so far, where that is limited."""
 
 
 class Checkpoint:
-    """Model, optimizer, random state and position of a run, in the file `path`."""
+    """Model, optimizer and position of a run, in the file `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,15 +50,11 @@ class Checkpoint:
         for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{at}/{name}"] = value
-        tensors["rng/cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["rng/cuda"] = torch.cuda.get_rng_state()
-        facts = {name: value for name, value in asdict(_without_weights(state)).items() if name != "best_weights"}
+        facts = asdict(replace(state, best_weights={}))
+        del facts["best_weights"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        # Copies: safetensors refuses tensors that share memory.
-        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        save_file(copies, part, metadata={"state": json.dumps(facts)})
+        save_file(_apart(tensors), part, metadata={"state": json.dumps(facts)})
         _sync(part)
         os.replace(part, self.path)
 
@@ -72,16 +76,34 @@ class Checkpoint:
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as problem:
             raise BundleError(f"The checkpoint {self.path} cannot be used: {problem}.", "Delete it.") from problem
         _restore_optimizer(optimizer, tensors)
-        torch.set_rng_state(tensors["rng/cpu"])
-        if "rng/cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["rng/cuda"])
         state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
         progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
         return state
 
 
-def _without_weights(state: TrainingState) -> TrainingState:
-    return TrainingState(state.epoch, state.step, state.best, state.best_epoch, state.epochs_without_gain)
+def checkpoint_path(folder: Path, kind: str, parts: Sequence[object]) -> Path:
+    """The checkpoint file of a kind, in `folder`, of exactly these parts, which are JSON values."""
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return folder / f"{kind}-{key}.safetensors"
+
+
+def forget_others(folder: Path, kind: str, kept: Collection[Path]) -> None:
+    """Removes the checkpoints of a kind that belong to other data or settings."""
+    for other in folder.glob(f"{kind}-*"):
+        if other not in kept:
+            other.unlink()
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU; those that share memory as copies, which safetensors asks for."""
+    apart: dict[str, Tensor] = {}
+    met: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if storage in met else plain
+        met.add(storage)
+    return apart
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,54 +21,10 @@ from liverank.ranking.catalogue import Catalogue as Catalogue
 from liverank.ranking.catalogue import Floats as Floats
 from liverank.ranking.catalogue import Rows as Rows
 from liverank.ranking.catalogue import catalogue_of as catalogue_of
+from liverank.ranking.interactions import Events as Events
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
 _FEATURE_FILES = ("items.parquet", "events", "requests.parquet", "split.json")
-
-
-@dataclass(frozen=True)
-class Events:
-    """Interactions in columns, sorted by user, time and event id; one entry an event."""
-
-    user: npt.NDArray[np.int32]
-    """Index into `users`."""
-    item: npt.NDArray[np.int32]
-    """Row of the catalogue."""
-    type: npt.NDArray[np.int16]
-    """Index into `types`."""
-    weight: Floats
-    """Evidence of interest; negative is against."""
-    timestamp: npt.NDArray[np.float64]
-    """Seconds since 1970-01-01 UTC."""
-    users: tuple[str, ...]
-    types: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.item)
-
-    def where(self, mask: npt.NDArray[np.bool_]) -> Events:
-        """The events where `mask` holds."""
-        return replace(
-            self,
-            user=self.user[mask],
-            item=self.item[mask],
-            type=self.type[mask],
-            weight=self.weight[mask],
-            timestamp=self.timestamp[mask],
-        )
-
-    def steps(self) -> Rows:
-        """Number of the step each event belongs to: a user's events of one timestamp are one step (a basket)."""
-        if not len(self):
-            return np.zeros(0, np.int64)
-        new = (np.diff(self.user) != 0) | (np.diff(self.timestamp) != 0)
-        return np.concatenate([[0], np.cumsum(new)]).astype(np.int64)
-
-    def type_weights(self) -> dict[str, float]:
-        """Mean weight of each type of event."""
-        totals = np.bincount(self.type, self.weight, len(self.types))
-        counts = np.bincount(self.type, minlength=len(self.types))
-        return {name: float(totals[at] / counts[at]) for at, name in enumerate(self.types) if counts[at]}
 
 
 @dataclass(frozen=True, slots=True)

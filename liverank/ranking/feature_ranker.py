@@ -79,7 +79,8 @@ class FeatureRanker:
         """Scores of each request: a list of `[candidates]` arrays."""
         encoded = [encode(self.catalogue, request) for request in requests]
         pairs = zip(encoded, self.signals(encoded), strict=True)
-        return [rows @ self.weights[segment(request)] for request, rows in pairs]
+        # Row by row: BLAS rounds a row by its place, and the order of candidates must not matter.
+        return [np.vecdot(rows, self.weights[segment(request)]) for request, rows in pairs]
 
     def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
         """The features in the order of `signal_names`: a list of `[candidates, signals]` arrays."""

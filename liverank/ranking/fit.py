@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
@@ -22,7 +20,12 @@ from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
-VALIDATION_LISTS = 500
+if TYPE_CHECKING:
+    from liverank.ranking.distil import Taught
+    from liverank.ranking.ranks import Ranks
+
+_DATA = "data hash"
+VALIDATION_LISTS = 1000
 """Validation requests on which the interest model is judged after each epoch."""
 
 
@@ -40,14 +43,16 @@ class FitSummary:
     """Segment of users -> signal -> weight of the blend."""
     notes: list[str]
     interest: dict[str, Any] = field(default_factory=dict)
-    """Epochs, best epoch, speed and device of the interest model; empty where it was not trained."""
+    """`InterestReport` of the interest model; empty where it was not trained."""
+    text: dict[str, Any] = field(default_factory=dict)
+    """How tuning of the language model went; empty where it is off."""
 
 
-def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) -> FitSummary:
+def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None = None) -> FitSummary:
     """Fits all rankers on a features folder and writes the bundle `out`, whole or not at all.
 
     `checkpoints` keeps text embeddings and the interest model's training state: a run that was killed goes on from
-    there, to the same bundle.
+    there, to the same bundle. With `ranks` this is the first of several processes; the others call `help_fit`.
 
     Raises:
         DataError: the features are missing, unreadable or hold no training event.
@@ -56,18 +61,19 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path) ->
     clock = Clock()
     with clock("read"):
         data = load_training_data(features)
-    fitted = fit_rankers(data, config, checkpoints, features, clock)
+    fitted = fit_rankers(data, config, checkpoints, features, clock, ranks)
     with clock("write"):
         facts = {
             "data_hash": data.data_hash,
             "language_model": fitted.model.fingerprint(),
+            "text_tuning": fitted.text,
             "validation": fitted.report.ndcg,
+            "training": {"seconds": dict(clock.seconds), "interest": fitted.interest},
         }
-        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts)
+        manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)
     report = fitted.report
-    return FitSummary(
-        bundle_hash(manifest), data.data_hash, clock.seconds, report.ndcg, report.weights, report.notes, fitted.interest
-    )
+    told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text)
+    return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class Fitted:
     model: LanguageModel
     report: BlendReport
     interest: dict[str, Any]
-    """As in `FitSummary`."""
+    """As in `FitSummary`; so is the next one."""
+    text: dict[str, Any] = field(default_factory=dict)
 
 
 def fit_rankers(
@@ -90,6 +97,7 @@ def fit_rankers(
     checkpoints: Path,
     features: Path | None = None,
     clock: Clock | None = None,
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Fits all rankers on data at hand; the blend's weights and the epochs are chosen on `data.validation`.
 
@@ -99,14 +107,18 @@ def fit_rankers(
         checkpoints: keeps text embeddings and training states, as in `fit`.
         features: the features folder, which the feature ranker reads; None where it is off.
         clock: takes the seconds of each part.
+        ranks: the processes that train together; None for this one alone.
 
     Raises:
         LanguageModelError: the language model cannot be had.
     """
     clock = clock or Clock()
-    model = LanguageModel(config.language_model, config.max_tokens)
+    with clock("tune"):
+        model, tuning = _language_model(data, config, checkpoints)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
+    if ranks and config.interest.enabled:
+        ranks.agree(_DATA, data.data_hash)
     with clock("count"):
         count = CountRanker.fit(data.catalogue, data.events, config.count)
         popularity = PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days)
@@ -118,7 +130,7 @@ def fit_rankers(
     trained: dict[str, Any] = {}
     with clock("interest"):
         if config.interest.enabled:
-            rankers["interest"], trained = _interest(data, model, config, checkpoints)
+            rankers["interest"], trained = _interest(data, model, config, checkpoints, ranks)
     if config.feature_ranker:
         from liverank.ranking.feature_ranker import FeatureRanker
 
@@ -129,7 +141,44 @@ def fit_rankers(
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation)
     _tell(report)
-    return Fitted(rankers, data.catalogue, model, report, trained)
+    return Fitted(rankers, data.catalogue, model, report, trained, tuning)
+
+
+def _language_model(
+    data: TrainingData, config: TrainingConfig, checkpoints: Path
+) -> tuple[LanguageModel, dict[str, Any]]:
+    if config.text.tune == "off":
+        return LanguageModel(config.language_model, config.max_tokens), {}
+    from dataclasses import asdict
+
+    from liverank.ranking.tuned_model import tuned_language_model
+
+    model, report = tuned_language_model(data.catalogue.texts, data.events, config, checkpoints)
+    return model, asdict(report) if report else {}
+
+
+def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks) -> None:
+    """What every process but the first does of `fit`: it helps to train the interest model.
+
+    Raises:
+        DataError: as `fit`.
+        TrainingError: the first process has other data.
+    """
+    if not config.interest.enabled:
+        return
+    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.distil import teachers_of
+    from liverank.ranking.interest import help_fit_interest
+
+    data = load_training_data(features)
+    # The first process has tuned the language model and embedded the texts when it comes to this.
+    ranks.agree(_DATA, data.data_hash)
+    model, _ = _language_model(data, config, checkpoints)
+    data = _embedded(data, model, checkpoints)
+    taught = teachers_of(data, model, config, checkpoints, None, ranks)
+    checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
+    teachers = taught.teachers if taught else None
+    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, teachers)
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
@@ -138,38 +187,38 @@ def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> Tr
 
 
 def _interest(
-    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None
 ) -> tuple[Any, dict[str, Any]]:
     from dataclasses import asdict
 
-    from liverank.ranking.checkpoint import Checkpoint
-    from liverank.ranking.interest import InterestRanker
-    from liverank.ranking.interest_training import train
+    from liverank.ranking.checkpoint import Checkpoint, forget_others
+    from liverank.ranking.distil import teachers_of
+    from liverank.ranking.interest import InterestRanker, fit_interest
 
     judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
     labels = [labelled.labels for labelled in judged]
     encoded = [encode(data.catalogue, labelled.request) for labelled in judged]
 
-    def validate(network: Any) -> float:
-        from copy import deepcopy
-
-        ranker = InterestRanker(data.catalogue, deepcopy(network).cpu(), data.events.types, model)
+    def validate(ranker: InterestRanker) -> float:
         return mean_ndcg(ranker.score_encoded(encoded), labels)
 
-    path = _checkpoint(data, model, config, checkpoints)
-    network, report = train(data.catalogue, data.events, config, validate if judged else None, Checkpoint(path))
-    return InterestRanker(data.catalogue, network, data.events.types, model), asdict(report)
+    judge = validate if judged else None
+    taught = teachers_of(data, model, config, checkpoints, judge, ranks)
+    path = _checkpoint(data, model, config, checkpoints, taught)
+    forget_others(checkpoints, "interest", [path])
+    teachers, at = taught.teachers if taught else None, Checkpoint(path)
+    ranker, report = fit_interest(data.catalogue, data.events, config, model, judge, at, ranks, teachers)
+    return ranker, asdict(report)
 
 
-def _checkpoint(data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path) -> Path:
-    """The checkpoint file of exactly this data, model and configuration; those of others are removed."""
+def _checkpoint(
+    data: TrainingData, model: LanguageModel, config: TrainingConfig, folder: Path, taught: Taught | None
+) -> Path:
+    """The checkpoint file of exactly this data, model, configuration and teachers."""
+    from liverank.ranking.checkpoint import checkpoint_path
+
     parts = [data.data_hash, model.fingerprint(), config.interest.model_dump(mode="json"), config.seed]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"interest-{key}.safetensors"
-    for other in folder.glob("interest-*"):
-        if other != path:
-            other.unlink()
-    return path
+    return checkpoint_path(folder, "interest", [*parts, *(taught.identity if taught else ())])
 
 
 def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:
@@ -192,6 +241,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, part: str) -> Any:
+        """Times what is done while it is open."""
         started = time.monotonic()
         yield
         self.seconds[part] = round(time.monotonic() - started, 3)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from liverank.config.training import InterestConfig
+from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.ranking import arrays
-from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
+from liverank.ranking.checkpoint import Checkpoint
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
+from liverank.ranking.interest_inputs import inputs_of
+from liverank.ranking.interest_model import InterestModel
+from liverank.ranking.interest_report import InterestReport
+from liverank.ranking.interest_training import train
+from liverank.ranking.item_table import ItemTable
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of
+from liverank.ranking.ranks import Ranks
+from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
+
+if TYPE_CHECKING:
+    from liverank.ranking.teachers import Teachers
+
+_MODEL, _TEXT = "model/", "text/"
+TEXTS_AT_ONCE = 65_536
 
 
 class InterestRanker:
@@ -27,14 +44,33 @@ class InterestRanker:
         model: InterestModel,
         types: Sequence[str],
         encoder: TextEncoder,
-        vectors: Floats | None = None,
+        text: TextFeatures,
+        table: ItemTable | None = None,
+        network: QueryNetwork | None = None,
+        config: InterestConfig | None = None,
     ) -> None:
+        """Takes what was fitted or loaded.
+
+        Args:
+            catalogue: the items, with their embeddings.
+            model: projects texts, and reads events where `network` does not.
+            types: names of the event types.
+            encoder: of texts that come with requests.
+            text: makes features of texts.
+            table: the items' vectors; None: those of `model`.
+            network: reads events; None: `model` itself.
+            config: of the model as it was trained; None: what `model` says.
+        """
         self.catalogue = catalogue
         self.model = model.eval()
         self.types = {name: at for at, name in enumerate(types)}
         self.encoder = encoder
-        self.vectors = self._item_vectors() if vectors is None else vectors
-        self._table = torch.from_numpy(self.vectors)
+        self.text = text
+        self.config = config or model.config
+        self.table = ItemTable(self.item_vectors()) if table is None else table
+        self.network = network or TorchNetwork(model)
+        self.pruned: Rows = np.zeros(0, np.int64)
+        """Rows of `table` that come from their text alone, and so need not be written."""
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -43,81 +79,155 @@ class InterestRanker:
     def score_encoded(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
         """As `score_batch`, for requests that were looked up in this catalogue."""
         known = [at for at, request in enumerate(requests) if len(request.history)]
-        queries = np.zeros((len(requests), self.vectors.shape[1]), np.float32)
+        queries = np.zeros((len(requests), self.table.width), np.float32)
         if known:
             queries[known] = self.queries([requests[at] for at in known])
-        return [self._candidates(request) @ query for request, query in zip(requests, queries, strict=True)]
+        return [self._scores(request, query) for request, query in zip(requests, queries, strict=True)]
 
     def queries(self, requests: Sequence[EncodedRequest]) -> Floats:
         """One query for each request (with a history), `[requests, width]`."""
-        length = self.model.config.history_length
-        counts = [min(len(request.history), length) for request in requests]
-        shape = (len(requests), max(counts))
-        rows, types, steps = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, PADDING_STEP)
-        gaps, last_gap = np.zeros(shape), np.zeros(len(requests))
-        for at, (request, count) in enumerate(zip(requests, counts, strict=True)):
-            rows[at, :count] = request.history[-count:]
-            types[at, :count] = [self.types.get(name, len(self.types)) for name in request.types[-count:]]
-            steps[at, :count] = -request.steps_back[-count:]
-            gaps[at, :count] = np.diff(request.times, prepend=request.times[:1])[-count:]
-            last_gap[at] = request.request.context.timestamp - request.times[-1]
-        with torch.inference_mode():
-            parts = (torch.from_numpy(types), gap_bucket(torch.from_numpy(gaps)), torch.from_numpy(steps))
-            states = self.model.encode(self._table[torch.from_numpy(rows)], *parts)
-            last = states[torch.arange(len(requests)), torch.tensor(counts) - 1]
-            queries: Floats = self.model.ask(last, gap_bucket(torch.from_numpy(last_gap))).numpy()
-        return queries
+        if self.network.alone and len(requests) > 1:
+            return np.concatenate([self.queries([request]) for request in requests])
+        inputs = inputs_of(requests, self.types, self.config.history_length)
+        return self.network.queries(self.table.rows(inputs.rows), inputs)
 
-    def _candidates(self, request: EncodedRequest) -> Floats:
-        vectors = self.vectors[request.candidates]
+    def _scores(self, request: EncodedRequest, query: Floats) -> Scores:
+        scores = self.table.scores(request.candidates, query)
         unknown = np.flatnonzero(request.candidates < 0)
         if len(unknown):
             embeddings = candidate_embeddings(self.catalogue, request, self.encoder)[unknown]
-            vectors[unknown] = self._from_text(embeddings)
+            given = request.request.candidates
+            texts = [given.texts.get(given.item_ids[at], "") for at in unknown.tolist()]
+            scores[unknown] = self.from_text(texts, embeddings) @ query
+        return scores
+
+    def from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
+        """Vectors of items that only their text is known of, `[texts, width]`."""
+        # Piece by piece: the features of a million texts are many times larger than their vectors.
+        pieces = [slice(start, start + TEXTS_AT_ONCE) for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        vectors = np.zeros((len(texts), self.config.dimension), np.float32)
+        for piece in pieces:
+            features = np.ascontiguousarray(self.text.transform(texts[piece], embeddings[piece]))
+            with torch.inference_mode():
+                vectors[piece] = self.model.text_vectors(torch.from_numpy(features)).numpy()
         return vectors
 
-    def _from_text(self, embeddings: Floats) -> Floats:
-        """Vectors of items by their text; an item without text gets zeros."""
-        with torch.inference_mode():
-            vectors: Floats = self.model.text_vectors(torch.from_numpy(np.ascontiguousarray(embeddings))).numpy()
-        return vectors * embeddings.any(axis=1, keepdims=True)
+    def text_vectors_of(self, rows: Rows) -> Floats:
+        """As `from_text`, of items of the catalogue, `[rows, width]`."""
+        return _text_vectors(self.catalogue, rows, self.from_text)
 
-    def _item_vectors(self) -> Floats:
-        assert self.catalogue.embeddings is not None
-        vectors = self._from_text(self.catalogue.embeddings)
-        ids = self._learned_ids()
+    def item_vectors(self) -> Floats:
+        """Vectors of all items: their texts', and what was learned of each id as far as it is trusted."""
+        vectors = self.text_vectors_of(np.arange(len(self.catalogue)))
+        with torch.inference_mode():
+            ids: Floats = self.model.id_vectors(torch.arange(self.model.ids.num_embeddings)).numpy()
         vectors[: len(ids)] += ids
         return vectors
 
-    def _learned_ids(self) -> Floats:
-        """Id embeddings, zero for items without a training event: theirs were never learned, `[trained, width]`."""
-        ids = self.model.ids.weight.detach().numpy()
-        met = self.catalogue.train_events[: len(ids)] > 0
-        return ids * met[:, None].astype(np.float32)
-
     def on(self, catalogue: Catalogue, changed: Rows) -> InterestRanker:
-        """The same model over a catalogue with appended items and rewritten texts (`changed` rows)."""
+        """The same model over a catalogue with appended items and rewritten texts (`changed` rows).
+
+        What was learned of an id is what its vector has beside its old text's.
+        """
         assert catalogue.embeddings is not None
-        new = np.zeros((len(catalogue) - len(self.catalogue), self.vectors.shape[1]), np.float32)
-        vectors = np.concatenate([self.vectors, new])
-        if len(changed):
-            vectors[changed] = self._from_text(catalogue.embeddings[changed])
-            ids = self._learned_ids()
-            learned = changed[changed < len(ids)]
-            vectors[learned] += ids[learned]
-        return InterestRanker(catalogue, self.model, list(self.types), self.encoder, vectors)
+        vectors = _text_vectors(catalogue, changed, self.from_text)
+        old = changed < len(self.catalogue)
+        vectors[old] += self.table.rows(changed[old]) - self.text_vectors_of(changed[old])
+        table = self.table.with_rows(len(catalogue), changed, vectors)
+        return self.with_parts(table, self.network, self.model, catalogue)
+
+    def with_parts(
+        self, table: ItemTable, network: QueryNetwork, model: InterestModel, catalogue: Catalogue | None = None
+    ) -> InterestRanker:
+        """The same ranker with another table, network and model, and over another catalogue if one is given."""
+        over = self.catalogue if catalogue is None else catalogue
+        types = list(self.types)
+        moved = InterestRanker(over, model, types, self.encoder, self.text, table, network, self.config)
+        moved.pruned = self.pruned
+        return moved
 
     def save(self, folder: Path) -> None:
-        """Writes the weights, the configuration and the names of event types."""
-        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
-        arrays.write(folder, tensors, {"config": self.model.config.model_dump(), "types": list(self.types)})
+        """Writes the weights, the items' vectors, the configuration and the names of event types."""
+        tensors = {_MODEL + name: tensor.detach().cpu().numpy() for name, tensor in self.network.weights().items()}
+        text = {_TEXT + name: array for name, array in self.text.arrays().items()}
+        settings = {"config": self.config.model_dump(), "types": list(self.types), "network": self.network.kind}
+        kept = np.setdiff1d(np.arange(len(self.table)), self.pruned)
+        table = self.table.only(kept).arrays() if len(self.pruned) else self.table.arrays()
+        pruned = {"pruned": self.pruned} if len(self.pruned) else {}
+        arrays.write(folder, {**tensors, **text, **table, **pruned, **self.network.arrays()}, settings)
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue, encoder: TextEncoder) -> InterestRanker:
-        """The ranker that `save` wrote."""
+        """The ranker that `save` wrote.
+
+        Raises:
+            BundleError: it needs ONNX Runtime, which is not installed.
+        """
         data, settings = arrays.read(folder)
-        config = InterestConfig.model_validate(settings["config"])
-        text_width = data["project.weight"].shape[1]
-        model = InterestModel(len(data["ids.weight"]), len(settings["types"]), text_width, config)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in data.items()})
-        return cls(catalogue, model, settings["types"], encoder)
+        config, kind = InterestConfig.model_validate(settings["config"]), settings.get("network", "float32")
+        kept = {name: torch.from_numpy(array) for name, array in _under(data, _MODEL).items()}
+        graph = data["graph"].tobytes() if "graph" in data else b""
+        model, network = network_of(kind, kept, len(settings["types"]), config, graph)
+        text = TextFeatures.from_arrays(_under(data, _TEXT))
+        table = ItemTable.from_arrays(data)
+        ranker = cls(catalogue, model, settings["types"], encoder, text, table, network, config)
+        if "pruned" in data:
+            ranker.pruned = data["pruned"]
+            ranker.table = _refilled(table, ranker.pruned, len(catalogue), ranker.text_vectors_of(ranker.pruned))
+        return ranker
+
+
+def _refilled(kept: ItemTable, pruned: Rows, items: int, vectors: Floats) -> ItemTable:
+    """The whole table, from the rows that were written and the vectors of those that were not."""
+    places = np.setdiff1d(np.arange(items), pruned)
+    order = np.zeros(items, np.int64)
+    order[places] = np.arange(len(places))
+    return kept.only(order).with_rows(items, pruned, vectors)
+
+
+def _text_vectors(catalogue: Catalogue, rows: Rows, project: Callable[[Sequence[str], Floats], Floats]) -> Floats:
+    assert catalogue.embeddings is not None
+    return project([catalogue.texts[row] for row in rows.tolist()], catalogue.embeddings[rows])
+
+
+def fit_interest(
+    catalogue: Catalogue,
+    events: Events,
+    config: TrainingConfig,
+    encoder: TextEncoder,
+    validate: Callable[[InterestRanker], float] | None,
+    checkpoint: Checkpoint,
+    ranks: Ranks | None = None,
+    teachers: Teachers | None = None,
+) -> tuple[InterestRanker, InterestReport]:
+    """Trains the interest model; `validate` judges it as a ranker after each epoch (see `train`)."""
+    text, features = _text_features(catalogue, config)
+
+    def ranker(network: InterestModel) -> InterestRanker:
+        return InterestRanker(catalogue, network, events.types, encoder, text)
+
+    judge = None if validate is None else lambda network: validate(ranker(deepcopy(network).cpu()))
+    network, report = train(features, events, config, judge, checkpoint, ranks, teachers)
+    return ranker(network), report
+
+
+def help_fit_interest(
+    catalogue: Catalogue,
+    events: Events,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    ranks: Ranks,
+    teachers: Teachers | None = None,
+) -> None:
+    """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
+    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks, teachers)
+
+
+def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:
+    assert catalogue.embeddings is not None
+    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
+    return text, text.transform(catalogue.texts, catalogue.embeddings)
+
+
+def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

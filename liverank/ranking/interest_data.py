@@ -1,28 +1,34 @@
-"""Training sequences of the interest model: windows of each user's events, and what followed each step."""
+"""Training sequences of the interest model: windows of each user's steps, and what followed each step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from liverank.ranking.data import Events, Floats, Rows
+from liverank.ranking.interactions import Events, Floats, Rows
 
 Ints = npt.NDArray[np.int64]
-_SORTED_TOGETHER = 16
+OVERLAP = 4
+"""A window shares one in so many of its steps with the one before: the least that a question has before it."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of one batch, padded at the end to `[windows, events]`, and what they are asked."""
+    """Windows of one batch, padded at the end to `[windows, steps]`, and what they are asked."""
 
     at: Ints
-    """Index of each event, -1 for padding."""
+    """Number of each step, -1 for padding."""
+    events: Ints
+    """Index of every event of these steps, `[events]`."""
+    places: Ints
+    """Place of each event's step in the flattened batch, `[events]`."""
     asks: Ints
-    """Place of each question in the flattened batch, `[asks]`: the last event of a step."""
+    """Place of each question in the flattened batch, `[asks]`."""
     asked: Ints
-    """Index of the event of each question, `[asks]`."""
+    """Number of the step of each question, `[asks]`."""
     pairs: Ints
     """Index into `asks` of each target, `[targets]`."""
     targets: Ints
@@ -32,20 +38,21 @@ class Batch:
 
 
 class Sequences:
-    """Windows over the events of a training set.
+    """Windows over the steps of a training set; a step is a user's events of one timestamp.
 
-    Long histories become windows of `length` events that overlap by half; each step with a later step is asked for
+    Long histories become windows of `length` steps that overlap by a quarter; each step with a later step is asked for
     exactly once, in the window that has most before it. Targets lie strictly later in time than all that is seen.
     """
 
     def __init__(self, events: Events, length: int) -> None:
         self.events = events
         self.steps = events.steps()
-        self._begins = np.flatnonzero(np.diff(self.steps, prepend=-1)) if len(events) else np.zeros(0, np.int64)
-        """First event of each step."""
-        self._begins = np.append(self._begins, len(events))
+        begins = np.flatnonzero(np.diff(self.steps, prepend=-1)) if len(events) else np.zeros(0, np.int64)
+        self.begins = np.append(begins, len(events))
+        """First event of each step, and the number of events, `[steps + 1]`."""
         self._asks = self._questions()
-        self._starts, self._stops, self._fresh = _windows(events.user, length)
+        self._asked_before = np.concatenate([[0], np.cumsum(self._asks)])
+        self._starts, self._stops, self._fresh = _windows(events.user[begins], length)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -53,18 +60,38 @@ class Sequences:
     @property
     def total_events(self) -> int:
         """Events in all windows: those in two windows count twice."""
+        return self.events_of(np.arange(len(self)))
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in all windows: those in two windows count twice."""
         return int((self._stops - self._starts).sum())
 
-    def batches(self, size: int, rng: np.random.Generator) -> list[Rows]:
-        """The windows of one epoch in random batches of similar length."""
+    def events_of(self, windows: Rows) -> int:
+        """Events in some windows."""
+        return int((self.begins[self._stops[windows]] - self.begins[self._starts[windows]]).sum())
+
+    def questions_of(self, windows: Rows) -> int:
+        """Questions asked in some windows."""
+        return int((self._asked_before[self._stops[windows]] - self._asked_before[self._fresh[windows]]).sum())
+
+    def batches(self, steps: int, rng: np.random.Generator) -> list[Rows]:
+        """The windows of one epoch in random batches of similar length, of at most `steps` places each.
+
+        A batch has one window at least, whatever its length.
+        """
+        lengths = self._stops - self._starts
         order = rng.permutation(len(self))
-        chunk = size * _SORTED_TOGETHER
-        lengths = (self._stops - self._starts)[order]
-        parts = []
-        for start in range(0, len(order), chunk):
-            part = order[start : start + chunk][np.argsort(lengths[start : start + chunk], kind="stable")]
-            parts += [part[at : at + size] for at in range(0, len(part), size)]
-        return [parts[at] for at in rng.permutation(len(parts))]
+        # Nearly sorted: windows that differ by a few steps change places from epoch to epoch, so that batches differ.
+        order = order[np.argsort(lengths[order] * rng.uniform(0.9, 1.1, len(order)), kind="stable")]
+        batches = [order[start:stop] for start, stop in pairwise(_within(lengths[order], steps))]
+        return [batches[at] for at in rng.permutation(len(batches))]
+
+    def padding(self, steps: int) -> float:
+        """Share of places of an epoch's batches that hold no step."""
+        lengths = self._stops - self._starts
+        places = sum(len(at) * int(lengths[at].max()) for at in self.batches(steps, np.random.default_rng(0)))
+        return 1 - self.total_steps / places if places else 0.0
 
     def batch(self, windows: Rows) -> Batch:
         """The events and questions of some windows."""
@@ -73,43 +100,61 @@ class Sequences:
         inside = at < stops[:, None]
         safe = np.where(inside, at, 0)
         asks = inside & (at >= self._fresh[windows][:, None]) & self._asks[safe]
-        asked = at[asks]
-        return Batch(np.where(inside, at, -1), np.flatnonzero(asks.ravel()), asked, *self._targets(asked))
+        asked, places = at[asks], np.flatnonzero(inside.ravel())
+        events, step = _expanded(self.begins, at[inside])
+        return Batch(
+            np.where(inside, at, -1), events, places[step], np.flatnonzero(asks.ravel()), asked, *self._targets(asked)
+        )
 
     def _questions(self) -> npt.NDArray[np.bool_]:
-        """Last events of steps whose user has a next step with something liked, `[events]`."""
-        begins, events = self._begins, self.events
-        asks = np.zeros(len(events), bool)
-        if len(begins) < 3:
+        """Steps whose user has a next step with something liked, `[steps]`."""
+        begins, events = self.begins, self.events
+        asks = np.zeros(len(begins) - 1, bool)
+        if len(asks) < 2:
             return asks
         liked = np.add.reduceat((events.weight > 0).astype(np.int64), begins[:-1]) > 0
-        same_user = events.user[begins[1:-1]] == events.user[begins[:-2]]
-        asks[begins[1:-1][same_user & liked[1:]] - 1] = True
+        user = events.user[begins[:-1]]
+        asks[:-1] = (user[1:] == user[:-1]) & liked[1:]
         return asks
 
     def _targets(self, asked: Ints) -> tuple[Ints, Ints, Floats]:
-        """What was liked in the step after each asked event, as (question, item, weight)."""
-        following = self.steps[asked] + 1
-        begin, size = self._begins[following], self._begins[following + 1] - self._begins[following]
-        pairs = np.repeat(np.arange(len(asked)), size)
-        within = np.arange(len(pairs)) - np.repeat(np.cumsum(size) - size, size)
-        at = np.repeat(begin, size) + within
+        """What was liked in the step after each asked one, as (question, item, weight)."""
+        at, pairs = _expanded(self.begins, asked + 1)
         weights = np.maximum(self.events.weight[at], 0)
         pairs, at, weights = pairs[weights > 0], at[weights > 0], weights[weights > 0]
         totals = np.bincount(pairs, weights, len(asked))
         return pairs, self.events.item[at].astype(np.int64), (weights / totals[pairs]).astype(np.float32)
 
 
+def _expanded(begins: Ints, steps: Ints) -> tuple[Ints, Ints]:
+    """The events of some steps, and which of the steps each belongs to."""
+    begin, size = begins[steps], begins[steps + 1] - begins[steps]
+    of = np.repeat(np.arange(len(steps)), size)
+    within = np.arange(len(of)) - np.repeat(np.cumsum(size) - size, size)
+    return np.repeat(begin, size) + within, of
+
+
 def _windows(user: npt.NDArray[np.int32], length: int) -> tuple[Ints, Ints, Ints]:
-    """Start, stop and first event to ask of each window."""
+    """Start, stop and first step to ask of each window, of the user of each step."""
     begins = np.flatnonzero(np.diff(user, prepend=-1)) if len(user) else np.zeros(0, np.int64)
     ends = np.append(begins[1:], len(user))[: len(begins)]
-    half = max(1, length // 2)
-    more = np.maximum(0, -(-(ends - begins - length) // half))
+    stride = length - length // OVERLAP
+    more = np.maximum(0, -(-(ends - begins - length) // stride))
     windows = 1 + more
     number = np.arange(int(windows.sum())) - np.repeat(np.cumsum(windows) - windows, windows)
     begin, end = np.repeat(begins, windows), np.repeat(ends, windows)
-    starts = begin + number * half
+    starts = begin + number * stride
     stops = np.minimum(starts + length, end)
-    fresh = np.where(number > 0, starts + length - half, begin)
+    fresh = np.where(number > 0, starts + length - stride, begin)
     return starts, stops, fresh
+
+
+def _within(lengths: Ints, steps: int) -> list[int]:
+    """Edges of runs of windows whose padded size, count times longest, is at most `steps`."""
+    edges, longest = [0], 0
+    for at, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if at > edges[-1] and (at + 1 - edges[-1]) * longest > steps:
+            edges.append(at)
+            longest = length
+    return [*edges, len(lengths)] if len(lengths) else edges

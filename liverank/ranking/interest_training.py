@@ -1,75 +1,78 @@
-"""Training of the interest model: full softmax over the next step's items, checkpoints that survive kill -9."""
+"""Training of the interest model: one process or many, CPU or GPU, with checkpoints that survive kill -9."""
 
 from __future__ import annotations
 
-import math
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from liverank import progress
-from liverank.config.training import InterestConfig, TrainingConfig
-from liverank.errors import ConfigError
+from liverank.ranking.batch_feed import BatchFeed, Part
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
-from liverank.ranking.data import Catalogue, Events
-from liverank.ranking.interest_data import Batch, Sequences
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
+from liverank.ranking.interactions import Events, Floats, Rows
+from liverank.ranking.interest_data import Sequences
+from liverank.ranking.interest_loss import InterestLoss
+from liverank.ranking.interest_model import InterestModel
+from liverank.ranking.interest_report import InterestReport, Pace
+from liverank.ranking.lazy_rows import LazyRows
+from liverank.ranking.ranks import Ranks
+from liverank.ranking.schedule import batch_size, learning_rate
+from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_device, wait
 
-WARM_UP = 0.05
-"""Share of all steps in which the learning rate rises to its peak."""
-FULL_SOFTMAX_ITEMS = 50_000
-SAMPLED_ITEMS = 8192
+if TYPE_CHECKING:
+    from liverank.config.training import InterestConfig, TrainingConfig
+    from liverank.ranking.teachers import Teachers
 
-
-@dataclass(frozen=True)
-class InterestReport:
-    """How training went; times are in seconds and cover this run only."""
-
-    epochs: int
-    best_epoch: int
-    best_ndcg: float
-    events_per_second: float
-    device: str
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device to train on; `auto` is a GPU when there is one.
-
-    Raises:
-        ConfigError: a GPU is wanted and there is none.
-    """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise ConfigError("training.device is cuda, but torch finds no GPU.", "Set it to auto or cpu.")
-    return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")
+BETAS = (0.9, 0.98)
+"""AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
+MOST_GRADIENT = 1.0
+"""Norm that gradients are clipped to."""
+LAZY_ITEMS = 100_000
+"""Items from which a step on a CPU only touches those it samples; a GPU is through with all of them sooner."""
+Validate = Callable[[InterestModel], float]
 
 
 def train(
-    catalogue: Catalogue,
+    features: Floats,
     events: Events,
     config: TrainingConfig,
-    validate: Callable[[InterestModel], float] | None,
+    validate: Validate | None,
     checkpoint: Checkpoint,
+    ranks: Ranks | None = None,
+    teachers: Teachers | None = None,
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
-    all epochs run and the last weights are returned.
+    all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
+    several processes train together each calls this with the same data, and all return the same weights; a step's
+    batch is shared out among them, only the first validates and writes. `teachers` take their part of the loss.
+
+    Raises:
+        ConfigError: the device is not there.
+        BundleError: the checkpoint cannot be used.
+        TrainingError: the processes have different data or checkpoints.
     """
+    ranks = ranks or Ranks.from_environment()
+    device = pick_device(config.device, ranks.local)
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or before)
     try:
-        run = _Run(catalogue, events, config, checkpoint)
+        ranks.join(device)
+        run = _Run(features, events, config, checkpoint, device, ranks, teachers)
         with progress.stage("train interest model", run.total_events) as stage:
             run.to_the_end(validate, stage)
-        return run.finished()
+        trained = run.finished()
+        ranks.leave()
+        return trained
     finally:
         torch.set_num_threads(before)
 
@@ -77,115 +80,150 @@ def train(
 class _Run:
     """One training run: everything that a step reads and writes."""
 
-    def __init__(self, catalogue: Catalogue, events: Events, config: TrainingConfig, checkpoint: Checkpoint) -> None:
-        assert catalogue.embeddings is not None
+    def __init__(
+        self,
+        item_features: Floats,
+        events: Events,
+        config: TrainingConfig,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        ranks: Ranks,
+        teachers: Teachers | None,
+    ) -> None:
         self.config: InterestConfig = config.interest
-        self.seed = config.seed
-        self.checkpoint = checkpoint
-        self.device = pick_device(config.device)
+        self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
         torch.manual_seed(self.seed)
-        self.embeddings = torch.from_numpy(catalogue.embeddings).to(self.device)
-        width = catalogue.embeddings.shape[1]
-        self.model = InterestModel(len(catalogue), len(events.types), width, self.config)
-        self.model.standardise(torch.from_numpy(catalogue.embeddings))
-        self.model.to(self.device)
+        features = torch.from_numpy(item_features)
+        met = torch.from_numpy(np.bincount(events.item, minlength=len(features)))
+        self.model = InterestModel(met, len(events.types), features.shape[1], self.config)
+        self.model.standardise(features)
+        self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
-        self.tables = _Tables.of(events, self.sequences, self.device)
+        taught = teachers and teachers.to(device)
+        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config, taught)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+            self.model.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            betas=BETAS,
+            fused=True,
         )
-        self.steps_per_epoch = -(-len(self.sequences) // self.config.batch_size)
-        self.total_events = self.sequences.total_events * self.config.epochs
-        # An item without an event is no evidence against its text: only items with events are weighed.
-        self.known = torch.from_numpy(np.unique(events.item).astype(np.int64)).to(self.device)
-        self.sampler = _Sampler(events, len(catalogue), self.device) if len(catalogue) > FULL_SOFTMAX_ITEMS else None
         self.state = checkpoint.load(self.model, self.optimizer) or TrainingState()
-        self.speed = 0.0
+        self.rows = self._lazy_rows()
+        if ranks.world > 1:
+            ranks.agree("training state", f"{_mark(events, config)} epoch {self.state.epoch} step {self.state.step}")
+        self.shared = _distributed(self.loss, device) if ranks.world > 1 else self.loss
+        if self.config.compile:
+            for block in self.model.blocks:
+                block.compile(dynamic=True)
+        self.batch_steps = self.config.batch_steps or batch_size(self.sequences.total_steps)
+        self.total_events = self.sequences.total_events * self.config.epochs
+        self.feed = BatchFeed(self.sequences, ranks, self.config.accumulate, device)
+        self.pace = Pace()
 
-    def to_the_end(self, validate: Callable[[InterestModel], float] | None, stage: progress.Stage) -> None:
+    def _lazy_rows(self) -> LazyRows | None:
+        few = self.loss.sampled and self.model.ids.num_embeddings >= LAZY_ITEMS
+        if not few or self.device.type != "cpu":
+            return None
+        rows = LazyRows(self.model.ids, self.optimizer)
+        self.loss.before_reading = rows.settle
+        return rows
+
+    def _settle(self) -> None:
+        """Brings the learned item vectors up to date, the same in every process."""
+        if self.rows:
+            self.rows.settle_all()
+            self.ranks.copied(self.rows.tensors)
+
+    def to_the_end(self, validate: Validate | None, stage: progress.Stage) -> None:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
-            self._epoch(stage)
-            value = validate(self.model) if validate else float(self.state.epoch + 1)
-            self._judge(value)
-            self.checkpoint.save(self.model, self.optimizer, self.state)
-            if validate:
-                progress.note(f"epoch {self.state.epoch}: validation NDCG@10 {value:.4f}")
+            loss = self._epoch(stage)
+            value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
+            self._judge(self.ranks.told(value), loss, validated=validate is not None)
+            self._save()
+            if self.ranks.first:
+                self._tell(f", validation NDCG@10 {value:.4f}" if validate else "")
 
     def _over(self) -> bool:
         state = self.state
         return state.epoch >= self.config.epochs or state.epochs_without_gain >= self.config.patience
 
-    def _epoch(self, stage: progress.Stage) -> None:
+    def _epoch(self, stage: progress.Stage) -> float:
+        """Makes the rest of an epoch's steps; their mean loss, in all processes."""
         rng = np.random.default_rng([self.seed, self.state.epoch])
-        batches = self.sequences.batches(self.config.batch_size, rng)
-        started, seen = time.monotonic(), 0
+        batches = self.sequences.batches(self.batch_steps, rng)
+        self.pace, started, waited = Pace(), time.monotonic(), self.feed.waited
+        losses: list[Tensor] = []
         self.model.train()
-        for number, windows in enumerate(batches):
-            if number < self.state.step:
-                continue
-            batch = self.sequences.batch(windows)
-            loss = self._step(batch, number, len(batches))
+        for number, (windows, parts) in enumerate(self.feed(batches[self.state.step :]), start=self.state.step):
+            losses.append(self._step(windows, parts, number, len(batches)))
             self.state.step = number + 1
-            seen += int((batch.at >= 0).sum())
-            self.speed = seen / (time.monotonic() - started)
-            stage.advance(int((batch.at >= 0).sum()), loss=round(loss, 4), events_per_second=round(self.speed))
+            self.pace.events += (events := self.sequences.events_of(windows))
+            self.pace.seconds = time.monotonic() - started
+            # Numbers are asked of a GPU only when they are shown: the question makes it wait.
+            stage.advance(events, loss=partial(_rounded, losses[-1] * self.ranks.world), events_per_second=self._speed)
             if self.state.step % self.config.checkpoint_steps == 0:
-                self.checkpoint.save(self.model, self.optimizer, self.state)
+                self._save()
+        self._settle()
+        wait(self.device)
+        self.pace.seconds, self.pace.waited = time.monotonic() - started, self.feed.waited - waited
+        return self.ranks.total(float(torch.stack(losses).mean())) if losses else 0.0
 
-    def _step(self, batch: Batch, number: int, steps: int) -> float:
-        if not len(batch.targets):
-            return 0.0
-        rate = self.config.learning_rate * _schedule(self.state.epoch * steps + number, self.config.epochs * steps)
+    def _save(self) -> None:
+        self._settle()
+        if self.ranks.first:
+            self.checkpoint.save(self.model, self.optimizer, self.state)
+
+    def _speed(self) -> int:
+        return round(self.pace.events_per_second)
+
+    def _step(self, windows: Rows, parts: list[Part], number: int, steps: int) -> Tensor:
+        """One step of the optimiser on all parts of a batch; this process's share of the mean loss."""
+        # Chance of a step's own: a run that goes on needs no more than the step's number.
+        seeds = np.random.SeedSequence([self.seed, self.state.epoch, number, self.ranks.rank])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        rate = self.config.learning_rate * learning_rate(self.state.epoch * steps + number, self.config.epochs * steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self._precision():
-            loss = self._loss(batch)
+        # Every process knows the whole batch, so nobody needs to ask how much there is.
+        asks = self.sequences.questions_of(windows)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        total = torch.zeros((), device=self.device)
+        for at, part in enumerate(parts):
+            total += self._backward(part, asks, last=at == len(parts) - 1)
+        if not parts:  # The other processes wait for this one's gradients.
+            self._backward(None, asks, last=True)
+        if self.rows:
+            self.rows.clipped_step(self.model.parameters(), MOST_GRADIENT, rate)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
         self.optimizer.step()
-        return float(loss.detach())
+        return total
+
+    def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:
+        """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""
+        waits = isinstance(self.shared, DistributedDataParallel) and not last
+        share = len(part.batch.asks) / asks if part is not None and asks else 0.0
+        with self.shared.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            with self._precision():
+                loss = self.shared(part.batch if part else None) * share
+            # Gradients of processes are averaged, and a sum is wanted.
+            torch.autograd.backward(loss * self.ranks.world)
+        if part is not None:
+            self.pace.flops += self.model.flops(part.steps, part.attended, len(part.batch.asks), self.loss.items)
+        detached: Tensor = loss.detach()
+        return detached
 
     def _precision(self) -> Any:
         cuda = self.device.type == "cuda"
         return torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext()
 
-    def _loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the softmax over all (or sampled) items, label-smoothed, mean over the questions."""
-        at = torch.from_numpy(batch.at).to(self.device)
-        asks, pairs, targets = (
-            torch.from_numpy(part).to(self.device) for part in (batch.asks, batch.pairs, batch.targets)
-        )
-        weights = torch.from_numpy(batch.weights).to(self.device)
-        rows = self.sampler.rows(targets, self.tables.item[at.clamp(min=0)]) if self.sampler else self.known
-        text = self.model.text_vectors(self.embeddings[rows])
-        states = self.model.encode(*self._inputs(at, rows, text)).flatten(0, 1)[asks]
-        queries = self.model.ask(states, self.tables.gap_after[torch.from_numpy(batch.asked).to(self.device)])
-        logits = (queries @ (text + self._ids(rows)).T).float()
-        if self.sampler:
-            logits = logits - self.sampler.log_chance(rows, len(targets))
-        targets = torch.searchsorted(rows, targets)
-        log_probability = functional.log_softmax(logits, dim=-1)
-        hit = -(weights * log_probability[pairs, targets]).sum() / len(asks)
-        smooth = -log_probability.mean()
-        return (1 - self.config.label_smoothing) * hit + self.config.label_smoothing * smooth
-
-    def _inputs(self, at: Tensor, rows: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        inside = at >= 0
-        safe = at.clamp(min=0)
-        items = self.tables.item[safe]
-        vectors = text[torch.searchsorted(rows, items)] + self._ids(items)
-        steps = torch.where(inside, self.tables.step[safe], PADDING_STEP)
-        return vectors, self.tables.type[safe], self.tables.gap_before[safe], steps
-
-    def _ids(self, rows: Tensor) -> Tensor:
-        """Learned id embeddings, some dropped, so that items are also known by their text alone, `[..., width]`."""
-        keep = torch.rand(rows.shape, device=self.device) >= self.config.id_dropout
-        return self.model.ids(rows) * keep.unsqueeze(-1)
-
-    def _judge(self, value: float) -> None:
+    def _judge(self, value: float, loss: float, validated: bool) -> None:
         state = self.state
+        state.losses.append(loss)
+        if validated:
+            state.ndcgs.append(value)
         if value > state.best:
             state.best, state.best_epoch, state.epochs_without_gain = value, state.epoch, 0
             state.best_weights = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
@@ -193,59 +231,50 @@ class _Run:
             state.epochs_without_gain += 1
         state.epoch, state.step = state.epoch + 1, 0
 
+    def _tell(self, judged: str) -> None:
+        progress.note(f"epoch {self.state.epoch}: loss {self.state.losses[-1]:.4f}{judged}, {self._speed():,} events/s")
+
     def finished(self) -> tuple[InterestModel, InterestReport]:
         if self.state.best_weights:
             self.model.load_state_dict(self.state.best_weights)
         report = InterestReport(
-            self.state.epoch, self.state.best_epoch + 1, self.state.best, self.speed, self.device.type
+            epochs=self.state.epoch,
+            best_epoch=self.state.best_epoch + 1,
+            best_ndcg=self.state.best,
+            losses=self.state.losses,
+            ndcgs=self.state.ndcgs,
+            events_per_second=self.pace.events_per_second,
+            flop_utilisation=self._utilisation(),
+            waiting=self.pace.waiting,
+            padding=self.sequences.padding(self.batch_steps),
+            peak_mib=peak_mib(),
+            peak_gpu_mib=peak_gpu_mib(self.device),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            device=self.device.type,
+            processes=self.ranks.world,
         )
+        progress.note(report.told())
         return self.model.cpu().eval(), report
 
-
-@dataclass(frozen=True)
-class _Tables:
-    """Columns of the events on the device."""
-
-    item: Tensor
-    type: Tensor
-    step: Tensor
-    gap_before: Tensor
-    gap_after: Tensor
-
-    @classmethod
-    def of(cls, events: Events, sequences: Sequences, device: torch.device) -> _Tables:
-        gaps = np.diff(events.timestamp, prepend=events.timestamp[:1]) * (np.diff(events.user, prepend=-1) == 0)
-        buckets = gap_bucket(torch.from_numpy(gaps))
-        # A question stands at a step's last event, so the gap after it is that to the next step.
-        after = torch.cat([buckets[1:], torch.zeros(1, dtype=torch.long)])
-        columns = (events.item.astype(np.int64), events.type.astype(np.int64), sequences.steps)
-        tensors = (*(torch.from_numpy(column) for column in columns), buckets, after)
-        return cls(*(tensor.to(device) for tensor in tensors))
+    def _utilisation(self) -> float:
+        if not self.pace.seconds:
+            return 0.0
+        with self._precision():
+            return self.pace.flops / self.pace.seconds / matrix_flops(self.device)
 
 
-class _Sampler:
-    """Items of a sampled softmax: the batch's targets and uniform ones, with the logQ correction."""
-
-    def __init__(self, events: Events, items: int, device: torch.device) -> None:
-        counts = np.bincount(events.item, np.maximum(events.weight, 0) > 0, items)
-        self.known = torch.from_numpy(np.flatnonzero(counts)).to(device)
-        self.share = torch.from_numpy(counts / max(1.0, counts.sum())).float().to(device)
-        self.device = device
-
-    def rows(self, targets: Tensor, items: Tensor) -> Tensor:
-        """Distinct item rows in ascending order, the targets and the items of the windows among them."""
-        drawn = torch.randint(len(self.known), (SAMPLED_ITEMS,), device=self.device)
-        return torch.unique(torch.cat([targets, items.flatten(), self.known[drawn]]), sorted=True)
-
-    def log_chance(self, rows: Tensor, targets: int) -> Tensor:
-        """log of the chance that a row is among the sampled ones (an approximation: windows look like targets)."""
-        missed = (1 - self.share[rows]).pow(targets) * (1 - 1 / len(self.known)) ** SAMPLED_ITEMS
-        return torch.log1p(-missed.clamp(max=1 - 1e-9))
+def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataParallel:
+    devices = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
-def _schedule(step: int, steps: int) -> float:
-    """Warm-up to 1, then a half cosine to 0."""
-    warm = max(1, int(steps * WARM_UP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+def _mark(events: Events, config: TrainingConfig) -> str:
+    """What processes that train together must have in common, as a short hash."""
+    found = hashlib.sha256(repr((config.interest, config.seed)).encode())
+    for column in (events.user, events.item, events.type, events.weight, events.timestamp):
+        found.update(np.ascontiguousarray(column).data)
+    return found.hexdigest()[:16]
+
+
+def _rounded(value: Tensor) -> float:
+    return round(float(value), 4)

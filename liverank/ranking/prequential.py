@@ -6,119 +6,114 @@ history with each basket.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
+from liverank.errors import DataError
 from liverank.ranking import count
 from liverank.ranking.basket_stream import DAY, Basket, BasketStream, read_stream
 from liverank.ranking.count import PRIOR, CountRanker, segment
-from liverank.ranking.data import EncodedRequest, Events, Floats
+from liverank.ranking.data import EncodedRequest, Floats
 from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
+from liverank.ranking.live_counts import LiveCounts
+from liverank.ranking.prequential_tally import K, Tally, Walk
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity
 
-K = 10
-CUT = datetime(2011, 11, 10, tzinfo=UTC)
+TEST_SHARE = 0.1
+"""Share of the baskets, the latest, that are scored where no cut is given."""
 WEIGHT_DAYS = 21
 """Days before the cut whose baskets the weights are learned on."""
 WEIGHT_BASKETS = 1200
 STRENGTH = 1.0
 HALF_LIFE_DAYS = 14
-COLUMNS = ("all", "new customers", "returning, new items")
-_DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
-
-
-@dataclass
-class Tally:
-    """NDCG@10 and hit of each basket, by column."""
-
-    values: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
-
-    def add(self, scores: Floats, basket: Basket, request: EncodedRequest) -> None:
-        """Counts one ranking of all items in every column it belongs to."""
-        result = ndcg_and_hit(scores, basket.items)
-        self.values["all"].append(result)
-        if not len(request.history):
-            self.values["new customers"].append(result)
-            return
-        fresh = np.setdiff1d(basket.items, request.history)
-        if len(fresh):
-            scores = scores.copy()
-            scores[request.history] = -np.inf
-            self.values["returning, new items"].append(ndcg_and_hit(scores, fresh))
-
-    def row(self) -> dict[str, dict[str, float]]:
-        """Column -> mean NDCG@10, mean hit rate@10, the NDCG's standard error, number of baskets."""
-        return {name: _means(np.asarray(values)) for name, values in self.values.items() if values}
-
-
-def _means(values: npt.NDArray[np.float64]) -> dict[str, float]:
-    error = float(values[:, 0].std() / np.sqrt(len(values)))
-    ndcg, hit = values.mean(axis=0)
-    return {"ndcg_at_10": float(ndcg), "hr_at_10": float(hit), "standard_error": error, "baskets": len(values)}
-
-
-def ndcg_and_hit(scores: Floats, truth: npt.NDArray[Any]) -> tuple[float, float]:
-    """NDCG@10 (binary, ideal over all of the truth) and whether any of the truth is in the top 10; ties by row."""
-    top = np.argpartition(-scores, min(10 * K, len(scores) - 1))[: 10 * K]
-    top = top[np.lexsort((top, -scores[top]))][:K]
-    hits = np.isin(top, truth)
-    ideal = float(_DISCOUNTS[: min(K, len(truth))].sum())
-    return float(hits @ _DISCOUNTS[: len(hits)]) / ideal, float(hits.any())
+BOUGHT_MOST = "what the customer bought most"
+TOGETHER = "co-occurrence + 0.5 TF-IDF + popularity"
+BLEND, BLEND_INTEREST = "blend of counts", "blend with interest"
 
 
 def run(
     dataset: Path,
     checkpoints: Path,
     config: TrainingConfig,
-    cut: datetime = CUT,
+    cut: datetime | None = None,
     until: datetime = datetime.max.replace(tzinfo=UTC),
-    interest: bool = True,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Rows of the prequential table: ranker -> column -> figures (see `Tally.row`).
+    share: float = TEST_SHARE,
+    k: int = K,
+    types: Collection[str] | None = None,
+) -> Walk:
+    """The prequential walk through a dataset folder of baskets.
 
     Args:
-        dataset: a dataset folder of baskets (UCI Online Retail as ingest writes it).
+        dataset: the folder, as ingest writes it.
         checkpoints: where text embeddings are kept.
-        config: settings of the count ranker and the interest model.
-        cut: baskets from here on are scored.
+        config: settings of the count ranker and the interest model, which takes minutes where it is on.
+        cut: baskets from here on are scored; None: the last `share` of them.
         until: baskets from here on are not.
-        interest: whether to train the interest model too (minutes).
+        share: of the baskets.
+        k: cut-off of the metrics.
+        types: of the interactions that make baskets; None: all.
 
     Raises:
-        DataError: the folder is no dataset of baskets.
+        DataError: the folder is no dataset of baskets, or no basket lies on one of the sides of the cut.
     """
-    stream = read_stream(dataset)
+    stream = read_stream(dataset, types)
+    start = cut.timestamp() if cut else stream.cut(share)
+    if not (stream.baskets and stream.baskets[0].time < start <= stream.baskets[-1].time):
+        raise DataError(
+            "There is no basket before the cut, or none after it.", "Choose a cut within the time of the baskets."
+        )
+    return _run(stream, checkpoints, config, start, until.timestamp(), k)
+
+
+def _run(stream: BasketStream, checkpoints: Path, config: TrainingConfig, cut: float, until: float, k: int) -> Walk:
     text = TextVectors.fit(stream.catalogue.texts)
-    tuned_from = (cut - timedelta(days=WEIGHT_DAYS)).timestamp()
-    neural = _Interest(stream, config, checkpoints) if interest else None
+    tuned_from = cut - WEIGHT_DAYS * DAY
+    neural = _Interest(stream, config, checkpoints) if config.interest.enabled else None
     with progress.stage("learn weights before the cut"):
         if neural:
             neural.train(tuned_from, config)
-        signals, labels, groups = _before_the_cut(stream, text, config, tuned_from, cut.timestamp(), neural)
+        signals, labels, groups = _before_the_cut(stream, text, config, tuned_from, cut, neural)
         weights = {name: _weights(signals, labels, groups, width) for name, width in _widths(neural).items()}
     if neural:
-        neural.retrain(cut.timestamp(), config)
-    return _walk(stream, text, config, cut.timestamp(), until.timestamp(), weights, neural)
+        neural.retrain(cut, config)
+    started = time.monotonic()
+    tallies = _walk(stream, text, config, cut, until, weights, neural, k)
+    facts: dict[str, Any] = {"weights": {name: of.tolist() for name, of in weights.items()}}
+    facts |= {"epochs": neural.epochs} if neural else {}
+    facts |= {"items": len(stream.catalogue), "baskets": len(stream.baskets)}
+    return Walk(tallies, stream.events.users, cut, time.monotonic() - started, facts)
 
 
 def _widths(neural: _Interest | None) -> dict[str, int]:
-    widths = {"blend of counts": len(count.SIGNALS)}
+    widths = {BLEND: len(count.SIGNALS)}
     if neural:
-        widths["blend with interest"] = len(count.SIGNALS) + 1
+        widths[BLEND_INTEREST] = len(count.SIGNALS) + 1
     return widths
 
 
-def _ranker(stream: BasketStream, text: TextVectors, config: TrainingConfig, midnight: float) -> CountRanker:
-    return CountRanker.counted(stream.catalogue, stream.before(midnight), config.count, text, PRIOR, midnight)
+class _Counts:
+    """The count ranker as it stands each midnight: a day's baskets are taken in, nothing is counted twice."""
+
+    def __init__(self, stream: BasketStream, text: TextVectors, config: TrainingConfig, start: float) -> None:
+        self.stream = stream
+        self.text = text
+        self.until = start
+        self.counts = LiveCounts(stream.catalogue, stream.before(start), config.count)
+
+    def at(self, midnight: float) -> CountRanker:
+        """Having learned from all baskets before."""
+        times = self.stream.events.timestamp
+        self.counts.add(self.stream.events.where((times >= self.until) & (times < midnight)))
+        self.until = midnight
+        return self.counts.ranker(self.text, PRIOR, midnight)
 
 
 def _signals(ranker: CountRanker, request: EncodedRequest, neural: _Interest | None) -> Floats:
@@ -133,8 +128,9 @@ def _before_the_cut(
     days = list(stream.days(start, cut))
     every = max(1, sum(len(baskets) for _, baskets in days) // WEIGHT_BASKETS)
     signals, labels, groups = [], [], []
+    counts = _Counts(stream, text, config, start)
     for midnight, baskets in days:
-        ranker = _ranker(stream, text, config, midnight)
+        ranker = counts.at(midnight)
         for basket in baskets[::every]:
             request = stream.request(basket)
             signals.append(_signals(ranker, request, neural))
@@ -167,13 +163,14 @@ def _walk(
     until: float,
     weights: Mapping[str, Floats],
     neural: _Interest | None,
-) -> dict[str, dict[str, dict[str, float]]]:
+    k: int,
+) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
     days = list(stream.days(cut, until))
-    popularity = _RunningPopularity(stream, cut)
+    counts, popularity = _Counts(stream, text, config, cut), _RunningPopularity(stream, cut)
     with progress.stage("walk through the baskets", sum(len(baskets) for _, baskets in days)) as stage:
         for midnight, baskets in days:
-            ranker = _ranker(stream, text, config, midnight)
+            ranker = counts.at(midnight)
             for basket in baskets:
                 request = stream.request(basket)
                 signals = _signals(ranker, request, neural)
@@ -182,9 +179,9 @@ def _walk(
                 group = segment(request)
                 scores |= {name: signals[:, : len(learned[0])] @ learned[group] for name, learned in weights.items()}
                 for name, values in scores.items():
-                    tallies.setdefault(name, Tally()).add(values, basket, request)
+                    tallies.setdefault(name, Tally(k)).add(values, basket, request)
                 stage.advance()
-    return {name: tally.row() for name, tally in tallies.items()}
+    return tallies
 
 
 class _RunningPopularity:
@@ -210,9 +207,9 @@ def _baselines(signals: Floats, popularity: Floats) -> dict[str, Floats]:
     together, similar = (_of_largest(np.expm1(signals[:, at])) for at in (0, 1))
     return {
         "popularity, half-life 14 days": popular,
-        "what the customer bought most": np.expm1(signals[:, count.SIGNALS.index("repeats")]) + 1e-3 * popular,
+        BOUGHT_MOST: np.expm1(signals[:, count.SIGNALS.index("repeats")]) + 1e-3 * popular,
         "co-occurrence": together + 1e-6 * popular,
-        "co-occurrence + 0.5 TF-IDF + popularity": together + 0.5 * similar + popular,
+        TOGETHER: together + 0.5 * similar + popular,
     }
 
 
@@ -224,24 +221,30 @@ class _Interest:
     """The interest model in the walk: trained on what lies before an instant, then asked for every basket."""
 
     def __init__(self, stream: BasketStream, config: TrainingConfig, checkpoints: Path) -> None:
-        from liverank.text import LanguageModel, embed_with_cache
-
-        self.encoder = LanguageModel(config.language_model, config.max_tokens)
-        vectors = embed_with_cache(self.encoder, stream.catalogue.texts, checkpoints)
         self.stream = stream
-        self.catalogue = stream.catalogue.with_embeddings(vectors)
         self.checkpoints = checkpoints
         self.epochs = config.interest.epochs
 
+    def _read_texts(self, until: float, config: TrainingConfig) -> None:
+        """Embeds the texts; a language model that is tuned is tuned on what lies before `until`."""
+        from liverank.ranking.tuned_model import tuned_language_model
+        from liverank.text import embed_with_cache
+
+        texts, events = self.stream.catalogue.texts, self.stream.before(until)
+        self.encoder, _ = tuned_language_model(texts, events, config, self.checkpoints)
+        vectors = embed_with_cache(self.encoder, texts, self.checkpoints)
+        self.catalogue = self.stream.catalogue.with_embeddings(vectors)
+
     def train(self, until: float, config: TrainingConfig) -> None:
         """Trains on the events before `until` with early stopping on the baskets of the days after it."""
+        self._read_texts(until, config)
         baskets = [basket for basket in self.stream.baskets if until <= basket.time < until + 10 * DAY][::3]
         requests = [self.stream.request(basket) for basket in baskets]
         pairs = [(request, basket) for request, basket in zip(requests, baskets, strict=True) if len(request.history)]
         labels = [_labels(basket, len(self.catalogue)) for _, basket in pairs]
 
-        def validate(network: Any) -> float:
-            self._take(network, self.stream.before(until))
+        def validate(ranker: Any) -> float:
+            self.ranker = ranker
             return mean_ndcg([self.scores(request) for request, _ in pairs], labels)
 
         report = self._fit(until, config, validate)
@@ -253,28 +256,20 @@ class _Interest:
         self._fit(until, config.model_copy(update={"interest": fewer}), None)
 
     def _fit(self, until: float, config: TrainingConfig, validate: Any) -> Any:
+        from dataclasses import replace
+
         from liverank.ranking.checkpoint import Checkpoint
-        from liverank.ranking.interest_training import train
+        from liverank.ranking.interest import fit_interest
 
         path = self.checkpoints / "prequential.safetensors"
         path.unlink(missing_ok=True)
         events = self.stream.before(until)
-        network, report = train(self.catalogue, events, config, validate, Checkpoint(path))
-        self._take(network, events)
-        return report
-
-    def _take(self, network: Any, events: Events) -> None:
-        from copy import deepcopy
-        from dataclasses import replace
-
-        from liverank.ranking.interest import InterestRanker
-
         met = np.bincount(events.item, minlength=len(self.catalogue)).astype(np.int64)
         catalogue = replace(self.catalogue, train_events=met)
-        self.ranker = InterestRanker(catalogue, deepcopy(network).cpu(), events.types, self.encoder)
+        self.ranker, report = fit_interest(catalogue, events, config, self.encoder, validate, Checkpoint(path))
+        return report
 
     def scores(self, request: EncodedRequest) -> Floats:
-        """Standardised scores of all items, `[items]`; zeros without a history."""
+        """Scores of all items less their mean, `[items]`; zeros without a history."""
         scores = self.ranker.score_encoded([request])[0]
-        deviation = float(scores.std())
-        return (scores - scores.mean()) / np.float32(deviation) if deviation > 0 else scores
+        return scores - scores.mean()

@@ -33,8 +33,8 @@ class TextVectors:
         return vectorizer
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> TextVectors:
-        """Learns terms (in two texts at least, once there are enough texts) and their idf."""
+    def fit(cls, texts: Sequence[str], most: int | None = None) -> TextVectors:
+        """Learns terms (in two texts at least, once there are enough texts; the `most` frequent) and their idf."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(
@@ -42,6 +42,7 @@ class TextVectors:
             ngram_range=(1, 2),
             sublinear_tf=True,
             min_df=2 if len(texts) >= ITEMS_FOR_MIN_DF else 1,
+            max_features=most,
         )
         analyze = vectorizer.build_analyzer()
         # scikit-learn refuses a corpus without terms; here that is an item set without text.

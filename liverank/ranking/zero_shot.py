@@ -62,12 +62,19 @@ class ZeroShotRanker:
         return [self.similarity(encode(self.catalogue, request)) for request in requests]
 
     def similarity(self, request: EncodedRequest) -> Scores:
-        """Scores of one request, `[candidates]`."""
+        """Scores of one request, `[candidates]`.
+
+        Row by row, not as one product: BLAS rounds a row by its place, and the order of candidates must not matter.
+        """
         profile = self._profile(request)
         rows = request.candidates
         if (rows < 0).any():
-            return candidate_embeddings(self.catalogue, request, self.encoder) @ profile
-        return self._embeddings[rows] @ profile
+            return np.vecdot(candidate_embeddings(self.catalogue, request, self.encoder), profile)
+        if 2 * len(rows) > len(self._embeddings):
+            # Nearly all items: copying their embeddings would take longer than the few products that are not wanted.
+            every: Scores = (self._embeddings @ profile)[rows]
+            return every
+        return np.vecdot(self._embeddings[rows], profile)
 
     def _profile(self, request: EncodedRequest) -> Floats:
         weight = (self.decay**request.steps_back).astype(np.float32)

@@ -21,11 +21,11 @@ from liverank.ranking.bundle import bundle_hash, verify
 from liverank.registry.card import Lineage, description, model_card
 from liverank.registry.connection import connected, fluent, locked
 from liverank.registry.promotion import promote
+from liverank.registry.run_facts import log_parameters, log_training
 from liverank.registry.versions import BUNDLE_IN_MODEL, CHALLENGER, VersionInfo, download, find, with_bundle
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "torch", "transformers")
 """Packages whose installed versions a model is pinned to, beside liverank itself."""
-PARAMETERS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ def _create(client: Any, config: RegistryConfig, submission: _Submission) -> str
         mlflow.start_run(experiment_id=experiment, run_name=f"{config.model_name} {submission.hash[:8]}", tags=tags),
     ):
         run_id = mlflow.active_run().info.run_id
-        _log_parameters(client, run_id, submission.manifest.get("config", {}))
+        log_parameters(client, run_id, submission.manifest.get("config", {}))
+        log_training(client, run_id, submission.manifest.get("training", {}))
         model = _log_model(mlflow, submission, card, tags)
         mlflow.log_metrics(submission.judged["metrics"], model_id=model.model_id)
         # Inside: MLflow's SQL registry asks the module-level store for the logged model.
@@ -173,22 +174,6 @@ def _tags(submission: _Submission) -> dict[str, str]:
         "validation": "ok" if submission.checked.get("ok") else "not ok",
         "gate": "promote" if submission.judged["promote"] else "refuse",
     }
-
-
-def _log_parameters(client: Any, run_id: str, config: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    parameters = [Param(name, str(value)) for name, value in _flat("", config)]
-    for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
-        client.log_batch(run_id, params=parameters[start : start + PARAMETERS_AT_ONCE])
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(f"{prefix}{name}.", value)
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _log_model(mlflow: Any, submission: _Submission, card: str, tags: dict[str, str]) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liverank.config.registry import RegistryConfig
 from liverank.registry.connection import connected, locked
-from liverank.registry.registering import PARAMETERS_AT_ONCE, experiment_id
+from liverank.registry.registering import experiment_id
+from liverank.registry.run_facts import PARAMETERS_AT_ONCE
 
 if TYPE_CHECKING:
     from liverank.tuning.result import TrialRow, TuningResult

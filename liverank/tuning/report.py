@@ -9,6 +9,7 @@ from importlib import resources
 
 from liverank.config.training import TrainingConfig
 from liverank.evaluation.bootstrap import Interval
+from liverank.evaluation.report.pieces import card, metric_name
 from liverank.evaluation.report.plots import Row, interval_plot, verdict_kind
 from liverank.tuning.judge import JUDGED
 from liverank.tuning.result import TrialRow, TuningResult
@@ -51,13 +52,7 @@ def page(result: TuningResult, present: TrainingConfig, plots: Mapping[str, str]
 
 
 def _metric(result: TuningResult) -> str:
-    from liverank.evaluation.report.page import NAMES
-
-    return f"{NAMES[result.metric]}@{result.k}"
-
-
-def _card(title: str, lead: str, content: str) -> str:
-    return f'<section class="card"><h2>{title}</h2><p class="quiet">{lead}</p>{content}</section>'
+    return metric_name(result.metric, result.k)
 
 
 def _span(gap: Interval) -> str:
@@ -115,7 +110,7 @@ def _gains(result: TuningResult) -> str:
         f"Paired differences, request by request, with {result.confidence:.0%} bootstrap intervals over users. Only "
         "the first line is an honest estimate."
     )
-    return _card(title, lead, interval_plot(rows, title, signed=True))
+    return card(title, lead, interval_plot(rows, title, signed=True))
 
 
 def _settings(result: TuningResult, present: TrainingConfig) -> str:
@@ -129,7 +124,7 @@ def _settings(result: TuningResult, present: TrainingConfig) -> str:
         )
     table = _table(("training.", "present", "best", "importance"), lines)
     lead = f"best.yaml holds them as liverank.yaml takes them. All else stays, such as the seed ({present.seed})."
-    return _card("Settings", lead, table)
+    return card("Settings", lead, table)
 
 
 def _value(value: object) -> str:
@@ -143,7 +138,7 @@ def _table(head: tuple[str, ...], lines: list[str]) -> str:
 
 def _plot(title: str, lead: str, svg: str) -> str:
     data = base64.b64encode(svg.encode()).decode()
-    return _card(title, lead, f'<img alt="{escape(title, quote=True)}" src="data:image/svg+xml;base64,{data}">')
+    return card(title, lead, f'<img alt="{escape(title, quote=True)}" src="data:image/svg+xml;base64,{data}">')
 
 
 def _rankers(result: TuningResult) -> str:
@@ -151,7 +146,7 @@ def _rankers(result: TuningResult) -> str:
     names = sorted(set(best) | set(before), key=lambda name: (name != JUDGED, -best.get(name, 0.0)))
     lines = [f"<tr><td>{escape(name)}</td>{_cell(before.get(name))}{_cell(best.get(name))}</tr>" for name in names]
     lead = "Mean over the folds of the search; the blend decides, the others are what it is made of."
-    return _card(f"{_metric(result)} of each ranker", lead, _table(("ranker", "present", "best"), lines))
+    return card(f"{_metric(result)} of each ranker", lead, _table(("ranker", "present", "best"), lines))
 
 
 def _cell(value: float | None) -> str:
@@ -165,7 +160,7 @@ def _top(result: TuningResult) -> str:
     lines = [_trial_line(trial, folds) for trial in ordered]
     head = ("trial", "mean", *[f"fold {at + 1}" for at in range(folds)], "spread", "seconds")
     lead = "Spread is the largest less the smallest fold. trials.csv and trials.parquet hold all, with their settings."
-    return _card(f"The best {len(ordered)} trials", lead, _table(head, lines))
+    return card(f"The best {len(ordered)} trials", lead, _table(head, lines))
 
 
 def _trial_line(trial: TrialRow, folds: int) -> str:
@@ -189,11 +184,11 @@ def _folds(result: TuningResult) -> str:
         )
     head = ("", "learns until", "judged from", "events", "requests", "users")
     lead = "Each fold learns from all that had arrived before its window, and is judged by what came next."
-    return _card("Folds", lead, _table(head, lines))
+    return card("Folds", lead, _table(head, lines))
 
 
 def _reading(result: TuningResult) -> str:
-    return _card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in _lines(result))}</ul>")
+    return card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in _lines(result))}</ul>")
 
 
 def _lines(result: TuningResult) -> Iterator[str]:

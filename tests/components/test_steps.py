@@ -137,6 +137,8 @@ def test_features_describe_the_split(made):
 def test_train_writes_a_bundle_and_its_origin(made):
     manifest = json.loads((Path(made.bundle.path) / "manifest.json").read_text())
     assert made.bundle.metadata["data_hash"] == manifest["data_hash"]
+    assert made.bundle.metadata["training/interest/events_per_second"] > 0
+    assert made.bundle.metadata["training/seconds/interest"] > 0
 
 
 def test_evaluate_returns_the_verdict_and_keeps_finite_metrics_in_the_file_that_caching_needs(made):

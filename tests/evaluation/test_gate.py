@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from liverank.config.evaluation import GateConfig
 from liverank.evaluation.bootstrap import Interval
 from liverank.evaluation.gate import Evidence, judge
+from liverank.evaluation.groups import GroupGap, GroupingResult
 from liverank.evaluation.slices import SliceResult
 
 
@@ -82,6 +85,49 @@ def test_a_slice_may_lose_a_little_or_by_chance(part):
     verdict = judge(evidence({"new users": part}, champion=gap(0.05), popularity=gap(0.2)), GateConfig())
     assert verdict.promote
     assert "No slice of 1 loses" in verdict.reasons[1]
+
+
+def uneven(mean: float, width: float = 0.02, kind: str = "attribute") -> GroupingResult:
+    return GroupingResult("age", kind, [], 0, GroupGap("old", "young", gap(mean, width), gap(0.0)))
+
+
+def test_groups_are_judged_only_when_asked():
+    found = replace(evidence(popularity=gap(0.1)), groups=[uneven(0.3)])
+    assert judge(found, GateConfig()).promote
+    verdict = judge(found, GateConfig(max_group_gap=0.25))
+    assert not verdict.promote
+    assert verdict.reasons[0] == (
+        "Users by 'age' are served unevenly: 'old' is ahead of 'young' by +0.3000 [+0.2800, +0.3200], "
+        "more than 0.25 (evaluation.gate.max_group_gap)."
+    )
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        uneven(0.2),
+        uneven(0.3, width=0.4),
+        uneven(0.3, kind="behaviour"),
+        GroupingResult("age", "attribute", [], 9, None),
+    ],
+    ids=["small", "unsure", "behaviour", "one group"],
+)
+def test_groups_may_differ_a_little_by_chance_or_by_what_is_known_of_them(group):
+    found = replace(evidence(popularity=gap(0.1)), groups=[group])
+    assert judge(found, GateConfig(max_group_gap=0.25)).promote
+
+
+@pytest.mark.parametrize("against", [{"popularity": gap(0.1)}, {"popularity": gap(0.1), "champion": gap(0.1)}])
+def test_a_ranking_that_heeds_the_order_of_candidates_is_refused(against):
+    found = evidence(**against)
+    assert judge(replace(found, order_sensitivity=0.01), GateConfig()).promote
+    verdict = judge(replace(found, order_sensitivity=0.02), GateConfig())
+    assert not verdict.promote
+    assert verdict.reasons[0] == (
+        "The ranking of 2.0% of the requests changes with the order of their candidates, more than 1.0% "
+        "(evaluation.gate.max_order_sensitivity)."
+    )
+    assert judge(replace(found, order_sensitivity=0.02), GateConfig(max_order_sensitivity=1)).promote
 
 
 def test_too_few_requests_or_users_are_no_judgement():

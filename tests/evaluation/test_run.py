@@ -83,8 +83,8 @@ def test_metrics_are_flat_finite_and_named_for_mlflow(against):
     for name in ("ndcg_at_10", "hit_rate_at_10", "recall_at_10", "mrr_at_10", "map_at_10", "precision_at_10", "auc"):
         assert against.metrics[f"blend/{name}_low"] <= against.metrics[f"blend/{name}"] + 1e-12
         assert f"blend_minus_champion/{name}" in against.metrics
-    for name in ("coverage_at_10", "diversity_at_10", "novelty_at_10"):
-        assert f"blend/{name}" in against.metrics
+    for name in ("coverage", "diversity", "novelty", "popularity", "long_tail", "popularity_lift", "exposure_gini"):
+        assert f"blend/{name}_at_10" in against.metrics
 
 
 def test_metrics_file_says_what_the_result_says(world, against):
@@ -153,9 +153,10 @@ def test_retriever_requests_count_what_the_list_lacks(tmp_path):
 
 def test_the_report_stands_alone_and_shows_every_part(world, against):
     page = (world / "against" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 7
     assert not re.search(r"(?:src|href)=|<script|@import|url\(", page)
-    for part in ("Promote", "by ranker", "against each other ranker", "by slice", "single requests", "All metrics"):
+    parts = ("Promote", "by ranker", "against each other ranker", "by slice", "single requests", "All metrics")
+    for part in (*parts, "by group of users", "Who is shown", "Scores as probabilities", "order of the candidates"):
         assert part in page
     assert f"{against.metrics['blend/ndcg_at_10']:.4f}" in page
 

@@ -17,7 +17,7 @@ from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.blend import fit_blend
 from liverank.ranking.bundle import save_bundle
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import load_catalogue, load_events
+from liverank.ranking.data import load_catalogue, load_events, load_requests
 from liverank.ranking.protocol import Ranker
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel
@@ -29,20 +29,42 @@ _BOUNDS = ("train_until", "validation_from", "validation_until", "test_from")
 NOW = START.timestamp() + 60 * 86400
 
 
-def write_features(folder: Path, source: str = "impressions", requests: int = 120, seed: int = 3) -> Path:
-    """Users who like one of three kinds of item; the test requests hold one item of that kind among others."""
+def write_features(
+    folder: Path, source: str = "impressions", requests: int = 120, seed: int = 3, validation: int = 0
+) -> Path:
+    """Users who like one of three kinds of item; the requests hold one item of that kind among others."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     clicks = [(user, item) for user in range(USERS - 6) for item in _liked(rng, user, 10)]
     _write_items(folder, np.bincount([item for _, item in clicks], minlength=ITEMS))
     _write_events(folder, clicks)
     rows = [_request(rng, number, source, clicks) for number in range(requests)]
+    rows += [_request(rng, number, source, clicks) | {c.SPLIT: c.VALIDATION} for number in range(validation)]
     pq.write_table(pa.Table.from_pylist(rows, schema=_REQUESTS), folder / "requests.parquet")
     (folder / "split.json").write_text(json.dumps({"hash": "d" * 64, **dict.fromkeys(_BOUNDS, END)}), encoding="utf-8")
     return folder
 
 
-def write_bundle(features: Path, out: Path, shuffled: bool = False, dimensions: int = 8) -> Path:
+TRAINING = {
+    "seconds": {"blend": 1.5},
+    "interest": {"epochs": 2, "losses": [2.0, 1.0], "ndcgs": [0.1, 0.2], "device": "cpu", "processes": 2},
+}
+"""What the manifest says of a training that there was not."""
+
+
+def write_attributes(features: Path) -> None:
+    """Adds who offers each item, and the age and plan of half of the users."""
+    items = pq.read_table(features / "items.parquet")
+    offered = pa.array([[("provider", f"shop {row % 4}")] if row % 5 else [] for row in range(ITEMS)], _PAIRS)
+    pq.write_table(items.append_column(c.ATTRIBUTES, offered), features / "items.parquet")
+    told = [[("age", "old" if user % 4 else "young"), ("plan", f"plan {user}")] for user in range(0, USERS, 2)]
+    users = {c.USER_ID: [f"u{user}" for user in range(0, USERS, 2)], c.ATTRIBUTES: pa.array(told, _PAIRS)}
+    pq.write_table(pa.table(users), features / "users.parquet")
+
+
+def write_bundle(
+    features: Path, out: Path, shuffled: bool = False, dimensions: int = 8, config: TrainingConfig | None = None
+) -> Path:
     """Rankers on the features without the trained model; `shuffled` learns from permuted items: clearly worse."""
     rng = np.random.default_rng(5)
     catalogue = load_catalogue(features)
@@ -51,14 +73,15 @@ def write_bundle(features: Path, out: Path, shuffled: bool = False, dimensions: 
     catalogue = catalogue.with_embeddings(directions / np.linalg.norm(directions, axis=1, keepdims=True))
     events = load_events(features, catalogue)
     events = replace(events, item=order[events.item].astype(np.int32))
-    config = TrainingConfig()
+    config = config or TrainingConfig()
     rankers: dict[str, Ranker] = {
         "count": CountRanker.fit(catalogue, events, config.count, now=NOW),
         "popularity": PopularityRanker.fit(catalogue, events, now=NOW),
         "zero-shot": ZeroShotRanker(catalogue, LanguageModel()),
     }
-    rankers["blend"], _ = fit_blend(rankers, [])
-    save_bundle(out, catalogue, rankers, config, {"data_hash": "d" * 64, "created_at": "2026-03-01"})
+    rankers["blend"], _ = fit_blend(rankers, load_requests(features, c.VALIDATION))
+    facts = {"data_hash": "d" * 64, "created_at": "2026-03-01", "training": TRAINING}
+    save_bundle(out, catalogue, rankers, config, facts)
     return out
 
 
@@ -125,6 +148,7 @@ def _request(rng: np.random.Generator, number: int, source: str, clicks: list[tu
     }
 
 
+_PAIRS = pa.map_(pa.string(), pa.string())
 _STRINGS = pa.list_(pa.string())
 _REQUESTS = pa.schema(
     [

@@ -16,6 +16,7 @@ from liverank.errors import ConfigError, DataError
 from liverank.events import ShownItem
 from liverank.features.assembly import REQUEST_SCHEMA, candidate_list
 from liverank.features.build import FOLDERS, TABLES
+from liverank.features.users import USERS_FILE
 from tests.conftest import real_data
 from tests.features.conftest import START, Built, build, event, random_events, shown, split_of, write
 
@@ -258,7 +259,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, baskets: Built) -> 
     shuffled = [events[place] for place in np.random.default_rng(1).permutation(len(events))]
     mixed = build(write(tmp_path / "b", shuffled), tmp_path / "fb", **BASKETS)
     files = [path.relative_to(baskets.folder) for path in baskets.folder.rglob("*.parquet")]
-    assert {file.parts[0] for file in files} == {*TABLES, *FOLDERS}
+    assert {file.parts[0] for file in files} == {*TABLES, *FOLDERS, USERS_FILE}
     for file in files:
         expected = (baskets.folder / file).read_bytes()
         assert (again.folder / file).read_bytes() == expected

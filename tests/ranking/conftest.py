@@ -19,7 +19,7 @@ from liverank.ranking.fit import FitSummary, fit
 SMALL = TrainingConfig(
     threads=1,
     feature_ranker=True,
-    interest=InterestConfig(dimension=16, layers=1, history_length=12, batch_size=32, epochs=3, checkpoint_steps=2),
+    interest=InterestConfig(dimension=16, layers=1, history_length=12, batch_steps=128, epochs=3, checkpoint_steps=2),
 )
 
 

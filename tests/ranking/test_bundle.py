@@ -25,7 +25,7 @@ def copy(fitted, tmp_path):
 
 def test_manifest_tells_where_it_came_from(fitted, bundle):
     manifest = bundle.manifest
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["data_hash"]
     assert manifest["config"] == SMALL.model_dump(mode="json")
     assert bundle.hash == fitted[1].bundle_hash

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from liverank.ranking.baselines import IncomingOrder, PopularityRanker
 from liverank.ranking.blend import BlendRanker
+from liverank.ranking.compress import CompressionSettings, compressed
 from liverank.ranking.count import CountRanker
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.interest import InterestRanker
@@ -50,6 +53,17 @@ class TestInterest(RankerContract):
 
     def reload(self, ranker, folder, bundle):
         return InterestRanker.load(folder, bundle.catalogue, LanguageModel())
+
+
+class TestInterestInInt8(TestInterest):
+    FORM: ClassVar[dict[str, object]] = {"network": "int8", "vectors": "int8", "rank": 12}
+
+    def ranker(self, bundle):
+        return compressed(bundle.rankers["interest"], CompressionSettings.model_validate(self.FORM))
+
+
+class TestInterestInOnnx(TestInterestInInt8):
+    FORM: ClassVar[dict[str, object]] = {"network": "onnx-int8", "vectors": "float16", "prune_items": 0.3}
 
 
 class TestFeatures(RankerContract):

@@ -16,12 +16,15 @@ import torch
 
 from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.errors import ConfigError
+from liverank.ranking import interest_loss
 from liverank.ranking.checkpoint import Checkpoint
-from liverank.ranking.interest import InterestRanker
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, encode
+from liverank.ranking.interest import fit_interest
 from liverank.ranking.interest_data import Sequences
-from liverank.ranking.interest_model import PADDING_STEP, InterestModel, gap_bucket
-from liverank.ranking.interest_training import pick_device, train
+from liverank.ranking.interest_loss import InterestLoss, TensorBatch
+from liverank.ranking.interest_model import InterestModel, Window, _means, gap_bucket
 from liverank.ranking.protocol import Candidates, Context, History, Request, score
+from liverank.ranking.speed import pick_device
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
 from tests.ranking.test_count import catalogue_of, events_of
@@ -31,32 +34,60 @@ CONFIG = InterestConfig(dimension=16, layers=2, heads=2, history_length=8)
 
 def model() -> InterestModel:
     torch.manual_seed(0)
-    network = InterestModel(20, 1, 6, CONFIG).eval()
+    network = InterestModel(torch.ones(20), 1, 6, CONFIG).eval()
     network.standardise(torch.randn(20, 6))
     return network
 
 
-def states(network: InterestModel, vectors: torch.Tensor, steps: list[int]) -> torch.Tensor:
-    none = torch.zeros(1, len(steps), dtype=torch.long)
-    return network.encode(vectors, none, none, torch.tensor([steps]))
+def window(steps: list[int]) -> Window:
+    """One window; `steps` is the step of each event."""
+    places = torch.tensor(steps)
+    none, count = torch.zeros(len(steps), dtype=torch.long), max(steps) + 1
+    return Window(torch.zeros(1, count, dtype=torch.long), torch.zeros(1, count), places, none, none)
 
 
-def test_later_events_and_padding_change_nothing():
-    network, vectors = model(), torch.randn(1, 6, 16)
-    before = states(network, vectors, [0, 1, 2, 3, PADDING_STEP, PADDING_STEP])
-    vectors[:, 3:] = torch.randn(1, 3, 16)
-    after = states(network, vectors, [0, 1, 2, 3, 4, 5])
-    torch.testing.assert_close(before[:, :3], after[:, :3])
-    assert not torch.allclose(before[:, 3], after[:, 3])
+def test_later_steps_and_padding_change_nothing():
+    network, vectors = model(), torch.randn(6, 16)
+    before = network.encode(vectors[:3], window([0, 1, 2]))
+    vectors[3:] = torch.randn(3, 16)
+    after = network.encode(vectors, window([0, 1, 2, 3, 4, 5]))
+    torch.testing.assert_close(before, after[:, :3])
+    vectors[2] = torch.randn(16)
+    changed = network.encode(vectors, window([0, 1, 2, 3, 4, 5]))
+    torch.testing.assert_close(changed[:, :2], after[:, :2])
+    assert not torch.allclose(changed[:, 2:], after[:, 2:])
 
 
-def test_a_basket_is_seen_whole_by_each_of_its_items():
-    network, vectors = model(), torch.randn(1, 3, 16)
-    before = states(network, vectors, [0, 1, 1])
-    vectors[:, 2] = torch.randn(16)
-    after = states(network, vectors, [0, 1, 1])
+def test_a_basket_is_seen_whole_and_without_order():
+    network, vectors = model(), torch.randn(4, 16)
+    before = network.encode(vectors, window([0, 1, 1, 1]))
+    torch.testing.assert_close(network.encode(vectors[[0, 3, 1, 2]], window([0, 1, 1, 1])), before)
+    vectors[2] = torch.randn(16)
+    after = network.encode(vectors, window([0, 1, 1, 1]))
     torch.testing.assert_close(before[:, 0], after[:, 0])
     assert not torch.allclose(before[:, 1], after[:, 1])
+
+
+def test_a_step_is_the_mean_of_its_events():
+    events = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    means = _means(events, torch.tensor([0, 2, 2, 3]), 5)
+    torch.testing.assert_close(means, torch.tensor([[1.0, 2.0], [0, 0], [4.0, 5.0], [7.0, 8.0], [0, 0]]))
+    alone = _means(events, torch.tensor([0, 2, 3, 4]), 5)
+    torch.testing.assert_close(alone, torch.tensor([[1.0, 2.0], [0, 0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]))
+
+
+@pytest.mark.parametrize("block", ["attention", "gated", "hstu", "lstm"])
+def test_the_latest_state_alone_is_that_of_all_states(block):
+    torch.manual_seed(0)
+    config = InterestConfig(dimension=16, layers=2, heads=2, history_length=8, block=block)
+    network = InterestModel(torch.ones(20), 1, 6, config).eval()
+    # Two windows of three places: events at 0, 1 (two), 2 and at 3, 4; the last place is padding.
+    vectors, none = torch.randn(6, 16), torch.zeros(6, dtype=torch.long)
+    places = torch.tensor([0, 1, 1, 2, 3, 4])
+    both = Window(torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 3) * 100, places, none, none)
+    latest = torch.tensor([2, 1])
+    everything = network.encode(vectors, both)
+    torch.testing.assert_close(network.encode_latest(vectors, both, latest), everything[[0, 1], latest])
 
 
 @pytest.mark.parametrize(("seconds", "bucket"), [(0, 0), (1, 1), (3, 2), (-5, 0), (1e12, 31)])
@@ -72,7 +103,7 @@ def test_targets_are_the_liked_items_of_the_next_step_only():
     sequences = Sequences(events, 8)
     batch = sequences.batch(np.arange(len(sequences)))
     asked = [(int(batch.asked[pair]), int(item)) for pair, item in zip(batch.pairs, batch.targets, strict=True)]
-    assert asked == [(1, 2), (3, 4)]
+    assert asked == [(0, 2), (1, 4)]
     np.testing.assert_allclose(batch.weights, 1)
 
 
@@ -96,7 +127,7 @@ def test_targets_lie_strictly_later_than_everything_in_sight():
     for user, item, day in rows:
         times[user, day * 86400.0].add(item)
     for pair, target in zip(batch.pairs, batch.targets, strict=True):
-        at = batch.asked[pair]
+        at = sequences.begins[batch.asked[pair]]
         user, seen = int(events.user[at]), float(events.timestamp[at])
         later = min(time for who, time in times if who == user and time > seen)
         assert int(target) in times[user, later]
@@ -106,6 +137,10 @@ def test_batches_cover_each_window_once():
     events = events_of([(user, 0, float(at)) for user in range(30) for at in range(4)])
     sequences = Sequences(events, 8)
     batches = sequences.batches(7, np.random.default_rng(0))
+    assert all(len(windows) == 1 for windows in batches)
+    batches = sequences.batches(40, np.random.default_rng(0))
+    assert max(sequences.events_of(windows) for windows in batches) <= 40
+    assert sequences.padding(40) == 0
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(sequences)))
 
 
@@ -162,19 +197,62 @@ def test_a_gpu_that_is_not_there_is_named():
     assert pick_device("auto").type == "cpu"
 
 
-@pytest.mark.parametrize("full_softmax_items", [5, 50_000])
-def test_it_learns_what_follows_what(monkeypatch, tmp_path, full_softmax_items):
-    """Items come in a fixed circle of twelve: with a full and with a sampled softmax the next one must come first."""
-    monkeypatch.setattr("liverank.ranking.interest_training.FULL_SOFTMAX_ITEMS", full_softmax_items)
-    monkeypatch.setattr("liverank.ranking.interest_training.SAMPLED_ITEMS", 8)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"full_softmax_items": 5, "negatives": 8},
+        {"block": "attention"},
+        {"block": "gated"},
+        {"block": "hstu"},
+        {"block": "lstm"},
+        {"accumulate": 3, "gradient_checkpointing": True},
+    ],
+    ids=str,
+)
+def test_it_learns_what_follows_what(tmp_path, options):
+    """Items come in a fixed circle of twelve: whatever the network and the softmax the next one must come first."""
     events = events_of([(user, (user + at) % 12, float(at)) for user in range(60) for at in range(10)])
     catalogue = catalogue_of(*(f"t{at}" for at in range(12))).with_embeddings(np.eye(12, dtype=np.float32))
     catalogue = dataclasses.replace(catalogue, train_events=np.full(12, 50))
-    config = InterestConfig(dimension=16, layers=1, history_length=10, batch_size=8, epochs=12, learning_rate=0.01)
+    sizes = {"dimension": 16, "layers": 1, "history_length": 10, "batch_steps": 80, "epochs": 12, "dropout": 0.1}
+    config = InterestConfig.model_validate({**sizes, "learning_rate": 0.01, **options})
     settings = TrainingConfig(threads=1, interest=config)
-    network, report = train(catalogue, events, settings, None, Checkpoint(tmp_path / "checkpoint.safetensors"))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
+    ranker, report = fit_interest(catalogue, events, settings, None, None, checkpoint)
     assert report.epochs == 12
-    ranker = InterestRanker(catalogue, network, events.types, encoder=None)
+    assert 0 < report.flop_utilisation < 1
     history = History(["i3", "i4", "i5"], ["click"] * 3, [0.0, 86400.0, 2 * 86400.0])
     scores = score(ranker, history, Candidates(catalogue.item_ids), Context(3 * 86400.0))
     assert int(scores.argmax()) == 6
+
+
+def test_serving_reads_what_training_read(monkeypatch, tmp_path):
+    """The query of each step in training is the query of a request with the same history at the time of the next."""
+    rng = np.random.default_rng(4)
+    rows = sorted((int(user), int(at // 2), float(at) ** 1.7) for user in range(5) for at in rng.integers(0, 20, 14))
+    rows.sort(key=lambda row: (row[0], row[2]))
+    events = events_of(rows, rng.choice([1.0, -1.0], len(rows), p=[0.9, 0.1]).tolist())
+    catalogue = catalogue_of(*(f"text {at}" for at in range(10)))
+    catalogue = catalogue.with_embeddings(rng.standard_normal((10, 6)).astype(np.float32))
+    sizes = {"dimension": 16, "layers": 2, "history_length": 20, "epochs": 2, "block": "hstu", "learning_rate": 0.02}
+    settings = TrainingConfig(interest=InterestConfig.model_validate(sizes))
+    ranker, _ = fit_interest(catalogue, events, settings, None, None, Checkpoint(tmp_path / "c.safetensors"))
+    seen = []
+    monkeypatch.setattr(interest_loss, "softmax_loss", lambda queries, *_: seen.append(queries) or queries.sum())
+    sequences = Sequences(events, 20)
+    features = torch.from_numpy(ranker.text.transform(catalogue.texts, catalogue.embeddings))
+    loss = InterestLoss(ranker.model.eval(), events, sequences, features, settings.interest)
+    batch = sequences.batch(np.arange(len(sequences)))
+    with torch.no_grad():
+        loss(TensorBatch.of(batch, torch.device("cpu")))
+    requests = [request_before(catalogue, events, sequences, int(step) + 1) for step in batch.asked]
+    np.testing.assert_allclose(ranker.queries(requests), seen[0].numpy(), atol=1e-5)
+
+
+def request_before(catalogue: Catalogue, events: Events, sequences: Sequences, step: int) -> EncodedRequest:
+    end = int(sequences.begins[step])
+    start = int(np.searchsorted(events.user, events.user[end]))
+    names = [catalogue.item_ids[row] for row in events.item[start:end]]
+    types = [events.types[at] for at in events.type[start:end]]
+    history = History(names, types, events.timestamp[start:end].tolist())
+    return encode(catalogue, Request(history, Candidates(catalogue.item_ids), Context(float(events.timestamp[end]))))

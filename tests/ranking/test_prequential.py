@@ -9,11 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from liverank.config.training import TrainingConfig
+from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.errors import DataError
 from liverank.events import ARROW_SCHEMAS
 from liverank.ranking.basket_stream import read_stream
-from liverank.ranking.prequential import COLUMNS, ndcg_and_hit, run
+from liverank.ranking.prequential import run
+from liverank.ranking.prequential_tally import COLUMNS, ndcg_and_hit
+
+COUNTS = TrainingConfig(interest=InterestConfig(enabled=False))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_baskets_are_sessions_and_see_only_the_past(dataset):
 
 def test_the_walk_sees_that_customers_come_back_for_their_own_item(dataset, tmp_path):
     cut = datetime(2026, 2, 20, tzinfo=UTC)
-    rows = run(dataset, tmp_path, TrainingConfig(), cut=cut, interest=False)
+    rows = run(dataset, tmp_path, COUNTS, cut=cut).rows()
     blend = rows["blend of counts"]
     assert blend["all"]["hr_at_10"] == 1
     assert blend["all"]["ndcg_at_10"] > rows["popularity, half-life 14 days"]["all"]["ndcg_at_10"] + 0.2

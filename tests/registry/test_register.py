@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 
 import pytest
 
+from liverank.config import TrainingConfig
 from liverank.errors import BundleError, RegistryError
 from liverank.ranking.bundle import load_bundle
 from liverank.registry import champion, champion_bundle, download, physical_uri, promote, resolve
@@ -71,8 +72,13 @@ def test_lineage_parameters_and_metrics_are_on_record(filled, models):
     metrics = json.loads((models.first.evaluation / "metrics.json").read_text(encoding="utf-8"))["metrics"]
     with connected(filled.config) as client:
         run = client.get_run(made.run_id)
-        assert run.data.metrics == pytest.approx(metrics)
-        assert run.data.params["count.window"] == "5"
+        trained = {"training/seconds/blend": 1.5, "training/interest/epochs": 2, "training/interest/processes": 2}
+        last = {"training/interest/losses": 1.0, "training/interest/ndcgs": 0.2}
+        assert run.data.metrics == pytest.approx({**metrics, **trained, **last})
+        curve = client.get_metric_history(made.run_id, "training/interest/losses")
+        assert [(point.step, point.value) for point in curve] == [(1, 2.0), (2, 1.0)]
+        assert run.data.params["trained_on"] == "2 x cpu"
+        assert run.data.params["count.window"] == str(TrainingConfig().count.window)
         assert run.info.status == "FINISHED"
         card = client.get_model_version("liverank", made.version).description
     assert f"{metrics['blend/ndcg_at_10']:.4f} [" in card

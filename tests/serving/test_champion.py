@@ -20,7 +20,7 @@ from liverank.registry import Lineage
 from tests.evaluation.world import write_features
 from tests.serving.conftest import Server, click, ids
 
-SMALL = InterestConfig(dimension=16, layers=1, history_length=12, batch_size=32, epochs=1)
+SMALL = InterestConfig(dimension=16, layers=1, history_length=12, batch_steps=128, epochs=1)
 
 
 @dataclass(frozen=True)

@@ -8,27 +8,16 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
-from liverank.evaluation.bootstrap import Interval
-from liverank.evaluation.findings import EvaluationResult, Findings
+from liverank.evaluation.findings import EvaluationResult, Findings, rival_of
 from liverank.evaluation.gate import CHAMPION
-from liverank.evaluation.measure import AT_K
+from liverank.evaluation.report.attention import exposure_section
+from liverank.evaluation.report.learning import ablation_section, curve_section
+from liverank.evaluation.report.pieces import QUALITY, card, cell, deciding, key, metric_name, sortable
 from liverank.evaluation.report.plots import Row, distribution_plot, interval_plot, verdict_kind
+from liverank.evaluation.report.trust import calibration_section, order_section
+from liverank.evaluation.report.users import groups_section
 
 REPORT_FILE = "report.html"
-NAMES = {
-    "ndcg": "NDCG",
-    "hit_rate": "HR",
-    "recall": "Recall",
-    "mrr": "MRR",
-    "map": "MAP",
-    "precision": "Precision",
-    "auc": "AUC",
-    "coverage": "Coverage",
-    "diversity": "Diversity",
-    "novelty": "Novelty",
-}
 
 
 def write_report(out: Path, result: EvaluationResult) -> Path:
@@ -50,11 +39,17 @@ def page(result: EvaluationResult) -> str:
         _by_ranker(found),
         _forest(found),
         _slices(found),
+        groups_section(found),
         _distribution(found),
+        exposure_section(found),
+        calibration_section(found),
+        order_section(found),
+        ablation_section(found),
+        curve_section(found),
         _table(found),
         _reading(found),
     ]
-    body = "\n".join(sections)
+    body = "\n".join(section for section in sections if section)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -62,23 +57,6 @@ def page(result: EvaluationResult) -> str:
         f'<body><main>\n<h1>Offline evaluation</h1>\n<p class="quiet">Bundle {result.bundle_hash[:12]}, ranker '
         f"<b>{escape(found.primary)}</b>, on {found.requests:,} test requests</p>\n{body}\n</main></body></html>\n"
     )
-
-
-def _card(title: str, lead: str, content: str) -> str:
-    return f'<section class="card"><h2>{title}</h2><p class="quiet">{lead}</p>{content}</section>'
-
-
-def _name(metric: str, k: int) -> str:
-    return f"{NAMES[metric]}@{k}" if metric in AT_K else NAMES[metric]
-
-
-def _deciding(found: Findings) -> str:
-    return _name(found.metric, found.k)
-
-
-def _rival(found: Findings) -> str:
-    """Whom the slices and the distribution compare with: the champion, or the incoming order before there is one."""
-    return CHAMPION if CHAMPION in found.differences else "incoming"
 
 
 def _verdict(result: EvaluationResult) -> str:
@@ -93,7 +71,7 @@ def _facts(result: EvaluationResult) -> str:
     facts = [
         ("Judged requests", f"{found.judged:,}", f"of {found.requests:,}: {sources}"),
         ("Users", f"{found.users:,}", "resampled for the intervals"),
-        ("Deciding metric", _deciding(found), f"{found.confidence:.0%} intervals"),
+        ("Deciding metric", deciding(found), f"{found.confidence:.0%} intervals"),
         (
             "Champion",
             result.champion_hash[:8] or "none yet",
@@ -105,47 +83,38 @@ def _facts(result: EvaluationResult) -> str:
 
 
 def _by_ranker(found: Findings) -> str:
-    ordered = sorted(found.rankers.items(), key=lambda entry: -_sortable(entry[1][found.metric]))
+    ordered = sorted(found.rankers.items(), key=lambda entry: -sortable(entry[1][found.metric]))
     rows = [Row(name, metrics[found.metric], "mine" if name == found.primary else "other") for name, metrics in ordered]
     lead = "Mean over the judged requests, with its bootstrap interval. Every ranker has seen the very same lists."
-    title = f"{_deciding(found)} by ranker"
-    return _card(title, lead, interval_plot(rows, title))
-
-
-def _sortable(interval: Interval) -> float:
-    return interval.mean if np.isfinite(interval.mean) else -np.inf
+    title = f"{deciding(found)} by ranker"
+    return card(title, lead, interval_plot(rows, title))
 
 
 def _forest(found: Findings) -> str:
     gaps = {name: metrics[found.metric] for name, metrics in found.differences.items()}
-    ordered = sorted(gaps.items(), key=lambda entry: (entry[0] != CHAMPION, -_sortable(entry[1])))
+    ordered = sorted(gaps.items(), key=lambda entry: (entry[0] != CHAMPION, -sortable(entry[1])))
     rows = [Row(f"minus {name}", gap, verdict_kind(gap)) for name, gap in ordered]
-    title = f"{_deciding(found)}: {escape(found.primary)} against each other ranker"
-    lead = f"Paired differences, request by request, on the same resamples. {_key()}"
-    return _card(title, lead, interval_plot(rows, title, signed=True))
-
-
-def _key() -> str:
-    marks = (("good", "better"), ("even", "cannot be told"), ("bad", "worse"))
-    return '<br><span class="key">' + "".join(f'<b class="{kind}"></b>{name}' for kind, name in marks) + "</span>"
+    title = f"{deciding(found)}: {escape(found.primary)} against each other ranker"
+    lead = f"Paired differences, request by request, on the same resamples. {key()}"
+    return card(title, lead, interval_plot(rows, title, signed=True))
 
 
 def _slices(found: Findings) -> str:
-    rival = _rival(found)
-    title = f"{_deciding(found)} by slice: {escape(found.primary)} against {escape(rival)}"
+    rival = rival_of(found.rankers)
+    title = f"{deciding(found)} by slice: {escape(found.primary)} against {escape(rival)}"
     if not found.slices:
-        return _card(title, "No slice has enough judged requests.", "")
+        return card(title, "No slice has enough judged requests.", "")
     rows = [
         Row(f"{part.name} · {part.requests}", part.gaps[rival], verdict_kind(part.gaps[rival])) for part in found.slices
     ]
-    lead = f"Paired differences on parts of the requests; the number after the name is how many. {_key()}"
-    return _card(title, lead, interval_plot(rows, title, signed=True) + _slice_table(found, rival))
+    lead = f"Paired differences on parts of the requests; the number after the name is how many. {key()}"
+    return card(title, lead, interval_plot(rows, title, signed=True) + _slice_table(found, rival))
 
 
 def _slice_table(found: Findings, rival: str) -> str:
     lines = "".join(
-        f"<tr><td>{escape(part.name)}</td><td>{part.requests:,}</td>{_cell(part.means[found.primary])}"
-        f"{_cell(part.means[rival])}</tr>"
+        f"<tr><td>{escape(part.name)}</td><td>{part.requests:,}</td>{cell(part.means[found.primary])}"
+        f"{cell(part.means[rival])}</tr>"
         for part in found.slices
     )
     return (
@@ -155,39 +124,31 @@ def _slice_table(found: Findings, rival: str) -> str:
 
 
 def _distribution(found: Findings) -> str:
-    rival = _rival(found)
+    rival = rival_of(found.rankers)
     values = [found.per_request[name].per_request["ndcg"] for name in (found.primary, rival)]
     title = f"NDCG@{found.k} of single requests"
     lead = "Share of the judged requests by what their list earned: the mean hides how many users got nothing."
-    return _card(title, lead, distribution_plot(values[0], values[1], (found.primary, rival), title))
+    return card(title, lead, distribution_plot(values[0], values[1], (found.primary, rival), title))
 
 
 def _table(found: Findings) -> str:
     names = list(found.rankers)
     head = "".join(f"<th{' class=mine' if name == found.primary else ''}>{escape(name)}</th>" for name in names)
     lines = []
-    for metric in NAMES:
+    for metric in QUALITY:
         row = [found.rankers[name][metric] for name in names]
-        best = max(_sortable(interval) for interval in row)
-        cells = "".join(_cell(interval, interval.mean == best) for interval in row)
-        lines.append(f"<tr><td>{_name(metric, found.k)}</td>{cells}</tr>")
+        best = max(sortable(interval) for interval in row)
+        cells = "".join(cell(interval, interval.mean == best) for interval in row)
+        lines.append(f"<tr><td>{metric_name(metric, found.k)}</td>{cells}</tr>")
     table = (
         f'<div class="wide"><table><thead><tr><th>metric</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
-    return _card("All metrics", "Mean and interval; the highest of each row in bold.", table)
-
-
-def _cell(interval: Interval, best: bool = False) -> str:
-    if not np.isfinite(interval.mean):
-        return "<td>–</td>"
-    kind = ' class="best"' if best else ""
-    span = "" if interval.low == interval.high else f"<small>{interval.low:.3f} – {interval.high:.3f}</small>"
-    return f"<td{kind}>{interval.mean:.4f}{span}</td>"
+    return card("All metrics", "Mean and interval; the highest of each row in bold.", table)
 
 
 def _reading(found: Findings) -> str:
-    return _card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in _notes(found))}</ul>")
+    return card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in _notes(found))}</ul>")
 
 
 def _notes(found: Findings) -> Iterator[str]:

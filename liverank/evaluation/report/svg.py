@@ -55,6 +55,18 @@ def dot(x: float, y: float, kind: str, title: str = "") -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"><title>{escape(title)}</title></circle>'
 
 
+def path(points: Sequence[tuple[float, float]], kind: str) -> str:
+    """A line through points."""
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{drawn}" class="{kind}"/>'
+
+
+def area(points: Sequence[tuple[float, float]], kind: str) -> str:
+    """A filled shape with these corners."""
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polygon points="{drawn}" class="{kind}"/>'
+
+
 def drawing(width: float, height: float, shapes: Sequence[str], label: str) -> str:
     """The shapes as one picture that scales with the page; `label` is read out in its place."""
     inside = "\n".join(shapes)

@@ -1,0 +1,1 @@
+"""Ranking quality on public data sets, beside what others published: `make bench-quality`."""

@@ -1,0 +1,116 @@
+"""docs/quality.md, part by part: our rows with intervals and spread, beside those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import Measured
+from benchmarks.page import machine
+from benchmarks.quality.parts import PARTS, Run
+from benchmarks.quality.published import HEADS, ROWS
+
+HEAD = (
+    "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the "
+    "run that its first lines name, but for the rows of others. [R]: read in the named paper or repository; [M]: "
+    "measured beforehand on the same file by another implementation. The plain rows (`plain count`, `plain TF-IDF`, "
+    "`plain count + TF-IDF`) are the recipes of the [M] rows, written anew in "
+    "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the "
+    "mean over seeds; the spread is the standard deviation of the seeds' means. A row without a spread does not change "
+    "with the seed, or was trained once.\n"
+)
+NAMES = {"ndcg": "NDCG", "hit_rate": "HR", "recall": "Recall", "mrr": "MRR"}
+Result = Mapping[str, Any]
+
+
+def part(name: str, found: Measured, run: Run, command: str) -> str:
+    """The text of a part."""
+    result = found.result
+    text = f"# {PARTS[name].title}\n\n" + machine(command) + _data(result)
+    for finding in result["findings"]:
+        text += _finding(finding, int(result["k"]), float(result["confidence"]))
+    text += _others(name) + _chosen(result) + _cost(found)
+    return text
+
+
+def _data(result: Result) -> str:
+    told = ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+                     for name, value in result["data"].items())  # fmt: skip
+    settings = {name: value for name, value in result["settings"].items() if value not in (0, "", False, [], None)}
+    return f"{told}.\n\nSettings: {', '.join(f'{name} {value}' for name, value in settings.items())}.\n"
+
+
+def _finding(finding: Result, k: int, confidence: float) -> str:
+    group = "" if finding["group"] == "all" else f", {finding['group']}"
+    metrics = list(next(iter(finding["rows"].values())))
+    # With one wanted item the recall is the hit rate.
+    if _same(finding, "recall", "hit_rate"):
+        metrics.remove("recall")
+    names = [_metric(name, k, finding["table"]) for name in metrics]
+    text = f"\n## {_titled(finding['table'])}{group}\n\n{finding['lead']} {finding['requests']:,} requests.\n\n"
+    text += f"| row | {names[0]} ({confidence:.0%}) | spread | {' | '.join(names[1:])} |\n"
+    text += f"|---|---|---|{'---|' * len(names[1:])}\n"
+    for row, of in finding["rows"].items():
+        rest = " | ".join(_plain(of[metric]["mean"]) for metric in metrics[1:])
+        text += f"| {row} | {_interval(of[metrics[0]])} | {_spread(of[metrics[0]])} | {rest} |\n"
+    return text + "".join(_differences(finding, names[0]))
+
+
+def _titled(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _same(finding: Result, one: str, other: str) -> bool:
+    rows = finding["rows"].values()
+    return all(one in of and other in of and of[one]["mean"] == of[other]["mean"] for of in rows)
+
+
+def _metric(name: str, k: int, table: str) -> str:
+    return NAMES[name] if name == "mrr" and table != "logged lists" else f"{NAMES[name]}@{k}"
+
+
+def _differences(finding: Result, metric: str) -> Iterator[str]:
+    if not finding["differences"]:
+        return
+    yield f"\n| paired difference | {metric} | spread |\n|---|---|---|\n"
+    for name, of in finding["differences"].items():
+        yield f"| {name} | {_interval(of['ndcg'], '+')} | {_spread(of['ndcg'])} |\n"
+
+
+def _interval(figure: Result, sign: str = "") -> str:
+    if figure["mean"] is None:
+        return "-"
+    return f"{figure['mean']:{sign}.4f} ({figure['low']:{sign}.4f}, {figure['high']:{sign}.4f})"
+
+
+def _spread(figure: Result) -> str:
+    seeds = [value for value in figure["seeds"] if value is not None]
+    spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0
+    return f"{spread:.4f}" if spread > 0 else ""
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _others(name: str) -> str:
+    key = PARTS[name].published or name
+    text = f"\n## Rows of others\n\n| row | {HEADS[key]} | |\n|---|---|---|\n"
+    return text + "".join(f"| {row} | {figures} | {mark} |\n" for row, figures, mark in ROWS[key])
+
+
+def _chosen(result: Result) -> str:
+    weight = result["chosen"].get("plain recipe's weight")
+    if weight is None:
+        return ""
+    return f"\nThe validation chose {weight:g} as the weight of the plain recipe's text.\n"
+
+
+def _cost(found: Measured) -> str:
+    seconds = ", ".join(f"{part} {value:.0f}" for part, value in found.result["seconds"].items())
+    return (
+        f"\nSeconds, all seeds together: {seconds}; {found.cpu_seconds:,.0f} s of processor time; peak memory "
+        f"{found.peak_mib:,.0f} MiB.\n"
+    )

@@ -1,0 +1,106 @@
+"""The parts of the quality page: which set, by which protocol, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.measure import Measured, measure, say
+from benchmarks.quality import sources
+
+QUICK: Final = {
+    "training.interest.epochs": 2,
+    "training.interest.dimension": 32,
+    "training.interest.layers": 1,
+    "training.interest.history_length": 30,
+    "evaluation.bootstrap_samples": 200,
+}
+QUICK_PARTS: Final = ("games", "ml100k")
+QUICK_USERS: Final = 2000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurement."""
+
+    title: str
+    dataset: str
+    """Name of the set, as `sources.prepare` takes it."""
+    needs: tuple[str, ...]
+    """Files of the public data that must be there."""
+    protocol: Mapping[str, Any]
+    """Settings of `liverank evaluate`."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    published: str = ""
+    """Which rows of `published` stand beside it; empty: those of its own name."""
+
+
+LISTS: Final = {"protocol": "leave-one-out", "lists": (20, 100)}
+LEFT_OUT: Final = {"protocol": "leave-one-out"}
+PARTS: Final[dict[str, Part]] = {
+    "games": Part("Amazon Video Games: two-stage re-ranking", "games", (sources.GAMES,), LISTS),
+    "games-renumbered": Part(
+        "Amazon Video Games with randomly re-numbered items", "games", (sources.GAMES,), {**LEFT_OUT, "renumber": True},
+        published="games",
+    ),
+    "ml100k": Part(
+        "\"ML-100k\" (5-core of ml-latest-small): two-stage re-ranking", "ml100k", (sources.ML100K, sources.MOVIES),
+        LISTS,
+    ),
+    "ml1m": Part("MovieLens-1M (SASRec file): all items", "ml1m", (sources.ML1M,), LEFT_OUT),
+    "lists": Part(
+        "Amazon Games 2018: SASRec's lists of 100, re-ranked", "lists",
+        (f"{sources.LLMRANK}.{sources.RETRIEVER}.gz", f"{sources.LLMRANK}.test.inter.gz"), {"protocol": "lists"},
+    ),
+    "zero-shot": Part("MovieLens-1M: 20 candidates, no training", "ml1m", (sources.ML1M,), LEFT_OUT),
+    "uci": Part(
+        "UCI Online Retail: prequential", "uci", (sources.UCI,), {"protocol": "prequential", "cut": "2011-11-10"}
+    ),
+    "cold": Part(
+        "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1}
+    ),
+}  # fmt: skip
+SAMPLED: Final = 20
+COMPRESSION_PARTS: Final = ("compression-games", "compression-uci")
+PAGE_PARTS: Final = (*PARTS, *COMPRESSION_PARTS)
+"""All parts of the page, in order: those of `python -m benchmarks.compression` come last."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the parts are measured."""
+
+    data: Path
+    work: Path
+    seeds: int
+    quick: bool
+    overrides: Mapping[str, Any]
+    """Settings of the command line, which go before all others."""
+
+
+def missing(part: Part, data: Path) -> list[Path]:
+    """Files of the part that are not at hand."""
+    return [data / name for name in part.needs if not (data / name).exists()]
+
+
+def measured(name: str, run: Run) -> Measured:
+    """Runs a part in a process of its own, on its prepared data."""
+    part = PARTS[name]
+    dataset = run.work / "data" / part.dataset
+    if not (dataset / "source.json").exists():
+        say(measure("quality_data", name=part.dataset, data=str(run.data), folder=str(dataset)))
+    settings = {**part.protocol, "seeds": run.seeds}
+    overrides = {**part.overrides, **(QUICK if run.quick else {}), **run.overrides}
+    if run.quick:
+        settings["max_users"] = QUICK_USERS
+    if part.dataset == "lists":
+        settings["share"] = sources.share(dataset)
+    out = str(run.work / name)
+    if name == "zero-shot":
+        found = measure("sampled_candidates", dataset=str(dataset), folder=out, candidates=SAMPLED, overrides=overrides)
+    else:
+        found = measure("protocol", dataset=str(dataset), folder=out, settings=settings, overrides=overrides)
+    print(f"{name}: {found.seconds:.1f} s, {found.cpu_seconds:.1f} CPU s, {found.peak_mib:.0f} MiB", flush=True)
+    return found.named(name)

@@ -1,0 +1,91 @@
+"""The prequential protocol: every basket from a cut on is scored before it is learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from liverank.config.data import DataConfig
+from liverank.errors import ConfigError
+from liverank.evaluation.protocols.results import Table, together
+from liverank.evaluation.protocols.split_run import Means, Ran
+from liverank.ranking.prequential import BLEND, BLEND_INTEREST, BOUGHT_MOST, TOGETHER, run
+from liverank.ranking.prequential_tally import ALL, COLUMNS, FRESH, NEW, Walk
+
+LEADS: Final = {
+    ALL: "Baskets after the cut, all items ranked before the basket is learned from.",
+    NEW: "Of these, baskets of customers without any before.",
+    FRESH: "Baskets of the others, by what of them was new to the customer; what they had is not ranked.",
+}
+RIVALS: Final = {ALL: BOUGHT_MOST, NEW: "popularity, half-life 14 days", FRESH: TOGETHER}
+"""Column -> the row to beat there."""
+
+
+def run_baskets(dataset: Path, data: DataConfig, means: Means) -> Ran:
+    """The walk with each seed, as one table for all baskets, new customers, and items new to the customer.
+
+    Raises:
+        DataError: there are no baskets on both sides of the cut.
+        ConfigError: the cut is no date.
+    """
+    cut = cut_of(means.settings.cut)
+    walks = []
+    for number in range(means.settings.seeds):
+        config = means.training.model_copy(update={"seed": means.training.seed + number})
+        with means.watch("learn and walk"):
+            settings = means.settings
+            walk = run(
+                dataset, means.checkpoints, config, cut, share=settings.share, k=settings.k, types=data.label_types
+            )
+        means.watch.add({"walk alone": walk.seconds})
+        walks.append(walk)
+    tables = [together([_table(walk, column) for walk in walks]) for column in COLUMNS if _has(walks[0], column)]
+    first = walks[0]
+    facts = {name: first.facts[name] for name in ("items", "baskets")} | {
+        "users": len(first.users),
+        "cut": datetime.fromtimestamp(first.cut, UTC).isoformat(),
+        "test requests": len(next(iter(first.tallies.values())).users[ALL]),
+    }
+    return Ran(tables, facts, {"seeds": [walk.facts for walk in walks]})
+
+
+def cut_of(text: str) -> datetime | None:
+    """The instant that a date names, in UTC where it names no zone; None for no text.
+
+    >>> cut_of("2011-11-10").isoformat()
+    '2011-11-10T00:00:00+00:00'
+    """
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--cut: '{text}' is no date.", "Write one such as 2011-11-10.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _has(walk: Walk, column: str) -> bool:
+    return bool(next(iter(walk.tallies.values())).users[column])
+
+
+def _table(walk: Walk, column: str) -> Table:
+    tallies = walk.tallies
+    users = [walk.users[user] for user in next(iter(tallies.values())).users[column]]
+    values = {name: np.asarray(tally.values[column], np.float64) for name, tally in tallies.items()}
+    return Table(
+        column,
+        LEADS[column],
+        users,
+        {name: {"ndcg": of[:, 0], "hit_rate": of[:, 1]} for name, of in values.items()},
+        compared=_compared(list(tallies), column),
+    )
+
+
+def _compared(rows: Sequence[str], column: str) -> list[tuple[str, str]]:
+    blends = [name for name in (BLEND_INTEREST, BLEND) if name in rows]
+    pairs = [(name, RIVALS[column]) for name in blends]
+    return pairs + ([(BLEND_INTEREST, BLEND)] if len(blends) == 2 else [])

@@ -1,0 +1,150 @@
+"""Runs a protocol on a dataset folder, from the files to figures, `metrics.json` and `report.html`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from liverank import progress
+from liverank.config import Config
+from liverank.config.training import CountConfig, TrainingConfig
+from liverank.errors import DataError
+from liverank.evaluation.protocols.asks import Split
+from liverank.evaluation.protocols.baskets import run_baskets
+from liverank.evaluation.protocols.leave_one_out import cold_groups, leave_one_out
+from liverank.evaluation.protocols.lists import run_lists
+from liverank.evaluation.protocols.log import Log, Mask, read_log
+from liverank.evaluation.protocols.report import write_report
+from liverank.evaluation.protocols.results import ProtocolResult, find
+from liverank.evaluation.protocols.sampled import sampled_table
+from liverank.evaluation.protocols.settings import ProtocolSettings
+from liverank.evaluation.protocols.split_run import Means, Ran, run_split, split_facts
+from liverank.evaluation.protocols.temporal import temporal
+from liverank.evaluation.protocols.watch import Watch, peak_mib
+
+LEAST_REQUESTS = 10
+"""A mean over fewer requests says nothing."""
+NO_DECAY_DAYS = 1e6
+
+
+def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: Config) -> ProtocolResult:
+    """Runs a protocol and writes `metrics.json` and `report.html` into `out`.
+
+    `out/checkpoints` keeps text embeddings, and training states until the run is done: a run that was killed goes on
+    from there.
+
+    Args:
+        dataset: a dataset folder, as ingest writes it.
+        out: folder for the results; made when missing.
+        settings: the protocol and its options.
+        config: settings of the data, of training and of the intervals.
+
+    Raises:
+        DataError: the folder cannot be read, or is too small for the protocol.
+        ConfigError: a setting has no meaning.
+    """
+    means = _means(settings, out, config)
+    name, ran = _run(dataset, means, config)
+    result = _found(settings.protocol, name, ran, means, config)
+    write_report(out, result, ran.tables[0])
+    result.write(out)
+    # A finished state would be taken up by the next run, whose seconds then said nothing.
+    for state in means.checkpoints.glob("*.safetensors"):
+        if not state.name.startswith("embeddings"):
+            state.unlink()
+    return result
+
+
+def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> ProtocolResult:
+    """Zero-shot ranking of what came among so many candidates, users' last events left out (see `sampled`).
+
+    Writes the same files as `run_protocol`, and raises the same.
+    """
+    settings = ProtocolSettings()
+    means = _means(settings, out, config)
+    log = read_log(dataset, config.data)
+    split = split_of(log, settings)
+    with means.watch("embed and rank"):
+        table = sampled_table(split, candidates, settings.k, config.training, means.checkpoints)
+    ran = Ran([table], split_facts(split))
+    result = _found("sampled candidates", log.name, ran, means, config)
+    write_report(out, result, table)
+    result.write(out)
+    return result
+
+
+def _means(settings: ProtocolSettings, out: Path, config: Config) -> Means:
+    checkpoints = out / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    return Means(settings, undecayed(config.training, settings), checkpoints, Watch())
+
+
+def undecayed(training: TrainingConfig, settings: ProtocolSettings) -> TrainingConfig:
+    """Without decay by age where each user is asked at the end of their own events: what is old for one is not for all.
+
+    A half-life that is not the default was asked for, and stays.
+    """
+    if settings.protocol != "leave-one-out":
+        return training
+    fields = ("half_life_days", "popularity_half_life_days", "established_half_life_days")
+    default = CountConfig()
+    same = [name for name in fields if getattr(training.count, name) == getattr(default, name)]
+    count = training.count.model_copy(update=dict.fromkeys(same, NO_DECAY_DAYS))
+    return training.model_copy(update={"count": count})
+
+
+def _found(protocol: str, name: str, ran: Ran, means: Means, config: Config) -> ProtocolResult:
+    with means.watch("intervals"), progress.stage("intervals"):
+        findings = [finding for table in ran.tables for finding in find(table, config.evaluation)]
+    return ProtocolResult(
+        protocol=protocol,
+        k=means.settings.k,
+        confidence=config.evaluation.confidence,
+        settings=means.settings.explain(),
+        data={"name": name, **ran.data},
+        findings=findings,
+        chosen=ran.chosen,
+        seconds={**means.watch.seconds, "total": means.watch.total()},
+        peak_mib=peak_mib(),
+    )
+
+
+def _run(dataset: Path, means: Means, config: Config) -> tuple[str, Ran]:
+    settings = means.settings
+    with means.watch("read"):
+        log = read_log(dataset, config.data)
+    if settings.protocol == "prequential":
+        return log.name, run_baskets(dataset, config.data, means)
+    log = log.sampled(settings.max_users)
+    log = log.renumbered() if settings.renumber else log
+    if settings.protocol == "lists":
+        return log.name, run_lists(dataset, log, config.data, means)
+    split = split_of(log, settings)
+    groups = history_groups(split) if settings.protocol == "temporal" else cold_groups(split)
+    return log.name, run_split(split, groups, means)
+
+
+def split_of(log: Log, settings: ProtocolSettings) -> Split:
+    """The split that the settings ask for.
+
+    Raises:
+        DataError: too little can be tested.
+    """
+    if settings.protocol == "temporal":
+        split = temporal(log, settings.share, settings.keep_seen)
+    else:
+        split = leave_one_out(log, settings.keep_seen, settings.cold)
+    if len(split.test) < LEAST_REQUESTS:
+        needed = "users with three events" if settings.protocol == "leave-one-out" else "steps after the cut"
+        raise DataError(
+            f"Only {len(split.test)} requests can be tested; a mean needs at least {LEAST_REQUESTS}.",
+            f"Give more {needed}, or name the types that count in data.label_types.",
+        )
+    return split
+
+
+def history_groups(split: Split) -> dict[str, Mask]:
+    """The test requests by whether their user has a history."""
+    known = np.asarray([ask.stop > ask.start for ask in split.test], bool)
+    return {"with a history": known, "without a history": ~known}

@@ -1,0 +1,112 @@
+"""Two stages: a retriever's best items, truth not forced in, put in a new order by the blend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank.evaluation.protocols.asks import Ask, Split, sample
+from liverank.evaluation.protocols.ranks import metrics
+from liverank.evaluation.protocols.results import Table
+from liverank.evaluation.protocols.scoring import PLAIN_BOTH, REQUESTS_AT_ONCE, Ranked, Scorer, rank
+from liverank.ranking.blend import BlendRanker, fit_blend
+from liverank.ranking.catalogue import Rows
+from liverank.ranking.data import LabelledRequest
+
+VALIDATION_LISTS = 2000
+IN_LIST = "truth in the list"
+Lists = npt.NDArray[np.int32]
+"""Best rows first, `[requests, most]`, -1 past the end."""
+
+
+class Retriever:
+    """What proposes the lists: a row of the table, its lists of the test and of a sample of the validation."""
+
+    def __init__(self, name: str, split: Split, scorer: Scorer, test: Ranked, most: int) -> None:
+        self.name = name
+        self.split = split
+        self.ranks, self.best = test.ranks[name], test.best[name]
+        self._asks, self._lists = validation_lists(split, scorer, name, most)
+
+    def validation(self, length: int) -> list[LabelledRequest]:
+        """The validation's lists of some length, as requests that came from a retriever."""
+        return list_requests(self.split, self._asks, self._lists[:, :length])
+
+
+def validation_lists(split: Split, scorer: Scorer, name: str, most: int) -> tuple[list[Ask], Lists]:
+    """A fixed sample of the validation and its retrieved lists."""
+    asks = sample(split.validation, VALIDATION_LISTS)
+    found = rank(split, asks, scorer, [name], most, validation=True)
+    return asks, found.best.get(name, np.zeros((0, most), np.int32))
+
+
+def list_requests(split: Split, asks: Sequence[Ask], best: Lists) -> list[LabelledRequest]:
+    """Retrieved lists as labelled requests; the truth is not forced in."""
+    names = split.log.catalogue.item_ids
+    requests = []
+    for number, (ask, of) in enumerate(zip(asks, best, strict=True)):
+        rows = _listed(of)
+        requests.append(split.labelled(ask, rows, [names[row] for row in rows.tolist()], number))
+    return requests
+
+
+def two_stage(
+    retriever: Retriever, length: int, rankers: Mapping[str, Any], plain: Sequence[Rows], k: int
+) -> tuple[Table, dict[str, Any]]:
+    """The table of lists of one length, and the weights of the blend.
+
+    The blend's weights are learned on the validation's lists of the same retriever and length, as a served model's are
+    on the lists it re-ranks. A truth outside the list keeps the retriever's rank.
+
+    Args:
+        retriever: proposes the lists.
+        length: of the lists.
+        rankers: of the bundle.
+        plain: ranks of the plain recipe over all items, to compare with.
+        k: cut-off of the metrics.
+    """
+    split = retriever.split
+    blend, report = fit_blend(rankers, retriever.validation(length))
+    ranks = reranked(blend, split, split.test, retriever.best[:, :length], retriever.ranks)
+    rows = {"blend": ranks, retriever.name: retriever.ranks, PLAIN_BOTH: plain}
+    inside = np.asarray([bool((of <= length).any()) for of in retriever.ranks], bool)
+    table = Table(
+        f"lists of {length} from {retriever.name}",
+        f"The {length} best of {retriever.name} in a new order; a truth outside the list keeps its rank. "
+        f"{PLAIN_BOTH} ranks all items.",
+        [split.log.events.users[ask.user] for ask in split.test],
+        {name: metrics(of, k) for name, of in rows.items()},
+        {IN_LIST: inside},
+        [("blend", name) for name in rows if name != "blend"],
+    )
+    return table, report.weights
+
+
+def reranked(blend: BlendRanker, split: Split, asks: Sequence[Ask], best: Lists, ranks: Sequence[Rows]) -> list[Rows]:
+    """Ranks of the wanted items after the blend has put the lists in its order; equal scores keep the list's."""
+    found: list[Rows] = []
+    for start in range(0, len(asks), REQUESTS_AT_ONCE):
+        part = slice(start, start + REQUESTS_AT_ONCE)
+        lists = [_listed(of) for of in best[part]]
+        requests = [split.encoded(ask, rows) for ask, rows in zip(asks[part], lists, strict=True)]
+        scores = blend.combine(requests, blend.signals(requests))
+        for ask, rows, of, before in zip(asks[part], lists, scores, ranks[part], strict=True):
+            order = rows[np.argsort(-of, kind="stable")]
+            found.append(new_ranks(order, ask.truth, before))
+    return found
+
+
+def new_ranks(order: Rows, truth: Rows, before: Rows) -> Rows:
+    """Ranks of the wanted items in a list's new order; those outside it keep the rank they had."""
+    place = {row: at for at, row in enumerate(order.tolist(), 1)}
+    return np.asarray(
+        [place.get(row, rank) for row, rank in zip(truth.tolist(), before.tolist(), strict=True)], np.int64
+    )
+
+
+def _listed(best: npt.NDArray[np.int32]) -> Rows:
+    rows = best.astype(np.int64)
+    return rows[rows >= 0]

@@ -1,0 +1,69 @@
+"""The quality benchmark on the real files, as far as a minute reaches."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import sources
+from benchmarks.quality.__main__ import main
+from benchmarks.quality.parts import PARTS
+from benchmarks.quality.published import HEADS, ROWS
+from liverank.config import DataConfig
+from liverank.evaluation.protocols.leave_one_out import leave_one_out
+from liverank.evaluation.protocols.log import read_log
+from liverank.evaluation.protocols.ranks import metrics
+from liverank.evaluation.protocols.recipes import plain_scores
+from liverank.evaluation.protocols.scoring import rank
+from tests.conftest import real_data
+
+
+def test_every_part_has_rows_of_others_to_stand_beside():
+    for name, part in PARTS.items():
+        key = part.published or name
+        assert ROWS[key]
+        assert HEADS[key]
+
+
+def test_a_part_without_its_data_is_said(tmp_path, capsys):
+    assert main(["--part", "games", "--data", str(tmp_path), "--out", str(tmp_path / "page.md")]) == 2
+    assert "games_interactions.parquet is not at hand" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def plain(name: str, folder, users: int = 0) -> dict[str, tuple[float, float]]:
+    """NDCG@10 and HR@10 of each plain recipe."""
+    sources.prepare(name, real_data(sources.GAMES).parent.parent, folder)
+    split = leave_one_out(read_log(folder, DataConfig()).sampled(users))
+    ranks = rank(split, split.test, plain_scores(split, 10)).ranks
+    values = {row: metrics(of, 10) for row, of in ranks.items()}
+    return {row: (float(np.mean(of["ndcg"])), float(np.mean(of["hit_rate"]))) for row, of in values.items()}
+
+
+def test_the_plain_counts_reach_what_was_measured_beforehand(tmp_path):
+    """Ties may fall the other way: a ten-thousandth."""
+    real_data(sources.ML100K)
+    real_data(sources.MOVIES)
+    assert plain("ml100k", tmp_path)["plain count"] == pytest.approx((0.0777, 0.1344), abs=2e-4)
+
+
+def test_a_sample_of_games_ranks_counts_above_text(tmp_path):
+    found = plain("games", tmp_path, users=2000)
+    assert found["plain count + TF-IDF"][0] > found["plain TF-IDF"][0] > 0.005
+    assert found["plain count + TF-IDF"][0] > 0.02
+
+
+def test_the_page_holds_our_rows_beside_those_of_others(tmp_path):
+    data = real_data(sources.ML100K).parent.parent
+    real_data(sources.MOVIES)
+    page = tmp_path / "page.md"
+    off = ["-s", "training.interest.enabled=false"]
+    assert main(["--quick", "--part", "ml100k", "--data", str(data), "--out", str(page), *off]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"\| blend \| 0\.0\d{3} \(0\.0\d{3}, 0\.\d{4}\) \|", text)
+    assert "| LlamaRec-7B | .0759 / .1524 | [R] |" in text
+    assert "## Lists of 20 from count, truth in the list" in text
+    assert "make bench-quality QUICK=1 ARGS='--part ml100k -s training.interest.enabled=false'" in text
+    assert "peak memory" in text
