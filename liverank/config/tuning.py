@@ -19,13 +19,15 @@ FIXED: Mapping[str, str] = {
     "device": "it changes the time only",
     "threads": "it changes the time only",
     "feature_ranker": "its features are counted over the whole training time, later than most folds",
+    "launch": "it says where to train, not what",
+    "text.cache_mib": "it changes time and memory only",
     "interest.checkpoint_steps": "it changes the time only",
     "interest.compile": "it changes the time only",
     "interest.accumulate": "it changes time and memory only",
     "interest.gradient_checkpointing": "it changes time and memory only",
     "interest.enabled": "compare with and without it in `liverank evaluate`",
 }
-"""Keys of `training` that no search may choose, and why."""
+"""Keys of `training` that no search may choose (all below, where it is a section), and why."""
 MOST_GRID = 10_000
 _ROUNDING = 1e-9
 
@@ -198,8 +200,8 @@ def _check(key: str, where: ParameterRange) -> None:
         near = difflib.get_close_matches(key.removeprefix("training."), known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; keys are such as {', '.join(list(known)[-3:])}"
         raise ValueError(f"'{key}' is no key of section training{hint}")
-    if key in FIXED:
-        raise ValueError(f"'{key}' is not searched: {FIXED[key]}")
+    if reason := FIXED.get(key) or FIXED.get(key.split(".")[0]):
+        raise ValueError(f"'{key}' is not searched: {reason}")
     if where.choices:
         for value in where.choices:
             coerced(key, value)

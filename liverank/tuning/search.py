@@ -111,7 +111,7 @@ def fingerprint(features: Path, config: Config) -> dict[str, str]:
     outside = ("trials", "timeout_minutes", "workers", "storage", "study", "log_to_mlflow", "space")
     parts: Mapping[str, Any] = {
         "data": split,
-        "training": config.training.model_dump(mode="json", exclude={"threads", "device"}),
+        "training": config.training.model_dump(mode="json", exclude={"threads", "device", "launch"}),
         "tuning": {name: value for name, value in tuning.items() if name not in outside},
         "space": {key: _range(key, where) for key, where in config.tuning.searched().items()},
         "lists": [config.features.history_length, config.features.candidates, config.data.label_types],

@@ -19,7 +19,7 @@ TUNING = {
     "tuning.folds": 1,
     "tuning.window_share": 0.15,
     "tuning.max_requests": 40,
-    "tuning.space": {"count.window": {"low": 1, "high": 9}},
+    "tuning.space": {"count.window": {"low": 1, "high": 40}},
 }
 
 
@@ -36,7 +36,7 @@ def test_the_pipeline_ends_with_settings_a_report_and_metrics(made):
         ("ingest", "validate", "features", "tune"), "done"
     )
     best = load_config(run.output("tune", "best"))
-    assert 1 <= best.training.count.window <= 9
+    assert 1 <= best.training.count.window <= 40
     assert "<html" in (run.folder / "tuning.html").read_text()
     metrics = json.loads(Path(run.output("tune", "metrics")).read_text())
     assert metrics["trials"] == 3

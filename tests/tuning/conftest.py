@@ -25,6 +25,7 @@ SPACE = {
 SETTINGS: dict[str, Any] = {
     "features.history_length": 12,
     "training.interest.enabled": False,
+    "training.count.window": 5,
     "evaluation.bootstrap_samples": 100,
     "tuning.study": "shop",
     "tuning.trials": 5,
