@@ -89,16 +89,17 @@ def _session(graph: bytes) -> Any:
 
 
 def export(model: InterestModel) -> bytes:
-    """The graph of the model's reader, for any number of requests and steps, found equal to torch.
+    """The graph of the model's reader, for any number of requests and as many steps as it may read, equal to torch.
 
     Raises:
         BundleError: a package is missing, or the graph cannot be made or gives other numbers.
     """
     _need_packages()
     reader = Reader(model).eval()
+    longest = model.config.history_length
     # Two numbers apart from 0 and 1, which the exporter would take for constants.
-    example = _example(model, 2, 5)
-    requests, steps = torch.export.Dim("requests", min=1), torch.export.Dim("steps", min=1)
+    example = _example(model, 2, min(5, longest))
+    requests, steps = torch.export.Dim("requests", min=1), torch.export.Dim("steps", min=1, max=longest)
     shapes = {name: _axes(tensor, requests, steps) for name, tensor in zip(INPUTS, example, strict=True)}
     try:
         with _quiet():
@@ -176,8 +177,9 @@ def _check(reader: Reader, graph: bytes) -> None:
     """Raises a BundleError where the graph's queries are not torch's."""
     session = _session(graph)
     wanted = [entry.name for entry in session.get_inputs()]
+    longest = reader.model.config.history_length
     for requests, steps in _CHECKED:
-        example = dict(zip(INPUTS, _example(reader.model, requests, steps), strict=True))
+        example = dict(zip(INPUTS, _example(reader.model, requests, min(steps, longest)), strict=True))
         with torch.inference_mode():
             ours = reader(*example.values()).numpy()
         theirs = session.run(None, {name: example[name].numpy() for name in wanted})[0]
