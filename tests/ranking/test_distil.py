@@ -34,7 +34,7 @@ def truth() -> np.ndarray:
     shares = np.asarray([0.4, 0.25, 0.15, 0.12, 0.08])
     chances = np.zeros((ITEMS, ITEMS))
     for item in range(ITEMS):
-        chances[item, (item * 5 + np.arange(5) * 3 + 1) % ITEMS] += shares
+        chances[item, (item * 5 + np.arange(5) * 2 + 1) % ITEMS] += shares
     return chances
 
 
