@@ -127,12 +127,11 @@ def compressed(ranker: InterestRanker, settings: CompressionSettings) -> Interes
     pruned = _pruned(ranker.catalogue, settings.prune_items)
     vectors = ranker.table.rows(np.arange(len(ranker.table)))
     vectors[pruned] = ranker.text_vectors_of(pruned)
-    table = ItemTable.of(vectors, settings.vectors, settings.rank)
-    if len(pruned):
-        # Put in once more, as they will be at load: a product of other rows can differ in its last bit.
-        table = table.with_rows(len(table), pruned, ranker.text_vectors_of(pruned))
-    made = ranker.with_parts(table, network, model)
+    made = ranker.with_parts(ItemTable.of(vectors, settings.vectors, settings.rank), network, model)
     made.pruned = pruned
+    if len(pruned):
+        # Once more, as at load: of the weights that are written, and in a product of the same rows.
+        made.table = made.table.with_rows(len(made.table), pruned, made.text_vectors_of(pruned))
     return made
 
 

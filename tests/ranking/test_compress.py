@@ -119,6 +119,14 @@ def test_smaller_vectors_score_nearly_the_same(original, given, tolerance, size)
     assert made.table.nbytes <= size * original.table.nbytes
 
 
+@pytest.mark.parametrize("given", [{"network": "int8"}, {"vectors": "int8"}, {"rank": 6}], ids=str)
+def test_pruned_items_score_the_same_when_they_are_made_again(original, given, tmp_path):
+    made = compressed(original, settings(prune_items=0.5, **given))
+    made.save(tmp_path)
+    again = InterestRanker.load(tmp_path, small_catalogue(), NoEncoder())
+    np.testing.assert_array_equal(scores(again), scores(made))
+
+
 def test_pruned_items_are_their_texts(original, tmp_path):
     made = compressed(original, settings(prune_items=0.5))
     met = original.catalogue.train_events
