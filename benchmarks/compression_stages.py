@@ -35,7 +35,7 @@ def bundle(dataset: str, folder: str, checkpoints: str, settings: dict[str, Any]
     training = undecayed(config.training, chosen)
     fitted = fit_rankers(data, training, Path(checkpoints))
     facts = {"data_hash": data.data_hash, "language_model": fitted.model.fingerprint()}
-    save_bundle(Path(folder), fitted.catalogue, fitted.rankers, training, facts)
+    save_bundle(Path(folder), fitted.catalogue, fitted.rankers, training, facts, fitted.model.tuned)
 
 
 def compressed(bundle: str, folder: str, settings: dict[str, Any]) -> None:
