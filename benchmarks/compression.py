@@ -160,7 +160,7 @@ def _table(found: Mapping[str, Mapping[str, Any]], milliseconds: Mapping[str, An
             shown = "" if row == ORIGINAL else f"{gap.mean:+.4f} ({gap.low:+.4f}, {gap.high:+.4f})"
             cells += [f"{float(np.mean(of[name])):.4f}", shown]
         cells += [f"{value:.2f}" for value in milliseconds[row]]
-        cells += [f"{of[size] / 2**20:.2f}" for size in ("bundle", "interest", "vectors")]
+        cells += [f"{of[f'{part}_bytes'] / 2**20:.2f}" for part in ("bundle", "interest", "vectors")]
         text += f"| {' | '.join(cells)} |\n"
     return f"{text}\n{len(base['users']):,} requests, {base['items']:,} items.\n"
 

@@ -60,9 +60,9 @@ def ranked(dataset: str, bundle: str, out: str, settings: dict[str, Any], overri
     np.savez(out, users=users, **columns)
     interest: Any = loaded.rankers["interest"]
     return {
-        "bundle": _size(Path(bundle)),
-        "interest": _size(Path(bundle) / "interest"),
-        "vectors": interest.table.nbytes,
+        "bundle_bytes": _size(Path(bundle)),
+        "interest_bytes": _size(Path(bundle) / "interest"),
+        "vectors_bytes": interest.table.nbytes,
         "items": len(interest.table),
     }
 
