@@ -63,8 +63,7 @@ class TestInterestInInt8(TestInterest):
 
 
 class TestInterestInOnnx(TestInterestInInt8):
-    # Vectors of pruned items are made again from their texts at load, equal to rounding only: not what is asked here.
-    FORM: ClassVar[dict[str, object]] = {"network": "onnx-int8", "vectors": "float16"}
+    FORM: ClassVar[dict[str, object]] = {"network": "onnx-int8", "vectors": "float16", "prune_items": 0.3}
 
 
 class TestFeatures(RankerContract):
