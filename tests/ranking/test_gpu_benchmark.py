@@ -20,7 +20,7 @@ def test_its_settings_are_those_of_the_configuration():
         for name, value in vars(stand_in).items():
             if name not in {*chosen, "threads", "interest"}:
                 assert getattr(real, name) == value, name
-    unread = {"enabled", "word_columns"}
+    unread = {"enabled", "word_columns", "distil"}
     assert set(InterestConfig.model_fields) - unread == set(vars(Interest()))
 
 
