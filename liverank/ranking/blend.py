@@ -64,8 +64,13 @@ class BlendRanker:
         return self.combine(encoded, self.signals(encoded))
 
     def combine(self, requests: Sequence[EncodedRequest], signals: Sequence[Floats]) -> list[Scores]:
-        """Scores from signals that are at hand."""
-        return [row @ self.weights[segment(request)] for request, row in zip(requests, signals, strict=True)]
+        """Scores from signals that are at hand.
+
+        Row by row: a product of matrices may sum a row differently in another place of the list, and a candidate's
+        score must not depend on the order of the others.
+        """
+        pairs = zip(requests, signals, strict=True)
+        return [np.vecdot(row, self.weights[segment(request)]) for request, row in pairs]
 
     def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
         """All signals as the weights meet them: a list of `[candidates, signals]` arrays."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,12 +67,28 @@ def _loss(weights: npt.NDArray[np.float64], lists: Lists, prior: Any, strength: 
 
 
 def mean_ndcg(scores: Sequence[Floats], labels: Sequence[Floats], k: int = 10) -> float:
-    """Mean NDCG@k of lists with a positive, binary gains; ties keep the list's order; 0 where there is no such list."""
+    """Mean NDCG@k of lists with a positive, binary gains; 0 where there is no such list.
+
+    Equal scores count as their mean over all orders (McSherry and Najork, 2008, Computing Information Retrieval
+    Performance Measures Efficiently in the Presence of Tied Scores): a signal that says nothing is worth as much as
+    chance, not as much as the order in which the list came.
+    """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     values = []
     for score, label in zip(scores, labels, strict=True):
         relevant = label > 0
         if relevant.any():
-            top = relevant[np.argsort(-score, kind="stable")[:k]]
-            values.append(float(top @ discounts[: len(top)]) / float(discounts[: min(k, relevant.sum())].sum()))
+            order = np.argsort(-score, kind="stable")
+            gain = float(relevant[order] @ _tied(score[order], discounts))
+            values.append(gain / float(discounts[: min(k, relevant.sum())].sum()))
     return float(np.mean(values)) if values else 0.0
+
+
+def _tied(ordered: Floats, discounts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The discount of each place of a sorted list, equal scores sharing theirs, `[candidates]`."""
+    places = np.zeros(len(ordered))
+    top = min(len(discounts), len(ordered))
+    places[:top] = discounts[:top]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(starts, len(ordered)))
+    return cast("npt.NDArray[np.float64]", np.repeat(np.add.reduceat(places, starts) / sizes, sizes))

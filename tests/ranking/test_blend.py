@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,29 @@ def test_ndcg_by_hand():
     expected = (1 / np.log2(3) + 1 / np.log2(4)) / (1 + 1 / np.log2(3))
     assert mean_ndcg(scores, labels) == pytest.approx(expected)
     assert mean_ndcg([], []) == 0
+
+
+def test_equal_scores_are_worth_their_mean_over_all_orders():
+    scores, labels = np.asarray([1, 2, 1, 1], np.float32), np.asarray([1, 0, 0, 0], np.float32)
+    orders = [np.asarray(order) for order in itertools.permutations(range(4))]
+    by_chance = np.mean([mean_ndcg([scores[at] + 1e-3 * np.arange(4)], [labels[at]], k=3) for at in orders])
+    assert all(mean_ndcg([scores[at]], [labels[at]], k=3) == pytest.approx(by_chance) for at in orders)
+
+
+def test_a_signal_that_says_nothing_is_not_taken_for_the_order_of_the_lists(bundle, features):
+    """Lists with the clicked item first would make any constant signal perfect, were ties left in the list's order."""
+    top_clicked = clicked_by_place(features, 60, reranked=False, logged=True)
+    blank = {**bundle.rankers, "zero-shot": Silent()}
+    _, report = fit_blend(blank, top_clicked)
+    assert report.ndcg["zero-shot"] == pytest.approx(mean_ndcg([np.zeros(10)], [np.eye(10)[0]]))
+    assert not any("zero-shot alone" in note for note in report.notes)
+
+
+class Silent:
+    """A zero-shot ranker without any text to go by."""
+
+    def similarity(self, request):
+        return np.zeros(len(request.candidates), np.float32)
 
 
 def test_blend_is_no_worse_than_any_single_ranker_on_validation(fitted):
