@@ -47,6 +47,23 @@ class CountConfig(Section):
     )
 
 
+class LinearConfig(Section):
+    """The linear ranker: weights from item to item, each item's solved from its users' other items."""
+
+    enabled: bool = Field(True, description="Fit it; without it the blend uses the other signals.")
+    neighbours: int = Field(
+        100, ge=1, le=1000, description="Items, the nearest by their users, from which an item is foretold."
+    )
+    ridge: float = Field(
+        50.0, gt=0, description="Regularisation, in users: what fewer users than that have in common counts little."
+    )
+    user_items: int = Field(500, ge=2, description="Items of one user that count; of more the heaviest.")
+    user_damping: float = Field(
+        0.5, ge=0, le=1, description="Exponent of a user's number of items that divides the user's weight."
+    )
+    items: int = Field(50_000, ge=1, description="Items with weights; of more those with the most users.")
+
+
 class DistilConfig(Section):
     """What the interest model learns from teachers, beside the events: a small model from larger ones."""
 
@@ -205,4 +222,5 @@ class TrainingConfig(Section):
     )
     launch: LaunchConfig = LaunchConfig()
     count: CountConfig = CountConfig()
+    linear: LinearConfig = LinearConfig()
     interest: InterestConfig = InterestConfig()

@@ -19,21 +19,22 @@ from liverank.ranking.protocol import Request, Scores
 STRENGTH = 10.0
 LEAST_LISTS = 20
 """Lists with a positive below which weights are not learned."""
-NEURAL = ("zero-shot", "interest")
+OTHERS = ("zero-shot", "linear", "interest")
+"""Rankers beside the count ranker whose scores are signals."""
 FEATURES = "features"
 FEATURE_PREFIX = "feature:"
 """Before the name of a signal that is a feature of the candidate."""
 INCOMING = "incoming"
 NEW = "new"
-_NEURAL_PRIOR = {"zero-shot": 0.2, "interest": 0.8}
+_PRIOR = {"zero-shot": 0.2, "linear": 0.5, "interest": 0.8}
 SEGMENTS = ("newcomers", "returning")
 
 
 class BlendRanker:
-    """Weighted sum of the count ranker's signals, the neural rankers' scores and the proposer's.
+    """Weighted sum of the count ranker's signals, the other rankers' scores and the proposer's.
 
     Zero-shot and incoming scores are standardised within the request (mean 0, deviation 1). The interest model's are
-    logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. `NEW` is 1 for an item
+    logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. The linear ranker's are log-scaled as the count ranker's are. `NEW` is 1 for an item
     without a training event. Features of candidates are scaled as training learned it. Users without a history have
     weights of their own.
     """
@@ -41,7 +42,7 @@ class BlendRanker:
     name = "blend"
 
     def __init__(self, rankers: Mapping[str, Any], weights: Floats, uses_incoming: bool = False) -> None:
-        self.rankers = {name: rankers[name] for name in ("count", *NEURAL, FEATURES) if name in rankers}
+        self.rankers = {name: rankers[name] for name in ("count", *OTHERS, FEATURES) if name in rankers}
         self.weights = weights
         self.uses_incoming = uses_incoming
 
@@ -53,10 +54,10 @@ class BlendRanker:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The columns of `signals`, in order."""
-        neural = tuple(name for name in NEURAL if name in self.rankers)
+        others = tuple(name for name in OTHERS if name in self.rankers)
         featured = self.rankers[FEATURES].signal_names if FEATURES in self.rankers else ()
         features = tuple(FEATURE_PREFIX + name for name in featured)
-        return (*count.SIGNALS, *neural, NEW, *features, *((INCOMING,) if self.uses_incoming else ()))
+        return (*count.SIGNALS, *others, NEW, *features, *((INCOMING,) if self.uses_incoming else ()))
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -77,6 +78,8 @@ class BlendRanker:
         columns = [self.count.signals(requests)]
         if "zero-shot" in self.rankers:
             columns.append([_standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
+        if "linear" in self.rankers:
+            columns.append(self.rankers["linear"].score_encoded(requests))
         if "interest" in self.rankers:
             columns.append([_centred(scores) for scores in self.rankers["interest"].score_encoded(requests)])
         columns.append([self._new(request.candidates) for request in requests])
@@ -162,7 +165,7 @@ def relearned(
 def _prior(blend: BlendRanker) -> Floats:
     prior = np.zeros((len(SEGMENTS), len(blend.signal_names)), np.float32)
     prior[:, : len(count.SIGNALS)] = blend.count.weights
-    for name, weight in _NEURAL_PRIOR.items():
+    for name, weight in _PRIOR.items():
         if name in blend.rankers:
             prior[1, blend.signal_names.index(name)] = weight
     return prior

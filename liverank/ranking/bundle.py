@@ -76,7 +76,7 @@ class Bundle:
 
     @property
     def rankers(self) -> Mapping[str, Ranker]:
-        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where trained, `interest` and `features`."""
+        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where fitted, `linear`, `interest`, `features`."""
         return cast(Mapping[str, Ranker], self._state.rankers)
 
     @property
@@ -276,6 +276,10 @@ def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encode
         "popularity": PopularityRanker.load(path / "popularity", catalogue),
         "zero-shot": ZeroShotRanker.load(path / "zero-shot", catalogue, encoder),
     }
+    if "linear" in names:
+        from liverank.ranking.linear import LinearRanker
+
+        rankers["linear"] = LinearRanker.load(path / "linear", catalogue)
     if "interest" in names:
         from liverank.ranking.interest import InterestRanker
 

@@ -5,7 +5,7 @@ Retriever, baseline, fall-back, and the source of eight signals for the blend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +145,12 @@ class CountRanker:
     def _had(self, request: EncodedRequest) -> tuple[Rows, Floats]:
         """Rows the user had before, ascending, and the last four signals, `[rows, 4]`."""
         ids, inverse = np.unique(request.history, return_inverse=True)
-        weight = self._evidence(request)
+        weight = evidence(request, self.type_weights)
         times = np.bincount(inverse, weight, len(ids))
         steps = int(request.steps_back[0]) + 1 if len(ids) else 1
         latest = np.zeros(len(ids))
         np.maximum.at(latest, inverse, (weight > 0) * self.config.repeat_decay**request.steps_back)
         return ids, np.stack([times > 0, np.log1p(times), times / (steps + 1), latest], axis=1).astype(np.float32)
-
-    def _evidence(self, request: EncodedRequest) -> npt.NDArray[np.float64]:
-        """Weight of each history event, the heaviest type as 1, `[history]`; evidence against counts 0."""
-        heaviest = max(self.type_weights.values(), default=1.0) or 1.0
-        evidence = {name: max(weight, 0.0) / heaviest for name, weight in self.type_weights.items()}
-        unknown = max(heaviest, 0.0) / heaviest
-        return np.asarray([evidence.get(name, unknown) for name in request.types], np.float64)
 
     def _queries(self, requests: Sequence[EncodedRequest]) -> Any:
         from scipy.sparse import csr_matrix
@@ -167,7 +160,7 @@ class CountRanker:
             asks = request.steps_back < self.config.query_items
             rows.append(np.full(int(asks.sum()), at))
             columns.append(request.history[asks])
-            values.append((self._evidence(request) * self.config.query_decay**request.steps_back)[asks])
+            values.append((evidence(request, self.type_weights) * self.config.query_decay**request.steps_back)[asks])
         shape = (len(requests), len(self.catalogue))
         where = (np.concatenate(rows), np.concatenate(columns))
         return csr_matrix((np.concatenate(values).astype(np.float32), where), shape=shape)
@@ -256,6 +249,14 @@ class CountRanker:
 def segment(request: EncodedRequest) -> int:
     """0 for a user without a (known) history, 1 for others."""
     return int(len(request.history) > 0)
+
+
+def evidence(request: EncodedRequest, type_weights: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Weight of each history event, the heaviest type as 1, `[history]`; evidence against counts 0."""
+    heaviest = max(type_weights.values(), default=1.0) or 1.0
+    weights = {name: max(weight, 0.0) / heaviest for name, weight in type_weights.items()}
+    unknown = max(heaviest, 0.0) / heaviest
+    return np.asarray([weights.get(name, unknown) for name in request.types], np.float64)
 
 
 def log_scaled(values: Floats) -> Floats:

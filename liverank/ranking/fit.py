@@ -16,6 +16,7 @@ from liverank.ranking.blend import BlendReport, fit_blend
 from liverank.ranking.bundle import bundle_hash, save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data
+from liverank.ranking.linear import LinearRanker
 from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
@@ -127,6 +128,9 @@ def fit_rankers(
         "popularity": popularity,
         "zero-shot": ZeroShotRanker(data.catalogue, model),
     }
+    with clock("linear"):
+        if config.linear.enabled:
+            rankers["linear"] = LinearRanker.fit(data.catalogue, data.events, config.linear)
     trained: dict[str, Any] = {}
     with clock("interest"):
         if config.interest.enabled:

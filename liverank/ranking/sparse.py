@@ -1,4 +1,4 @@
-"""Rows of sparse matrices, cut to their largest entries."""
+"""Rows of sparse matrices: cut to their largest entries, or gathered."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def largest_of_rows(matrix: Any, most: int) -> Any:
         return np.lexsort((columns.astype(np.uint64) * _SPREAD, -values))[:most]
 
     return _cut(matrix, most, chosen)
+
+
+def row_entries(pointers: Any, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of the entries of some rows in a CSR matrix's data, row after row, and how many each row has."""
+    lengths = (pointers[rows + 1] - pointers[rows]).astype(np.int64)
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(pointers[rows] - before, lengths), lengths
 
 
 def _cut(matrix: Any, most: int, chosen: Any) -> Any:

@@ -105,7 +105,7 @@ def _one_seed(
 
 def all_items_table(split: Split, ranks: Mapping[str, Sequence[Any]], groups: Mapping[str, Mask], k: int) -> Table:
     """The table of all items."""
-    order = ("blend", "interest", "count", "zero-shot", "popularity")
+    order = ("blend", "interest", "linear", "count", "zero-shot", "popularity")
     rows = sorted(ranks, key=lambda name: (order.index(name) if name in order else len(order), name))
     pairs = [(one, other) for one in ("blend", "interest") for other in (PLAIN_BOTH, PLAIN_COUNT, "count")]
     masked = "what the user had before too" if split.keep_seen else "but for those the user had before"
