@@ -34,9 +34,9 @@ class BlendRanker:
     """Weighted sum of the count ranker's signals, the other rankers' scores and the proposer's.
 
     Zero-shot and incoming scores are standardised within the request (mean 0, deviation 1). The interest model's are
-    logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. The linear ranker's are log-scaled as the count ranker's are. `NEW` is 1 for an item
-    without a training event. Features of candidates are scaled as training learned it. Users without a history have
-    weights of their own.
+    logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. The linear ranker's
+    are log-scaled, as the count ranker's are. `NEW` is 1 for an item without a training event. Features of candidates
+    are scaled as training learned it. Users without a history have weights of their own.
     """
 
     name = "blend"

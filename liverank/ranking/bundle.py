@@ -76,7 +76,7 @@ class Bundle:
 
     @property
     def rankers(self) -> Mapping[str, Ranker]:
-        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where fitted, `linear`, `interest`, `features`."""
+        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where fitted, the others of the blend."""
         return cast(Mapping[str, Ranker], self._state.rankers)
 
     @property

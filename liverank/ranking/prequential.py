@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from liverank.ranking import count
 from liverank.ranking.basket_stream import DAY, Basket, BasketStream, read_stream
 from liverank.ranking.count import PRIOR, CountRanker, segment
 from liverank.ranking.data import EncodedRequest, Floats
+from liverank.ranking.linear import LinearRanker
 from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
 from liverank.ranking.live_counts import LiveCounts
 from liverank.ranking.prequential_tally import K, Tally, Walk
@@ -36,7 +38,7 @@ STRENGTH = 1.0
 HALF_LIFE_DAYS = 14
 BOUGHT_MOST = "what the customer bought most"
 TOGETHER = "co-occurrence + 0.5 TF-IDF + popularity"
-BLEND, BLEND_INTEREST = "blend of counts", "blend with interest"
+BLEND, BLEND_LINEAR, BLEND_ALL = "blend of counts", "blend of counts and linear", "blend of all"
 
 
 def run(
@@ -76,26 +78,31 @@ def run(
 def _run(stream: BasketStream, checkpoints: Path, config: TrainingConfig, cut: float, until: float, k: int) -> Walk:
     text = TextVectors.fit(stream.catalogue.texts)
     tuned_from = cut - WEIGHT_DAYS * DAY
-    neural = _Interest(stream, config, checkpoints) if config.interest.enabled else None
+    others: list[_Linear | _Interest] = []
+    if config.linear.enabled:
+        others.append(_Linear(stream))
+    if config.interest.enabled:
+        others.append(_Interest(stream, config, checkpoints))
     with progress.stage("learn weights before the cut"):
-        if neural:
-            neural.train(tuned_from, config)
-        signals, labels, groups = _before_the_cut(stream, text, config, tuned_from, cut, neural)
-        weights = {name: _weights(signals, labels, groups, width) for name, width in _widths(neural).items()}
-    if neural:
-        neural.retrain(cut, config)
+        for other in others:
+            other.train(tuned_from, config)
+        signals, labels, groups = _before_the_cut(stream, text, config, tuned_from, cut, others)
+        weights = {name: _weights(signals, labels, groups, width) for name, width in _widths(others).items()}
+    for other in others:
+        other.retrain(cut, config)
     started = time.monotonic()
-    tallies = _walk(stream, text, config, cut, until, weights, neural, k)
+    tallies = _walk(stream, text, config, cut, until, weights, others, k)
     facts: dict[str, Any] = {"weights": {name: of.tolist() for name, of in weights.items()}}
-    facts |= {"epochs": neural.epochs} if neural else {}
+    facts["epochs"] = next((other.epochs for other in others if isinstance(other, _Interest)), 0)
     facts |= {"items": len(stream.catalogue), "baskets": len(stream.baskets)}
     return Walk(tallies, stream.events.users, cut, time.monotonic() - started, facts)
 
 
-def _widths(neural: _Interest | None) -> dict[str, int]:
+def _widths(others: Sequence[_Linear | _Interest]) -> dict[str, int]:
+    """Row of the table -> how many of the signals its blend takes."""
     widths = {BLEND: len(count.SIGNALS)}
-    if neural:
-        widths[BLEND_INTEREST] = len(count.SIGNALS) + 1
+    for place, other in enumerate(others, start=1):
+        widths[other.row] = len(count.SIGNALS) + place
     return widths
 
 
@@ -116,14 +123,19 @@ class _Counts:
         return self.counts.ranker(self.text, PRIOR, midnight)
 
 
-def _signals(ranker: CountRanker, request: EncodedRequest, neural: _Interest | None) -> Floats:
+def _signals(ranker: CountRanker, request: EncodedRequest, others: Sequence[_Linear | _Interest]) -> Floats:
     """Signals of all items, `[items, signals]`."""
     counted = ranker.all_signals([request])[0]
-    return counted if neural is None else np.column_stack([counted, neural.scores(request)])
+    return np.column_stack([counted, *(other.scores(request) for other in others)]) if others else counted
 
 
 def _before_the_cut(
-    stream: BasketStream, text: TextVectors, config: TrainingConfig, start: float, cut: float, neural: _Interest | None
+    stream: BasketStream,
+    text: TextVectors,
+    config: TrainingConfig,
+    start: float,
+    cut: float,
+    others: Sequence[_Linear | _Interest],
 ) -> tuple[list[Floats], list[Floats], list[int]]:
     days = list(stream.days(start, cut))
     every = max(1, sum(len(baskets) for _, baskets in days) // WEIGHT_BASKETS)
@@ -133,7 +145,7 @@ def _before_the_cut(
         ranker = counts.at(midnight)
         for basket in baskets[::every]:
             request = stream.request(basket)
-            signals.append(_signals(ranker, request, neural))
+            signals.append(_signals(ranker, request, others))
             labels.append(_labels(basket, len(stream.catalogue)))
             groups.append(segment(request))
     return signals, labels, groups
@@ -162,7 +174,7 @@ def _walk(
     cut: float,
     until: float,
     weights: Mapping[str, Floats],
-    neural: _Interest | None,
+    others: Sequence[_Linear | _Interest],
     k: int,
 ) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
@@ -173,7 +185,7 @@ def _walk(
             ranker = counts.at(midnight)
             for basket in baskets:
                 request = stream.request(basket)
-                signals = _signals(ranker, request, neural)
+                signals = _signals(ranker, request, others)
                 scores = _baselines(signals, popularity.at(basket.time))
                 popularity.add(basket)
                 group = segment(request)
@@ -217,8 +229,29 @@ def _of_largest(values: Floats) -> Floats:
     return values / np.float32(max(float(values.max()), 1e-9))
 
 
+class _Linear:
+    """The linear ranker in the walk: fitted on what lies before an instant, then asked for every basket."""
+
+    row = BLEND_LINEAR
+
+    def __init__(self, stream: BasketStream) -> None:
+        self.stream = stream
+
+    def train(self, until: float, config: TrainingConfig) -> None:
+        """Fits it on the events before `until`."""
+        self.ranker = LinearRanker.fit(self.stream.catalogue, self.stream.before(until), config.linear)
+
+    retrain = train
+
+    def scores(self, request: EncodedRequest) -> Floats:
+        """Scores of all items, `[items]`; zeros without a history."""
+        return self.ranker.score_encoded([request])[0]
+
+
 class _Interest:
     """The interest model in the walk: trained on what lies before an instant, then asked for every basket."""
+
+    row = BLEND_ALL
 
     def __init__(self, stream: BasketStream, config: TrainingConfig, checkpoints: Path) -> None:
         self.stream = stream
@@ -256,8 +289,6 @@ class _Interest:
         self._fit(until, config.model_copy(update={"interest": fewer}), None)
 
     def _fit(self, until: float, config: TrainingConfig, validate: Any) -> Any:
-        from dataclasses import replace
-
         from liverank.ranking.checkpoint import Checkpoint
         from liverank.ranking.interest import fit_interest
 

@@ -91,7 +91,7 @@ class Silent:
 
 def test_blend_is_no_worse_than_any_single_ranker_on_validation(fitted):
     ndcg = fitted[1].validation_ndcg
-    assert {"count", "popularity", "zero-shot", "interest", "incoming", "blend"} <= set(ndcg)
+    assert {"count", "popularity", "zero-shot", "linear", "interest", "incoming", "blend"} <= set(ndcg)
     assert ndcg["blend"] >= max(value for name, value in ndcg.items() if name != "incoming")
 
 

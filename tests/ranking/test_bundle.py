@@ -31,7 +31,7 @@ def test_manifest_tells_where_it_came_from(fitted, bundle):
     assert bundle.hash == fitted[1].bundle_hash
     suffixes = {path.suffix for path in fitted[0].rglob("*") if path.is_file()}
     assert suffixes == {".json", ".safetensors"}
-    assert set(bundle.rankers) == {"count", "popularity", "zero-shot", "interest", "features", "blend"}
+    assert set(bundle.rankers) == {"count", "popularity", "zero-shot", "linear", "interest", "features", "blend"}
 
 
 def test_same_inputs_same_bundle(features, fitted, tmp_path):

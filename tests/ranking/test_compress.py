@@ -230,7 +230,7 @@ def test_a_compressed_bundle_ranks_as_the_original(fitted, bundle, small_bundle)
     small = load_bundle(small_bundle)
     ids = list(bundle.catalogue.item_ids)
     asked = [Request(history_of(ids[at : at + 6]), Candidates(ids), Context(NOW)) for at in range(20)]
-    for name in ("count", "popularity", "zero-shot", "features"):
+    for name in ("count", "popularity", "zero-shot", "linear", "features"):
         for ours, theirs in zip(
             small.rankers[name].score_batch(asked), bundle.rankers[name].score_batch(asked), strict=True
         ):

@@ -10,6 +10,7 @@ from liverank.ranking.compress import CompressionSettings, compressed
 from liverank.ranking.count import CountRanker
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.interest import InterestRanker
+from liverank.ranking.linear import LinearRanker
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel
 from tests.ranking.contract import RankerContract
@@ -37,6 +38,14 @@ class TestCount(RankerContract):
 
     def reload(self, ranker, folder, bundle):
         return CountRanker.load(folder, bundle.catalogue)
+
+
+class TestLinear(RankerContract):
+    def ranker(self, bundle):
+        return bundle.rankers["linear"]
+
+    def reload(self, ranker, folder, bundle):
+        return LinearRanker.load(folder, bundle.catalogue)
 
 
 class TestZeroShot(RankerContract):

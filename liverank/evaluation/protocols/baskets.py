@@ -13,7 +13,7 @@ from liverank.config.data import DataConfig
 from liverank.errors import ConfigError
 from liverank.evaluation.protocols.results import Table, together
 from liverank.evaluation.protocols.split_run import Means, Ran
-from liverank.ranking.prequential import BLEND, BLEND_INTEREST, BOUGHT_MOST, TOGETHER, run
+from liverank.ranking.prequential import BLEND, BLEND_ALL, BLEND_LINEAR, BOUGHT_MOST, TOGETHER, run
 from liverank.ranking.prequential_tally import ALL, COLUMNS, FRESH, NEW, Walk
 
 LEADS: Final = {
@@ -86,6 +86,6 @@ def _table(walk: Walk, column: str) -> Table:
 
 
 def _compared(rows: Sequence[str], column: str) -> list[tuple[str, str]]:
-    blends = [name for name in (BLEND_INTEREST, BLEND) if name in rows]
+    blends = [name for name in (BLEND_ALL, BLEND_LINEAR, BLEND) if name in rows]
     pairs = [(name, RIVALS[column]) for name in blends]
-    return pairs + ([(BLEND_INTEREST, BLEND)] if len(blends) == 2 else [])
+    return pairs + [(name, BLEND) for name in blends if name != BLEND]
