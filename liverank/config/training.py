@@ -148,6 +148,13 @@ class InterestConfig(Section):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Label smoothing of the softmax loss.")
+    averaging: float = Field(
+        0.998,
+        ge=0,
+        lt=1,
+        description="Weight of the past in the moving average of the weights, step by step, which is judged and kept "
+        "in place of the last weights; 0: none. Catalogues of 100,000 items on a CPU are trained without.",
+    )
     epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
     patience: int = Field(4, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")

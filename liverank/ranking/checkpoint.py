@@ -31,6 +31,8 @@ class TrainingState:
     ndcgs: list[float] = field(default_factory=list)
     """Validation NDCG@10 of each epoch; empty where nothing is validated."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """Moving average of the parameters; empty where none is kept."""
     seconds: float = 0.0
     """Spent by all runs so far, where that is limited."""
 
@@ -47,11 +49,12 @@ class Checkpoint:
 
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in state.best_weights.items()}
+        tensors |= {f"average/{name}": tensor for name, tensor in state.average.items()}
         for at, parameter in enumerate(optimizer.param_groups[0]["params"]):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{at}/{name}"] = value
-        facts = asdict(replace(state, best_weights={}))
-        del facts["best_weights"]
+        facts = asdict(replace(state, best_weights={}, average={}))
+        del facts["best_weights"], facts["average"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         save_file(_apart(tensors), part, metadata={"state": json.dumps(facts)})
@@ -76,7 +79,7 @@ class Checkpoint:
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as problem:
             raise BundleError(f"The checkpoint {self.path} cannot be used: {problem}.", "Delete it.") from problem
         _restore_optimizer(optimizer, tensors)
-        state = TrainingState(**facts, best_weights=_under(tensors, "best/"))
+        state = TrainingState(**facts, best_weights=_under(tensors, "best/"), average=_under(tensors, "average/"))
         progress.note(f"training goes on from epoch {state.epoch + 1}, step {state.step}")
         return state
 

@@ -26,6 +26,7 @@ from liverank.ranking.lazy_rows import LazyRows
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.schedule import batch_size, learning_rate
 from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_device, wait
+from liverank.ranking.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from liverank.config.training import InterestConfig, TrainingConfig
@@ -110,6 +111,7 @@ class _Run:
         )
         self.state = checkpoint.load(self.model, self.optimizer) or TrainingState()
         self.rows = self._lazy_rows()
+        self.average = self._averaged()
         if ranks.world > 1:
             ranks.agree("training state", f"{_mark(events, config)} epoch {self.state.epoch} step {self.state.step}")
         self.shared = _distributed(self.loss, device) if ranks.world > 1 else self.loss
@@ -129,6 +131,15 @@ class _Run:
         self.loss.before_reading = rows.settle
         return rows
 
+    def _averaged(self) -> WeightAverage | None:
+        """The average of weights; none where a step touches few rows only, of which it would touch all."""
+        if not self.config.averaging or self.rows:
+            return None
+        average = WeightAverage(self.model, self.config.averaging)
+        average.restore(self.state.average)
+        self.state.average = average.tensors
+        return average
+
     def _settle(self) -> None:
         """Brings the learned item vectors up to date, the same in every process."""
         if self.rows:
@@ -139,8 +150,9 @@ class _Run:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             loss = self._epoch(stage)
-            value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
-            self._judge(self.ranks.told(value), loss, validated=validate is not None)
+            with self.average.in_place() if self.average else nullcontext():
+                value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
+                self._judge(self.ranks.told(value), loss, validated=validate is not None)
             self._save()
             if self.ranks.first:
                 self._tell(f", validation NDCG@10 {value:.4f}" if validate else "")
@@ -199,6 +211,8 @@ class _Run:
         else:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
         self.optimizer.step()
+        if self.average:
+            self.average.update(self.state.epoch * steps + number)
         return total
 
     def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:

@@ -67,7 +67,7 @@ def trained(folder, **more):
     events = world()[1]
     # Items that nobody met: their rows never have a gradient.
     features = np.eye(30, 12, dtype=np.float32)
-    config = config_of(full_softmax_items=4, negatives=3, epochs=2, **more)
+    config = config_of(full_softmax_items=4, negatives=3, epochs=2, averaging=0, **more)
     return train(features, events, config, None, Checkpoint(folder / "checkpoint.safetensors"))[0].state_dict()
 
 
@@ -105,7 +105,7 @@ def test_it_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     (tmp_path / "whole").mkdir()
     whole = trained(tmp_path / "whole")
     events = world()[1]
-    config = config_of(full_softmax_items=4, negatives=3, epochs=2)
+    config = config_of(full_softmax_items=4, negatives=3, epochs=2, averaging=0)
     with pytest.raises(Stopped):
         train(np.eye(30, 12, dtype=np.float32), events, config, None, Stopping(tmp_path / "checkpoint.safetensors", 2))
     for name, tensor in trained(tmp_path).items():
