@@ -46,7 +46,7 @@ def test_the_layout_of_100k(tmp_path):
     lines(tmp_path / "u1.base", "1\t10\t5\t978300760")
     found = read(tmp_path)
     assert rows(found, "interactions", *EVENT) == RATINGS
-    assert rows(found, "items", "title", "category") == [("Toy Story (1995)", "Comedy")]
+    assert rows(found, "items", "title", "text", "category") == [("Toy Story (1995)", "Romance", "Comedy")]
     assert dict(found.tables["items"]["attributes"][0].as_py()) == {
         "genres": "Comedy|Romance", "year": "1995", "release_date": "01-Jan-1995",
     }  # fmt: skip
@@ -69,7 +69,10 @@ def test_the_layout_of_25m_and_32m(tmp_path, suffix):
     lines(tmp_path / "tags.csv", "userId,movieId,tag,timestamp", "1,10,fun,978300760")
     found = read(tmp_path)
     assert rows(found, "interactions", *EVENT) == RATINGS
-    assert rows(found, "items", "title", "category") == [("Matrix, The (1999)", "Action"), ("X", "")]
+    assert rows(found, "items", "title", "text", "category") == [
+        ("Matrix, The (1999)", "Sci-Fi", "Action"),
+        ("X", "", ""),
+    ]
     assert "Not read, for they hold no further rating: tags.csv." in found.notes
     assert not found.rejected.num_rows
 

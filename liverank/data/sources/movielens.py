@@ -37,7 +37,7 @@ def recognises(config: SourceConfig) -> bool:
 
 
 def read(config: SourceConfig) -> Parts:
-    """Ratings as events of the type `rating`, movies as items (genres as category and attribute), users.
+    """Ratings as events of the type `rating`, movies as items (genres as category, text and attribute), users.
 
     Raises:
         DataError: there are no ratings, or the same ratings in several files.

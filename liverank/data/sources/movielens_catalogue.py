@@ -41,11 +41,13 @@ def _u_item(cells: Sequence[str]) -> Row | None:
 
 
 def _movie(number: str, title: str, genres: Sequence[str]) -> Row:
+    """A movie with its first genre as category; the others are its text, so that models read all of them."""
     named = [genre.strip() for genre in genres if genre.strip() and genre.strip() != NO_GENRES]
     year = YEAR.search(title)
     attributes = [("genres", "|".join(named))] if named else []
     attributes += [("year", year[1])] if year else []
-    return {c.ITEM_ID: number, c.TITLE: title.strip(), c.CATEGORY: (named or [""])[0], c.ATTRIBUTES: attributes}
+    told = {c.TITLE: title.strip(), c.TEXT: ", ".join(named[1:]), c.CATEGORY: (named or [""])[0]}
+    return {c.ITEM_ID: number, **told, c.ATTRIBUTES: attributes}
 
 
 def _users_dat(cells: Sequence[str]) -> Row | None:
@@ -97,7 +99,7 @@ def _cells(lines: Lines, separator: str) -> Iterator[tuple[int, str, list[str]]]
 
 
 def _arrow(rows: list[Row], table: str) -> pa.Table:
-    names = (c.ITEM_ID, c.TITLE, c.CATEGORY, c.ATTRIBUTES) if table == "items" else (c.USER_ID, c.ATTRIBUTES)
+    names = (c.ITEM_ID, c.TITLE, c.TEXT, c.CATEGORY, c.ATTRIBUTES) if table == "items" else (c.USER_ID, c.ATTRIBUTES)
     kinds = {name: STRINGS if name == c.ATTRIBUTES else pa.string() for name in names}
     return pa.table({name: pa.array([row[name] for row in rows], kinds[name]) for name in names})
 
