@@ -31,7 +31,7 @@ def part(name: str, found: Measured, run: Run, command: str) -> str:
     text = f"# {PARTS[name].title}\n\n" + machine(command) + _data(result)
     for finding in result["findings"]:
         text += _finding(finding, int(result["k"]), float(result["confidence"]))
-    text += _others(name) + _chosen(result) + _cost(found)
+    text += _without(result) + _others(name) + _chosen(result) + _cost(found)
     return text
 
 
@@ -93,6 +93,21 @@ def _spread(figure: Result) -> str:
 
 def _plain(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _without(result: Result) -> str:
+    """The first run's means beside the second's, group by group, and what the first has more or less."""
+    if "without" not in result:
+        return ""
+    given = ", ".join(f"`{name}` {value}" for name, value in result["without"]["overrides"].items())
+    text = f"\n## Beside it: {given}\n\n| requests | row | NDCG@{result['k']} | with {given} | change |\n"
+    text += "|---|---|---|---|---|\n"
+    for one, other in zip(result["findings"], result["without"]["findings"], strict=True):
+        for row in [name for name in ("blend", "interest") if name in one["rows"]]:
+            first, second = (of["rows"][row]["ndcg"]["mean"] for of in (one, other))
+            change = f"{first / second - 1:+.1%}" if second else "-"
+            text += f"| {one['group']} | {row} | {_plain(first)} | {_plain(second)} | {change} |\n"
+    return text
 
 
 def _others(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ class Part:
     protocol: Mapping[str, Any]
     """Settings of `liverank evaluate`."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    without: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of a second run that is set beside the first; empty: there is none."""
     published: str = ""
     """Which rows of `published` stand beside it; empty: those of its own name."""
 
@@ -59,7 +61,8 @@ PARTS: Final[dict[str, Part]] = {
         "UCI Online Retail: prequential", "uci", (sources.UCI,), {"protocol": "prequential", "cut": "2011-11-10"}
     ),
     "cold": Part(
-        "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1}
+        "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1},
+        without={"training.interest.id_dropout": 0.0},
     ),
 }  # fmt: skip
 SAMPLED: Final = 20
@@ -78,6 +81,19 @@ class Run:
     quick: bool
     overrides: Mapping[str, Any]
     """Settings of the command line, which go before all others."""
+
+
+def beside(found: Measured, other: Measured, overrides: Mapping[str, Any]) -> Measured:
+    """The first run, with what the second found under `without`, and the cost of both."""
+    result = {**found.result, "without": {"findings": other.result["findings"], "overrides": dict(overrides)}}
+    return replace(
+        found,
+        seconds=found.seconds + other.seconds,
+        work_seconds=found.work_seconds + other.work_seconds,
+        cpu_seconds=found.cpu_seconds + other.cpu_seconds,
+        peak_mib=max(found.peak_mib, other.peak_mib),
+        result=result,
+    )
 
 
 def missing(part: Part, data: Path) -> list[Path]:
@@ -102,5 +118,14 @@ def measured(name: str, run: Run) -> Measured:
         found = measure("sampled_candidates", dataset=str(dataset), folder=out, candidates=SAMPLED, overrides=overrides)
     else:
         found = measure("protocol", dataset=str(dataset), folder=out, settings=settings, overrides=overrides)
+        if part.without:
+            other = measure(
+                "protocol",
+                dataset=str(dataset),
+                folder=f"{out}-without",
+                settings=settings,
+                overrides={**overrides, **part.without},
+            )
+            found = beside(found, other, part.without)
     print(f"{name}: {found.seconds:.1f} s, {found.cpu_seconds:.1f} CPU s, {found.peak_mib:.0f} MiB", flush=True)
     return found.named(name)

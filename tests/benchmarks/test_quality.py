@@ -7,9 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks.measure import Measured
 from benchmarks.quality import sources
 from benchmarks.quality.__main__ import main
-from benchmarks.quality.parts import PARTS
+from benchmarks.quality.page import _without
+from benchmarks.quality.parts import PARTS, beside
 from benchmarks.quality.published import HEADS, ROWS
 from liverank.config import DataConfig
 from liverank.evaluation.protocols.leave_one_out import leave_one_out
@@ -67,3 +69,24 @@ def test_the_page_holds_our_rows_beside_those_of_others(tmp_path):
     assert "## Lists of 20 from count, truth in the list" in text
     assert "make bench-quality QUICK=1 ARGS='--part ml100k -s training.interest.enabled=false'" in text
     assert "peak memory" in text
+
+
+def test_a_second_run_stands_beside_the_first():
+    """What is done for cold items is told by what the same without it reaches, for warm items too."""
+
+    def finding(group: str, value: float | None) -> dict[str, object]:
+        return {"group": group, "rows": {"blend": {"ndcg": {"mean": value}}, "count": {"ndcg": {"mean": 0.1}}}}
+
+    def run(warm: float, cold: float | None, seconds: float) -> Measured:
+        result = {"k": 10, "findings": [finding("warm", warm), finding("cold", cold)]}
+        return Measured("protocol", seconds, seconds, seconds, 100.0, result)
+
+    both = beside(run(0.098, 0.03, 5.0), run(0.1, None, 6.0), {"training.interest.id_dropout": 0.0})
+    assert both.seconds == 11
+    assert _without(both.result).splitlines()[3:] == [
+        "| requests | row | NDCG@10 | with `training.interest.id_dropout` 0.0 | change |",
+        "|---|---|---|---|---|",
+        "| warm | blend | 0.0980 | 0.1000 | -2.0% |",
+        "| cold | blend | 0.0300 | - | - |",
+    ]
+    assert _without(run(0.1, 0.2, 1.0).result) == ""
