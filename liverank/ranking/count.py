@@ -16,6 +16,7 @@ from liverank.config.training import CountConfig
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.sparse import row_products, weighted_rows
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, strongest_transitions
 
@@ -107,45 +108,45 @@ class CountRanker:
 
     def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
         """The separate signals in the order of `SIGNALS`: a list of `[candidates, 8]` arrays."""
-        result: list[Floats] = []
-        for start in range(0, len(requests), CHUNK):
-            chunk = requests[start : start + CHUNK]
-            query = self._queries(chunk)
-            following, profile = query @ self.transitions, query @ self.item_vectors
-            result += [self._signals(request, following, profile, at) for at, request in enumerate(chunk)]
-        return result
+        return [self._signals(request) for request in requests]
 
-    def _signals(self, request: EncodedRequest, following: Any, profile: Any, at: int) -> Floats:
+    def _signals(self, request: EncodedRequest) -> Floats:
         rows = request.candidates
-        known = rows >= 0
-        safe = np.where(known, rows, 0)
+        known = np.flatnonzero(rows >= 0)
+        safe, weight = rows[known], evidence(request, self.type_weights)
+        asking = request.steps_back < self.config.query_items
+        items, shares = request.history[asking], (weight * self.config.query_decay**request.steps_back)[asking]
         signals = np.zeros((len(rows), len(SIGNALS)), np.float32)
-        signals[:, 0] = log_scaled(np.where(known, _dense_row(following, at)[safe], 0))
-        signals[:, 1] = log_scaled(self._text_similarity(request, safe, known, _dense_row(profile, at)))
-        signals[:, 2:4] = self._log_popularity[safe]
-        ids, had = self._had(request)
+        following = np.zeros(len(rows))
+        following[known] = weighted_rows(self.transitions, items, shares, safe)
+        signals[:, 0] = log_scaled(following)
+        signals[:, 1] = log_scaled(self._text_similarity(request, known, items, shares))
+        signals[known, 2:4] = self._log_popularity[safe]
+        ids, had = self._had(request, weight)
         if len(ids):
             place = np.minimum(np.searchsorted(ids, safe), len(ids) - 1)
-            signals[:, 4:] = np.where((ids[place] == safe)[:, None], had[place], 0)
-        signals[~known, 2:] = 0
+            signals[known, 4:] = np.where((ids[place] == safe)[:, None], had[place], 0)
         return signals
 
-    def _text_similarity(self, request: EncodedRequest, safe: Rows, known: Any, profile: Floats) -> Floats:
+    def _text_similarity(self, request: EncodedRequest, known: Rows, items: Rows, shares: Any) -> Floats:
+        """Cosine of each candidate's text and the summed texts of what asks, `[candidates]`."""
+        similarity = np.zeros(len(request.candidates), np.float32)
+        terms = np.arange(self.item_vectors.shape[1])
+        profile = weighted_rows(self.item_vectors, items, shares, terms)
         length = float(np.linalg.norm(profile))
         if length == 0:
-            return np.zeros(len(safe), np.float32)
-        profile = profile / np.float32(length)
-        similarity = np.where(known, self.item_vectors[safe] @ profile, 0).astype(np.float32)
+            return similarity
+        profile = profile / length
+        similarity[known] = row_products(self.item_vectors, request.candidates[known], profile)
         texts = request.request.candidates.texts
-        for at in np.flatnonzero(~known).tolist() if texts else ():
+        for at in np.flatnonzero(request.candidates < 0).tolist() if texts else ():
             text = texts.get(request.request.candidates.item_ids[at], "")
             similarity[at] = (self.text.transform([text]) @ profile)[0] if text else 0
         return similarity
 
-    def _had(self, request: EncodedRequest) -> tuple[Rows, Floats]:
-        """Rows the user had before, ascending, and the last four signals, `[rows, 4]`."""
+    def _had(self, request: EncodedRequest, weight: npt.NDArray[np.float64]) -> tuple[Rows, Floats]:
+        """Rows the user had before, ascending, and the last four signals, `[rows, 4]`; `weight` is the evidence."""
         ids, inverse = np.unique(request.history, return_inverse=True)
-        weight = evidence(request, self.type_weights)
         times = np.bincount(inverse, weight, len(ids))
         steps = int(request.steps_back[0]) + 1 if len(ids) else 1
         latest = np.zeros(len(ids))
@@ -187,7 +188,7 @@ class CountRanker:
         result[:, :, 1] = log_scaled(((query @ self.item_vectors) @ self.item_vectors.T).toarray())
         result[:, :, 2:4] = self._log_popularity
         for at, request in enumerate(requests):
-            ids, had = self._had(request)
+            ids, had = self._had(request, evidence(request, self.type_weights))
             result[at, ids, 4:] = had
         return result
 
@@ -259,14 +260,7 @@ def evidence(request: EncodedRequest, type_weights: Mapping[str, float]) -> npt.
     return np.asarray([weights.get(name, unknown) for name in request.types], np.float64)
 
 
-def log_scaled(values: Floats) -> Floats:
+def log_scaled(values: npt.NDArray[Any]) -> Floats:
     """log(1 + 20 v / largest of the list), along the last axis: what a list's best and its also-rans are worth."""
     largest = values.max(axis=-1, keepdims=True, initial=0)
     return np.log1p(_LOG_SCALE * values / np.where(largest > 0, largest, 1)).astype(np.float32)
-
-
-def _dense_row(matrix: Any, row: int) -> Floats:
-    dense = np.zeros(matrix.shape[1], np.float32)
-    start, end = matrix.indptr[row], matrix.indptr[row + 1]
-    dense[matrix.indices[start:end]] = matrix.data[start:end]
-    return dense

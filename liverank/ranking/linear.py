@@ -21,7 +21,7 @@ from liverank.ranking import arrays
 from liverank.ranking.count import evidence, log_scaled
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
-from liverank.ranking.sparse import largest_of_rows, row_entries
+from liverank.ranking.sparse import largest_of_rows, row_entries, weighted_rows
 
 AT_ONCE: Final = 64
 """Items whose systems are solved together."""
@@ -62,11 +62,9 @@ class LinearRanker:
         items, inverse = np.unique(request.history, return_inverse=True)
         strength = np.zeros(len(items))
         np.maximum.at(strength, inverse, weight)
-        places, lengths = row_entries(self.weights.indptr, items)
-        values = self.weights.data[places] * np.repeat(strength, lengths)
-        found = np.bincount(self.weights.indices[places], values, len(self.catalogue)).astype(np.float32)
-        # Row -1, an unknown item, is the last item's: it is blanked below.
-        scores = np.where(request.candidates >= 0, found[request.candidates], 0)
+        scores = np.zeros(len(request.candidates))
+        known = request.candidates >= 0
+        scores[known] = weighted_rows(self.weights, items, strength, request.candidates[known])
         return log_scaled(np.maximum(scores, 0))
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LinearRanker:

@@ -13,6 +13,7 @@ from liverank.ranking.data import Floats
 from liverank.ranking.int8 import expanded, rounded
 from liverank.ranking.interest_inputs import Inputs
 from liverank.ranking.interest_model import Asked, InterestModel, Window
+from liverank.ranking.numpy_network import NumpyReader
 
 NetworkKind = Literal["float32", "int8", "onnx", "onnx-int8"]
 
@@ -83,10 +84,13 @@ class TorchNetwork:
     ) -> None:
         self.kind = kind
         self._reader = Reader(model).eval()
+        self._single = NumpyReader(model) if NumpyReader.can_read(model) else None
         self._kept = kept
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """See `QueryNetwork`."""
+        if self._single and len(inputs.latest) == 1:
+            return self._single.read(vectors, inputs)[None]
         with torch.inference_mode():
             queries: Floats = self._reader(*tensors_of(self._reader.model, vectors, inputs)).numpy()
         return queries

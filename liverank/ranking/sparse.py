@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+DENSE_COLUMNS = 100_000
+"""Columns up to which sums are made of all of them at once; beyond, only those that are asked for are looked for."""
 
 
 def strongest_of_rows(matrix: Any, most: int) -> Any:
@@ -29,6 +31,31 @@ def row_entries(pointers: Any, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray
     lengths = (pointers[rows + 1] - pointers[rows]).astype(np.int64)
     before = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(pointers[rows] - before, lengths), lengths
+
+
+def weighted_rows(
+    matrix: Any, rows: npt.NDArray[np.int64], weights: npt.NDArray[Any], columns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """`weights @ matrix[rows]` of a CSR matrix, at distinct columns only, `[columns]`."""
+    places, lengths = row_entries(matrix.indptr, rows)
+    met, values = matrix.indices[places], matrix.data[places] * np.repeat(weights, lengths)
+    if matrix.shape[1] <= DENSE_COLUMNS:
+        return np.bincount(met, values, matrix.shape[1]).astype(np.float64)[columns]
+    order = np.argsort(columns)
+    at = np.searchsorted(columns[order], met)
+    at[at == len(columns)] = 0
+    wanted = columns[order[at]] == met if len(columns) else np.zeros(len(met), bool)
+    found = np.zeros(len(columns))
+    found[order] = np.bincount(at[wanted], values[wanted], len(columns))
+    return found
+
+
+def row_products(matrix: Any, rows: npt.NDArray[np.int64], vector: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """`matrix[rows] @ vector` of a CSR matrix, `[rows]`."""
+    places, lengths = row_entries(matrix.indptr, rows)
+    products = matrix.data[places] * vector[matrix.indices[places]]
+    # Without an entry at all the sums would be whole numbers.
+    return np.bincount(np.repeat(np.arange(len(rows)), lengths), products, len(rows)).astype(np.float64)
 
 
 def _cut(matrix: Any, most: int, chosen: Any) -> Any:

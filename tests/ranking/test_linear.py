@@ -180,3 +180,24 @@ def test_new_items_score_nothing_until_the_next_training(bundle):
     moved = ranker.on(grown, np.asarray([len(ids)]))
     np.testing.assert_array_equal(moved.score_batch([request])[0], ranker.score_batch([request])[0])
     assert score(moved, request.history, Candidates(["new", ids[9]]), Context(9.0))[0] == 0
+
+
+@pytest.mark.parametrize("dense", [0, 100])
+def test_weighted_rows_are_a_product(monkeypatch, dense):
+    """Also where a row comes twice, a column has no entry, or nothing is asked."""
+    from scipy.sparse import random as random_matrix
+
+    from liverank.ranking import sparse
+
+    monkeypatch.setattr(sparse, "DENSE_COLUMNS", dense)
+    matrix = random_matrix(9, 30, 0.2, format="csr", random_state=1, dtype=np.float32)
+    rows, weights = np.asarray([3, 0, 3]), np.asarray([0.5, 2.0, 1.0])
+    for columns in (np.arange(30), np.asarray([29, 4, 11, 0]), np.zeros(0, np.int64)):
+        expected = (weights @ matrix.toarray()[rows])[columns]
+        np.testing.assert_allclose(sparse.weighted_rows(matrix, rows, weights, columns), expected, rtol=1e-6)
+    none = sparse.weighted_rows(matrix, np.zeros(0, np.int64), np.zeros(0), np.arange(3))
+    np.testing.assert_array_equal(none, [0, 0, 0])
+    vector = np.linspace(-1, 1, 30)
+    np.testing.assert_allclose(
+        sparse.row_products(matrix, rows, vector), matrix.toarray()[rows] @ vector, rtol=1e-5, atol=1e-7
+    )
