@@ -64,6 +64,18 @@ class LinearConfig(Section):
     items: int = Field(50_000, ge=1, description="Items with weights; of more those with the most users.")
 
 
+class BlendConfig(Section):
+    """How the signals are weighed."""
+
+    cold_price: float = Field(
+        0.02,
+        ge=0,
+        le=0.5,
+        description="Share of the validation NDCG on items with training events that may be given up so that items "
+        "without any are found. What is most probable alone hardly ever shows them; 0: just that.",
+    )
+
+
 class DistilConfig(Section):
     """What the interest model learns from teachers, beside the events: a small model from larger ones."""
 
@@ -230,4 +242,5 @@ class TrainingConfig(Section):
     launch: LaunchConfig = LaunchConfig()
     count: CountConfig = CountConfig()
     linear: LinearConfig = LinearConfig()
+    blend: BlendConfig = BlendConfig()
     interest: InterestConfig = InterestConfig()

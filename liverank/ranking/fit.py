@@ -143,7 +143,7 @@ def fit_rankers(
         with clock("features"):
             rankers["features"] = FeatureRanker.fit(features, data.catalogue)
     with clock("blend"):
-        rankers["blend"], report = fit_blend(rankers, data.validation)
+        rankers["blend"], report = fit_blend(rankers, data.validation, config.blend.cold_price)
     _tell(report)
     return Fitted(rankers, data.catalogue, model, report, trained, tuning)
 

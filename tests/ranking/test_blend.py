@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 
 from liverank.features.assembly import candidate_list
-from liverank.ranking.blend import LEAST_LISTS, SEGMENTS, BlendRanker, _no_worse_than_single, fit_blend
-from liverank.ranking.data import LabelledRequest, load_requests
+from liverank.ranking.blend import (
+    LEAST_LISTS,
+    NEW,
+    SEGMENTS,
+    BlendRanker,
+    _no_worse_than_single,
+    _open_to_new,
+    fit_blend,
+)
+from liverank.ranking.data import LabelledRequest, encode, load_requests
 from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, to_lists
 from liverank.ranking.protocol import Candidates
 
@@ -199,3 +207,55 @@ def test_a_blend_that_beats_all_but_the_incoming_order_stays(bundle):
     _no_worse_than_single(blend, {"count": 0.3, "popularity": 0.5, "incoming": 0.9, "blend": 0.6}, notes)
     np.testing.assert_array_equal(blend.weights, before)
     assert len(notes) == 1
+
+
+def lists_with_new_items(blend, cold: int, warm: int = 200):
+    """Lists of 40 with ten new items; popularity tells the wanted item, but new ones stand three lower."""
+    rng = np.random.default_rng(2)
+    names = blend.signal_names
+    signals, labels = [], []
+    for at in range(cold + warm):
+        row = np.zeros((40, len(names)), np.float32)
+        row[:10, names.index(NEW)] = 1
+        row[:, names.index("popularity")] = rng.normal(size=40)
+        wanted = rng.integers(10) if at < cold else 10 + rng.integers(30)
+        row[wanted, names.index("popularity")] += 2
+        row[:10, names.index("popularity")] -= 3
+        signals.append(row)
+        labels.append(np.eye(40, dtype=np.float32)[wanted])
+    return signals, labels
+
+
+def popular(bundle, features, count: int):
+    """A blend of popularity alone, and so many requests."""
+    blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32))
+    blend.weights = np.zeros((2, len(blend.signal_names)), np.float32)
+    blend.weights[:, blend.signal_names.index("popularity")] = 1
+    requests = [encode(bundle.catalogue, one.request) for one in load_requests(features, "validation")]
+    return blend, (requests * count)[:count]
+
+
+@pytest.mark.parametrize("price", [0.02, 0.2])
+def test_new_items_come_up_as_far_as_their_price_reaches(bundle, features, price):
+    blend, requests = popular(bundle, features, 260)
+    signals, labels = lists_with_new_items(blend, 60)
+    before, notes = blend.combine(requests, signals), []
+    told = _open_to_new(blend, requests, signals, labels, price, notes)
+    after = blend.combine(requests, signals)
+    paid = mean_ndcg(after[60:], labels[60:]) / mean_ndcg(before[60:], labels[60:])
+    assert 1 - price <= paid < 1
+    assert mean_ndcg(after[:60], labels[:60]) > 2 * mean_ndcg(before[:60], labels[:60])
+    assert told == pytest.approx(mean_ndcg(after, labels))
+    moved = blend.weights - popular(bundle, features, 1)[0].weights
+    assert set(np.flatnonzero(moved.any(axis=0))) == {blend.signal_names.index(NEW)}
+    assert "on 60 validation lists" in notes[0]
+
+
+def test_without_lists_that_want_new_items_nothing_is_paid(bundle, features):
+    blend, requests = popular(bundle, features, 200 + LEAST_LISTS - 1)
+    signals, labels = lists_with_new_items(blend, LEAST_LISTS - 1)
+    before, notes = blend.weights.copy(), []
+    told = _open_to_new(blend, requests, signals, labels, 0.1, notes)
+    np.testing.assert_array_equal(blend.weights, before)
+    assert told == pytest.approx(mean_ndcg(blend.combine(requests, signals), labels))
+    assert not notes
