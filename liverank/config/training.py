@@ -168,7 +168,7 @@ class InterestConfig(Section):
         "in place of the last weights; 0: none. Catalogues of 100,000 items on a CPU are trained without.",
     )
     epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
-    patience: int = Field(4, ge=1, description="Epochs without a better validation NDCG before training stops.")
+    patience: int = Field(3, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
     distil: DistilConfig = DistilConfig()
 
