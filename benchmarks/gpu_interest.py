@@ -51,7 +51,8 @@ class Interest:
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
     epochs: int = 2
-    patience: int = 4
+    patience: int = 3
+    averaging: float = 0.998
     checkpoint_steps: int = 10**9
 
 

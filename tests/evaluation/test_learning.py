@@ -157,7 +157,7 @@ def test_more_events_are_better(curve):
     assert last.rankers["count"].mean > first.rankers["count"].mean
     assert first.to_last.mean == pytest.approx(last.rankers["blend"].mean - first.rankers["blend"].mean)
     assert (last.to_last.mean, last.to_last.low, last.to_last.high) == (0, 0, 0)
-    assert set(last.rankers) == {"count", "popularity", "zero-shot", "blend"}
+    assert set(last.rankers) == {"count", "popularity", "zero-shot", "linear", "blend"}
     assert "features of candidates" in curve.notes[0]
 
 

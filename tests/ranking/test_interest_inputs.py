@@ -72,7 +72,7 @@ def test_two_requests_by_hand():
 def test_only_the_latest_steps_are_read(length):
     read = inputs_of([request([0.0, 1.0, 1.0, 3.0], items=["i0", "i1", "i2", "i0"])], TYPES, length)
     assert read.rows.tolist() == [[0], [1, 2, 0], [0, 1, 2, 0]][length - 1]
-    assert read.gaps.tolist() == [[1], [1, 1], [0, 1, 1]][length - 1]
+    assert read.gaps[0].tolist() == [[1], [1, 1], [0, 1, 1]][length - 1]
     assert read.latest.tolist() == [length - 1]
     # The repeat is seen although the first time lies outside the window.
     assert read.again[-1] == 1

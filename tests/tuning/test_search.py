@@ -55,7 +55,7 @@ def test_the_present_settings_are_the_first_trial_and_the_best_is_not_worse(whol
     assert result.default.settings == {"count.window": 5, "count.query_decay": 0.7, "count.learn_weights": True}
     assert result.best.value == max(trial.value for trial in result.trials if trial.value is not None)
     assert result.best.value >= result.default.value
-    assert set(result.default.folds[0]) == {"blend", "count", "popularity", "zero-shot"}
+    assert set(result.default.folds[0]) == {"blend", "count", "popularity", "zero-shot", "linear"}
     assert result.default.value == pytest.approx(sum(fold["blend"] for fold in result.default.folds) / 2, abs=1e-8)
     assert 0 < result.default.value < 1
     assert result.search_gain.low <= result.search_gain.mean <= result.search_gain.high

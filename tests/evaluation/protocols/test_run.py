@@ -33,7 +33,7 @@ def finding(result, table, group="all"):
 def test_all_rankers_and_the_plain_recipes_have_a_row(left_out):
     _, result = left_out
     rows = finding(result, "all items").rows
-    bundle = {"blend", "interest", "count", "zero-shot", "popularity"}
+    bundle = {"blend", "interest", "linear", "count", "zero-shot", "popularity"}
     assert set(rows) == bundle | {"plain count", "plain TF-IDF", "plain count + TF-IDF"}
     assert rows["plain count"]["ndcg"].interval.mean > rows["popularity"]["ndcg"].interval.mean + 0.1
     for of in rows.values():
