@@ -79,6 +79,7 @@ def test_a_new_day_on_spark(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_uci_online_retail(tmp_path: Path) -> None:
     source = real_data("uci-online-retail/online_retail.parquet")
     ingest(DataConfig(source=str(source), timezone="Europe/London"), tmp_path / "data")

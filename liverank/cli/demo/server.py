@@ -16,7 +16,7 @@ import httpx
 
 from liverank.errors import ServingError
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 20
 
 
