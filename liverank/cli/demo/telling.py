@@ -50,11 +50,12 @@ def _fresh(folder: Path) -> Path:
 
 
 def _values(folder: Path, setting: Setting) -> dict[str, Any]:
-    """The defaults, but for windows that fit minutes instead of days."""
+    """The defaults, but for windows that fit minutes instead of days, and trainings that end within one."""
     return {
         "workspace": str(folder),
         "data": {"source": str(setting.source)},
         "features": {"max_requests": setting.judged},
+        "training": {"interest": {"epochs": 5}},
         "monitoring": {"window_impressions": setting.window, "attribution_seconds": 0},
     }
 
