@@ -131,8 +131,7 @@ class CountRanker:
     def _text_similarity(self, request: EncodedRequest, known: Rows, items: Rows, shares: Any) -> Floats:
         """Cosine of each candidate's text and the summed texts of what asks, `[candidates]`."""
         similarity = np.zeros(len(request.candidates), np.float32)
-        terms = np.arange(self.item_vectors.shape[1])
-        profile = weighted_rows(self.item_vectors, items, shares, terms)
+        profile = weighted_rows(self.item_vectors, items, shares)
         length = float(np.linalg.norm(profile))
         if length == 0:
             return similarity

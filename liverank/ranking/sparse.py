@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 DENSE_COLUMNS = 100_000
-"""Columns up to which sums are made of all of them at once; beyond, only those that are asked for are looked for."""
+"""Columns up to which sums are made of all at once, though some are asked for; beyond, those are looked for."""
 
 
 def strongest_of_rows(matrix: Any, most: int) -> Any:
@@ -34,13 +34,18 @@ def row_entries(pointers: Any, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray
 
 
 def weighted_rows(
-    matrix: Any, rows: npt.NDArray[np.int64], weights: npt.NDArray[Any], columns: npt.NDArray[np.int64]
+    matrix: Any,
+    rows: npt.NDArray[np.int64],
+    weights: npt.NDArray[Any],
+    columns: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """`weights @ matrix[rows]` of a CSR matrix, at distinct columns only, `[columns]`."""
+    """`weights @ matrix[rows]` of a CSR matrix, at all columns or at some distinct ones, `[columns]`."""
     places, lengths = row_entries(matrix.indptr, rows)
     met, values = matrix.indices[places], matrix.data[places] * np.repeat(weights, lengths)
-    if matrix.shape[1] <= DENSE_COLUMNS:
-        return np.bincount(met, values, matrix.shape[1]).astype(np.float64)[columns]
+    if columns is None or matrix.shape[1] <= DENSE_COLUMNS:
+        # Without an entry at all the sums would be whole numbers.
+        sums = np.bincount(met, values, matrix.shape[1]).astype(np.float64)
+        return sums if columns is None else sums[columns]
     order = np.argsort(columns)
     at = np.searchsorted(columns[order], met)
     at[at == len(columns)] = 0
@@ -54,7 +59,6 @@ def row_products(matrix: Any, rows: npt.NDArray[np.int64], vector: npt.NDArray[A
     """`matrix[rows] @ vector` of a CSR matrix, `[rows]`."""
     places, lengths = row_entries(matrix.indptr, rows)
     products = matrix.data[places] * vector[matrix.indices[places]]
-    # Without an entry at all the sums would be whole numbers.
     return np.bincount(np.repeat(np.arange(len(rows)), lengths), products, len(rows)).astype(np.float64)
 
 

@@ -195,6 +195,7 @@ def test_weighted_rows_are_a_product(monkeypatch, dense):
     for columns in (np.arange(30), np.asarray([29, 4, 11, 0]), np.zeros(0, np.int64)):
         expected = (weights @ matrix.toarray()[rows])[columns]
         np.testing.assert_allclose(sparse.weighted_rows(matrix, rows, weights, columns), expected, rtol=1e-6)
+    np.testing.assert_allclose(sparse.weighted_rows(matrix, rows, weights), weights @ matrix.toarray()[rows], rtol=1e-6)
     none = sparse.weighted_rows(matrix, np.zeros(0, np.int64), np.zeros(0), np.arange(3))
     np.testing.assert_array_equal(none, [0, 0, 0])
     vector = np.linspace(-1, 1, 30)
