@@ -16,7 +16,7 @@ from liverank.config.training import CountConfig
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
-from liverank.ranking.sparse import row_products, weighted_rows
+from liverank.ranking.sparse import from_arrays, grown, row_products, to_arrays, weighted_rows
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, strongest_transitions
 
@@ -199,12 +199,10 @@ class CountRanker:
 
     def on(self, catalogue: Catalogue, changed: Rows) -> CountRanker:
         """The same counts over a catalogue with appended items and rewritten texts (`changed` rows)."""
-        from scipy.sparse import csr_matrix, vstack
+        from scipy.sparse import vstack
 
         new = len(catalogue) - len(self.catalogue)
-        old = self.transitions
-        pointers = np.concatenate([old.indptr, np.full(new, old.indptr[-1])])
-        transitions = csr_matrix((old.data, old.indices, pointers), shape=(len(catalogue), len(catalogue)))
+        transitions = grown(self.transitions, len(catalogue))
         # New rows that did not change have no text: row 0 of the last part stands for all of them.
         rewritten = self.text.transform([catalogue.texts[row] for row in changed.tolist()])
         place = np.append(np.arange(len(self.catalogue)), np.full(new, len(self.catalogue) + len(changed)))
@@ -216,11 +214,8 @@ class CountRanker:
 
     def save(self, folder: Path) -> None:
         """Writes `arrays.safetensors` and `settings.json`; the catalogue is the bundle's."""
-        matrix = self.transitions
         data = {
-            "data": matrix.data.astype(np.float32),
-            "indices": matrix.indices.astype(np.int32),
-            "indptr": matrix.indptr.astype(np.int64),
+            **to_arrays(self.transitions),
             "popularity": self.popularity,
             "weights": self.weights,
             "terms": self.text.to_bytes(),
@@ -231,14 +226,11 @@ class CountRanker:
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue) -> CountRanker:
         """The ranker that `save` wrote, over the catalogue it was fitted on."""
-        from scipy.sparse import csr_matrix
-
         data, settings = arrays.read(folder)
-        shape = (len(catalogue), len(catalogue))
         return cls(
             catalogue,
             CountConfig.model_validate(settings["config"]),
-            csr_matrix((data["data"], data["indices"], data["indptr"]), shape=shape),
+            from_arrays(data, len(catalogue)),
             data["popularity"],
             TextVectors.from_bytes(data["terms"], data["idf"]),
             settings["type_weights"],

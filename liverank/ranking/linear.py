@@ -21,7 +21,7 @@ from liverank.ranking import arrays
 from liverank.ranking.count import evidence, log_scaled
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
-from liverank.ranking.sparse import largest_of_rows, row_entries, weighted_rows
+from liverank.ranking.sparse import from_arrays, grown, largest_of_rows, row_entries, to_arrays, weighted_rows
 
 AT_ONCE: Final = 64
 """Items whose systems are solved together."""
@@ -69,31 +69,17 @@ class LinearRanker:
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LinearRanker:
         """The same weights over a catalogue with appended items, which nothing foretells yet."""
-        from scipy.sparse import csr_matrix
-
-        old, size = self.weights, len(catalogue)
-        pointers = np.append(old.indptr, np.full(size - old.shape[0], old.indptr[-1], old.indptr.dtype))
-        grown = csr_matrix((old.data, old.indices, pointers), shape=(size, size))
-        return LinearRanker(catalogue, grown, self.type_weights)
+        return LinearRanker(catalogue, grown(self.weights, len(catalogue)), self.type_weights)
 
     def save(self, folder: Path) -> None:
         """Writes the weights; the catalogue is the bundle's."""
-        data = {
-            "data": self.weights.data.astype(np.float32),
-            "indices": self.weights.indices.astype(np.int32),
-            "indptr": self.weights.indptr.astype(np.int64),
-        }
-        arrays.write(folder, data, {"type_weights": self.type_weights})
+        arrays.write(folder, to_arrays(self.weights), {"type_weights": self.type_weights})
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue) -> LinearRanker:
         """The ranker that `save` wrote, over the catalogue it was fitted on."""
-        from scipy.sparse import csr_matrix
-
         data, settings = arrays.read(folder)
-        shape = (len(catalogue), len(catalogue))
-        weights = csr_matrix((data["data"], data["indices"], data["indptr"]), shape=shape)
-        return cls(catalogue, weights, settings["type_weights"])
+        return cls(catalogue, from_arrays(data, len(catalogue)), settings["type_weights"])
 
 
 def _users(events: Events, items: int, config: LinearConfig) -> Any:
@@ -121,12 +107,12 @@ def _users(events: Events, items: int, config: LinearConfig) -> Any:
 
 def _within_bounds(users: Any, items: int) -> Any:
     """All users, or as many, drawn at random, as have `MOST_PAIRS` pairs of items."""
-    pairs = np.cumsum(np.diff(users.indptr).astype(np.int64) ** 2)
-    if items <= DENSE_ITEMS or not len(pairs) or pairs[-1] <= MOST_PAIRS:
+    pairs = np.diff(users.indptr).astype(np.int64) ** 2
+    if items <= DENSE_ITEMS or pairs.sum() <= MOST_PAIRS:
         return users
-    order = np.random.default_rng(0).permutation(users.shape[0])
-    sizes = np.diff(users.indptr)[order].astype(np.int64) ** 2
-    return users[np.sort(order[: max(1, int(np.searchsorted(np.cumsum(sizes), MOST_PAIRS)))])]
+    order = np.random.default_rng(0).permutation(len(pairs))
+    drawn = max(1, int(np.searchsorted(np.cumsum(pairs[order]), MOST_PAIRS)))
+    return users[np.sort(order[:drawn])]
 
 
 def _weights(users: Any, config: LinearConfig) -> Any:

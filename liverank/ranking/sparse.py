@@ -1,7 +1,8 @@
-"""Rows of sparse matrices: cut to their largest entries, or gathered."""
+"""Sparse matrices: rows cut to their largest entries or gathered, growth with the catalogue, files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,30 @@ def row_products(matrix: Any, rows: npt.NDArray[np.int64], vector: npt.NDArray[A
     places, lengths = row_entries(matrix.indptr, rows)
     products = matrix.data[places] * vector[matrix.indices[places]]
     return np.bincount(np.repeat(np.arange(len(rows)), lengths), products, len(rows)).astype(np.float64)
+
+
+def grown(matrix: Any, items: int) -> Any:
+    """A square CSR matrix with empty rows and columns for further items, `[items, items]`."""
+    from scipy.sparse import csr_matrix
+
+    pointers = np.append(matrix.indptr, np.full(items - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype))
+    return csr_matrix((matrix.data, matrix.indices, pointers), shape=(items, items))
+
+
+def to_arrays(matrix: Any) -> dict[str, npt.NDArray[Any]]:
+    """A CSR matrix for a safetensors file."""
+    return {
+        "data": matrix.data.astype(np.float32),
+        "indices": matrix.indices.astype(np.int32),
+        "indptr": matrix.indptr.astype(np.int64),
+    }
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], items: int) -> Any:
+    """The matrix that `to_arrays` took apart, `[items, items]`."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(items, items))
 
 
 def _cut(matrix: Any, most: int, chosen: Any) -> Any:
