@@ -50,7 +50,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _values(folder: Path, setting: Setting) -> dict[str, Any]:
-    """The defaults, but for windows that fit minutes instead of days, and trainings that end within one."""
+    """The defaults, but for windows that fit minutes instead of days, and short trainings."""
     return {
         "workspace": str(folder),
         "data": {"source": str(setting.source)},
