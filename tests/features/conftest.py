@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from liverank.config import DataConfig, FeatureConfig, TrainingConfig
 from liverank.events import Impression, Interaction, Item, ShownItem, to_table
@@ -19,6 +22,21 @@ START = datetime(2024, 3, 4, tzinfo=UTC)
 """A Monday."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BEFORE_EPOCH = datetime(1969, 12, 30, 23, 30, tzinfo=UTC)
+SPARK = {"engine": "spark", "spark_master": "local[2]", "memory_limit": "2GB"}
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[None]:
+    """One session for all tests of a module, which takes seconds to start; few rows, so few partitions."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'liverank[spark]'")
+    if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        pytest.skip("Spark needs Java, and there is none")
+    from liverank.features.spark_engine import new_session
+
+    session = new_session(FeatureConfig(**SPARK))
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield
+    session.stop()
 
 
 def at(hours: float) -> datetime:

@@ -25,7 +25,7 @@ from liverank.features.learned import neighbours_of
 from liverank.features.log import with_instants
 from liverank.features.similarity import pairs, profiles, similarities, sums, togetherness
 from liverank.features.snapshot import Snapshot
-from tests.features.conftest import build, write
+from tests.features.conftest import SPARK, build, write
 from tests.features.test_online import items, traffic
 
 # Users u, v have x and y; w has x twice and z; t has z alone.
@@ -99,10 +99,8 @@ def test_neighbours_become_padded_arrays() -> None:
     assert grown.rows.tolist() == [*found.rows.tolist(), [-1, -1]]
 
 
+@pytest.mark.usefixtures("spark")
 def test_spark_gives_the_same_table_and_snapshot(tmp_path: Path) -> None:
-    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'liverank[spark]'")
-    if shutil.which("java") is None:
-        pytest.skip("there is no Java for Spark")
     events, lists = traffic(3)
     dataset = write(tmp_path / "data", events[:400], lists[:90], items())
     settings = {"table": True, "neighbours": 10}
@@ -112,7 +110,7 @@ def test_spark_gives_the_same_table_and_snapshot(tmp_path: Path) -> None:
     for name in ("items.parquet", "requests.parquet"):
         shutil.copy(ours / name, theirs / name)
     shutil.copytree(ours / "item_days", theirs / "item_days")
-    config = FeatureConfig(engine="spark", spark_master="local[2]", candidate=CandidateConfig(**settings))
+    config = FeatureConfig(**SPARK, candidate=CandidateConfig(**settings))
     until = datetime.fromisoformat(json.loads((ours / "split.json").read_text())["train_until"])
     cut = round(until.timestamp() * 1e6)
     with open_engine(config, theirs) as engine:

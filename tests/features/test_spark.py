@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,26 +14,11 @@ from liverank.errors import ConfigError
 from liverank.events import Impression, Interaction
 from liverank.features.engine import F, open_engine
 from tests.conftest import real_data
-from tests.features.conftest import BEFORE_EPOCH, build, event, write
+from tests.features.conftest import BEFORE_EPOCH, SPARK, build, event, write
 from tests.features.test_incremental import CONFIG, world
 
-pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'liverank[spark]'")
-if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
-    pytest.skip("Spark needs Java, and there is none", allow_module_level=True)
-
 SETTINGS = {**CONFIG, "part_events": 150}
-SPARK = {"engine": "spark", "spark_master": "local[2]", "memory_limit": "2GB"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def session() -> Iterator[None]:
-    """One session for all tests here: a JVM takes seconds to start."""
-    from liverank.features.spark_engine import new_session
-
-    session = new_session(FeatureConfig(**SPARK))
-    session.conf.set("spark.sql.shuffle.partitions", "2")
-    yield
-    session.stop()
+pytestmark = pytest.mark.usefixtures("spark")
 
 
 def data() -> tuple[list[Interaction], list[Impression]]:
