@@ -59,6 +59,13 @@ def test_a_named_file_must_exist(tmp_path):
         load_config(tmp_path / "absent.yaml")
 
 
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ('"on"', "on"), ("auto", "auto")])
+def test_on_and_off_mean_what_they_say(tmp_path, written, meant):
+    file = tmp_path / "liverank.yaml"
+    file.write_text(f"training:\n  text:\n    tune: {written}\n")
+    assert load_config(file).training.text.tune == meant
+
+
 def test_it_survives_yaml(tmp_path):
     file = tmp_path / "all.yaml"
     file.write_text(yaml.safe_dump(Config().model_dump(mode="json")))

@@ -62,7 +62,7 @@ PARTS: Final[dict[str, Part]] = {
     ),
     "cold": Part(
         "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1},
-        without={"training.interest.id_dropout": 0.0},
+        without={"training.interest.id_dropout": 0.0, "training.blend.cold_price": 0.0},
     ),
 }  # fmt: skip
 SAMPLED: Final = 20

@@ -24,8 +24,12 @@ def tune(
     ] = "",
     trials: Annotated[int, typer.Option("--trials", min=0, help="Trials of the study; 0 for tuning.trials.")] = 0,
     write: Annotated[
-        str, typer.Option("--write", help="Configuration file to put the best settings into; its comments stay.")
+        str,
+        typer.Option(
+            "--write", help="Configuration file to put the best settings into where their gain holds; its comments stay."
+        ),
     ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write them even where the gain does not hold.")] = False,
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
 ) -> None:
@@ -40,13 +44,17 @@ def tune(
     config = load_config(file or None, overrides(settings) | ({"tuning.trials": trials} if trials else {}))
     require_optuna()
     from liverank.tuning.search import tune as search
-    from liverank.tuning.write_config import write_settings
+    from liverank.tuning.write_config import check_file, write_settings
 
+    if write:
+        check_file(Path(write))
     result, folder = search(Path(features), config, Path(out) if out else None)
     _tell(Console(), result, folder.resolve())
-    if write:
+    if write and (result.holds or force):
         write_settings(Path(write), result.best.settings)
         typer.echo(f"Wrote the best settings into {write}")
+    elif write:
+        typer.echo(f"{write} stays as it is; --force writes the best settings all the same.")
 
 
 def _tell(console: Console, result: TuningResult, folder: Path) -> None:

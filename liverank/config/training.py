@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from liverank.config.base import Section
 from liverank.config.launch import LaunchConfig
@@ -214,6 +214,11 @@ class TextTuningConfig(Section):
     cache_mib: int = Field(
         1024, ge=0, description="Most memory for what the untuned layers made of the texts; of more it is made anew."
     )
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _yaml_takes_on_and_off_for_booleans(cls, value: object) -> object:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class TrainingConfig(Section):

@@ -24,18 +24,40 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the file is no valid configuration, or cannot be written.
     """
-    if path.exists():
-        load_config(path)
+    check_file(path)
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     after = _edited(before, settings)
     Config.model_validate(plain_yaml.safe_load(after))
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = _draft(path, after)
     try:
-        draft.write_text(after, encoding="utf-8")
         draft.replace(path)
     except OSError as problem:
         draft.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {problem.strerror}.", "Name another file.") from problem
+        raise _unwritable(path, problem) from problem
+
+
+def check_file(path: Path) -> None:
+    """Makes sure that `write_settings` will be able to write: hours of search come before it.
+
+    Raises:
+        ConfigError: the file is no valid configuration, or cannot be written.
+    """
+    if path.exists():
+        load_config(path)
+    _draft(path, "").unlink()
+
+
+def _draft(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise _unwritable(path, problem) from problem
+    return draft
+
+
+def _unwritable(path: Path, problem: OSError) -> ConfigError:
+    return ConfigError(f"{path} cannot be written: {problem.strerror}.", "Name another file.")
 
 
 def _edited(before: str, settings: Mapping[str, Any]) -> str:

@@ -32,6 +32,11 @@ def test_the_command_tells_progress_result_and_where_it_lies(features, configure
     more = ("--trials", "3", "--out", str(tmp_path / "out"), "--write", str(file), "--config", str(file))
     told = answer(features, *more, **settings)
     assert told.returncode == 0, told.stderr
+    holds = json.loads((tmp_path / "out" / "result.json").read_text())["honest_gain"]["low"] > 0
+    assert ("stays as it is" in told.stdout) is not holds
+    assert (yaml.safe_load(file.read_text()) == {"workspace": str(tmp_path)}) is not holds
+    forced = answer(features, *more, "--force", **settings)
+    assert forced.returncode == 0, forced.stderr
     assert "trial 1 of 3: ndcg@10 0." in told.stderr
     assert "(present settings); best 0." in told.stderr
     assert "trial 3 of 3: " in told.stderr
@@ -45,6 +50,14 @@ def test_the_command_tells_progress_result_and_where_it_lies(features, configure
         assert said in told.stdout
     best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
     assert yaml.safe_load(file.read_text()) == {"workspace": str(tmp_path), **best}
+
+
+def test_a_file_that_cannot_be_written_is_said_before_the_search(features, configured, tmp_path):
+    configured(tmp_path)
+    told = answer(features, "--write", str(tmp_path / "no" / "liverank.yaml"), **SETTINGS, workspace=str(tmp_path))
+    assert told.returncode == 2
+    assert "cannot be written" in told.stderr
+    assert not list(tmp_path.rglob("result.json"))
 
 
 @pytest.mark.parametrize(
