@@ -26,6 +26,8 @@ FIXED: Mapping[str, str] = {
     "interest.accumulate": "it changes time and memory only",
     "interest.gradient_checkpointing": "it changes time and memory only",
     "interest.enabled": "compare with and without it in `liverank evaluate`",
+    "linear.enabled": "compare with and without it in `liverank evaluate`",
+    "blend.cold_price": "it is paid for what the metric of all requests does not see",
 }
 """Keys of `training` that no search may choose (all below, where it is a section), and why."""
 MOST_GRID = 10_000
@@ -69,6 +71,9 @@ DEFAULT_SPACE: Mapping[str, ParameterRange] = {
     "count.repeat_decay": ParameterRange(low=0.5, high=1),
     "count.basket_weight": ParameterRange(low=0, high=1),
     "count.learn_weights": ParameterRange(choices=(True, False)),
+    "linear.neighbours": ParameterRange(choices=(50, 100, 200)),
+    "linear.ridge": ParameterRange(low=5, high=500, log=True),
+    "linear.user_damping": ParameterRange(low=0, high=1),
     "interest.block": ParameterRange(choices=("attention", "gated", "hstu", "lstm")),
     "interest.dimension": ParameterRange(choices=(64, 128, 192)),
     "interest.layers": ParameterRange(low=1, high=3),
@@ -77,6 +82,7 @@ DEFAULT_SPACE: Mapping[str, ParameterRange] = {
     "interest.learning_rate": ParameterRange(low=1e-4, high=5e-3, log=True),
     "interest.weight_decay": ParameterRange(low=1e-4, high=0.1, log=True),
     "interest.label_smoothing": ParameterRange(low=0, high=0.3),
+    "interest.averaging": ParameterRange(choices=(0.0, 0.99, 0.998, 0.9995)),
     "interest.history_length": ParameterRange(choices=(50, 100, 200)),
 }
 """What is searched where `tuning.space` is empty. The weights of the blend are no settings: each fold learns them."""

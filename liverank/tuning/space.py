@@ -18,6 +18,7 @@ Settings = dict[str, Any]
 """Dotted key of section `training` -> value."""
 _ROUNDING = 1e-9
 INTEREST = "interest."
+LINEAR = "linear."
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Space:
 
     @classmethod
     def of(cls, tuning: TuningConfig, training: TrainingConfig) -> Space:
-        """The space in force; settings of the interest model are left out where it is off."""
-        searched = tuning.searched()
-        kept = {key: at for key, at in searched.items() if training.interest.enabled or not key.startswith(INTEREST)}
+        """The space in force; settings of the interest model and the linear ranker are left out where these are off."""
+        off = (() if training.interest.enabled else (INTEREST,)) + (() if training.linear.enabled else (LINEAR,))
+        kept = {key: at for key, at in tuning.searched().items() if not key.startswith(off)}
         return cls(tuple(Parameter(key, where) for key, where in kept.items()), training)
 
     def present(self) -> Settings:

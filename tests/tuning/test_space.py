@@ -119,3 +119,10 @@ def test_a_grid_has_every_combination_once():
     found = {(at["count.window"], at["count.learn_weights"]) for at in grid}
     assert len(grid) == 6
     assert found == {(window, learn) for window in (1, 4, 7) for learn in (True, False)}
+
+
+@pytest.mark.parametrize("part", ["interest", "linear"])
+def test_what_is_off_is_not_searched(part):
+    training = TrainingConfig.model_validate({part: {"enabled": False}})
+    keys = {one.key.split(".")[0] for one in Space.of(TuningConfig(), training).parameters}
+    assert keys == {"count", "interest", "linear"} - {part}
