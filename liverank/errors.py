@@ -27,7 +27,7 @@ class BundleError(LiverankError):
 
 
 class TrainingError(LiverankError):
-    """The processes that train together, or the job that runs them, ended before the model was there."""
+    """Training ended before the model was there: it diverged, or its processes or the job that runs them failed."""
 
 
 class RegistryError(LiverankError):

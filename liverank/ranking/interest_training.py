@@ -17,12 +17,14 @@ from torch.nn.parallel import DistributedDataParallel
 from liverank import progress
 from liverank.ranking.batch_feed import BatchFeed, Part
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
+from liverank.ranking.divergence import check_converging, diverged
 from liverank.ranking.interactions import Events, Floats, Rows
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_loss import InterestLoss
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport, Pace
 from liverank.ranking.lazy_rows import LazyRows
+from liverank.ranking.listwise import NotFiniteError
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.schedule import batch_size, learning_rate
 from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_device, wait
@@ -60,7 +62,7 @@ def train(
     Raises:
         ConfigError: the device is not there.
         BundleError: the checkpoint cannot be used.
-        TrainingError: the processes have different data or checkpoints.
+        TrainingError: training diverged, or the processes have different data or checkpoints.
     """
     ranks = ranks or Ranks.from_environment()
     device = pick_device(config.device, ranks.local)
@@ -150,12 +152,23 @@ class _Run:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             loss = self._epoch(stage)
+            self._check(loss)
             with self.average.in_place() if self.average else nullcontext():
-                value = validate(self.model) if validate and self.ranks.first else float(self.state.epoch + 1)
+                value = self._value(validate)
                 self._judge(self.ranks.told(value), loss, validated=validate is not None)
             self._save()
             if self.ranks.first:
                 self._tell(f", validation NDCG@10 {value:.4f}" if validate else "")
+
+    def _value(self, validate: Validate | None) -> float:
+        """What the model as it stands is worth; without validation the later the better."""
+        if not validate or not self.ranks.first:
+            return float(self.state.epoch + 1)
+        try:
+            return validate(self.model)
+        except NotFiniteError as problem:
+            # Weights that are finite can still be so large that scores are not.
+            raise diverged(*self._named_rate) from problem
 
     def _over(self) -> bool:
         state = self.state
@@ -182,8 +195,18 @@ class _Run:
         self.pace.seconds, self.pace.waited = time.monotonic() - started, self.feed.waited - waited
         return self.ranks.total(float(torch.stack(losses).mean())) if losses else 0.0
 
+    def _check(self, *losses: float) -> None:
+        """Raises a TrainingError where training diverged: in all processes, since they have the same weights."""
+        averaged = self.average.tensors.values() if self.average else ()
+        check_converging(*self._named_rate, losses, [*self.model.parameters(), *averaged])
+
+    @property
+    def _named_rate(self) -> tuple[str, str, float]:
+        return "interest model", "training.interest.learning_rate", self.config.learning_rate
+
     def _save(self) -> None:
         self._settle()
+        self._check()
         if self.ranks.first:
             self.checkpoint.save(self.model, self.optimizer, self.state)
 

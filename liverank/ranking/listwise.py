@@ -12,6 +12,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
+class NotFiniteError(ValueError):
+    """Scores that say nothing: NaN stands before and after everything."""
+
+
 @dataclass(frozen=True)
 class Lists:
     """Many lists end to end: rows are candidates."""
@@ -72,16 +76,31 @@ def mean_ndcg(scores: Sequence[Floats], labels: Sequence[Floats], k: int = 10) -
     Equal scores count as their mean over all orders (McSherry and Najork, 2008, Computing Information Retrieval
     Performance Measures Efficiently in the Presence of Tied Scores): a signal that says nothing is worth as much as
     chance, not as much as the order in which the list came.
+
+    Raises:
+        NotFiniteError: a score is NaN.
+    """
+    values = list_ndcg(scores, labels, k)
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def list_ndcg(scores: Sequence[Floats], labels: Sequence[Floats], k: int = 10) -> npt.NDArray[np.float64]:
+    """NDCG@k of each list with a positive, as `mean_ndcg` counts it, `[lists with a positive]`.
+
+    Raises:
+        NotFiniteError: a score is NaN.
     """
     discounts = 1 / np.log2(np.arange(2, k + 2))
     values = []
     for score, label in zip(scores, labels, strict=True):
         relevant = label > 0
+        if np.isnan(score).any():
+            raise NotFiniteError("a score is NaN")
         if relevant.any():
             order = np.argsort(-score, kind="stable")
             gain = float(relevant[order] @ _tied(score[order], discounts))
             values.append(gain / float(discounts[: min(k, relevant.sum())].sum()))
-    return float(np.mean(values)) if values else 0.0
+    return np.asarray(values)
 
 
 def _tied(ordered: Floats, discounts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

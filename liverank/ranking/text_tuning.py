@@ -6,6 +6,7 @@ for how often hot ones are among them (Yi et al., 2019). What it is worth is mea
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ from liverank.config.training import TextTuningConfig, TrainingConfig
 from liverank.ranking.catalogue import Floats, Rows
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.data import Events
+from liverank.ranking.divergence import check_converging
 from liverank.ranking.layered_encoder import LayeredEncoder
 from liverank.ranking.speed import pick_device
 from liverank.ranking.text_pairs import HeldOut, Judge, Pairs, distinct_texts, held_out_texts, neighbours
@@ -67,6 +69,7 @@ def tune(
     Raises:
         LanguageModelError: the model cannot be had, or not be cut into layers.
         ConfigError: a GPU is wanted and there is none.
+        TrainingError: tuning diverged.
     """
     device = pick_device(config.device)
     before = torch.get_num_threads()
@@ -136,13 +139,20 @@ class _Run:
             while not self._over():
                 started = time.monotonic()
                 loss = self._step(self.state.step)
+                if not math.isfinite(loss):
+                    self._check(loss)
                 self.state.step += 1
                 self.state.seconds += time.monotonic() - started
                 stage.advance(1, loss=round(loss, 4))
                 if self.state.step % self.config.judge_steps == 0 or self._at_the_limit():
                     self._judge()
                 elif self.state.step % CHECKPOINT_STEPS == 0:
+                    self._check(loss)
                     self.checkpoint.save(self.encoder.tuned, self.optimizer, self.state)
+
+    def _check(self, *losses: float) -> None:
+        rate = self.config.learning_rate
+        check_converging("language model", "training.text.learning_rate", rate, losses, self.encoder.tuned.parameters())
 
     def _over(self) -> bool:
         return self._at_the_limit() or self.state.epochs_without_gain >= self.config.patience
@@ -176,6 +186,7 @@ class _Run:
         return contrastive_loss(vectors.float(), asked, answer, inclusion, self.config.temperature)
 
     def _judge(self) -> None:
+        self._check()
         started, state = time.monotonic(), self.state
         recalls = self._recalls()
         value = self._picked(recalls)

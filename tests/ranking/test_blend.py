@@ -74,6 +74,12 @@ def test_ndcg_by_hand():
     assert mean_ndcg([], []) == 0
 
 
+def test_scores_that_are_none_are_refused():
+    scores = [np.asarray([np.nan, 2, 1], np.float32)]
+    with pytest.raises(ValueError, match="NaN"):
+        mean_ndcg(scores, [np.asarray([1, 0, 0], np.float32)])
+
+
 def test_equal_scores_are_worth_their_mean_over_all_orders():
     scores, labels = np.asarray([1, 2, 1, 1], np.float32), np.asarray([1, 0, 0, 0], np.float32)
     orders = [np.asarray(order) for order in itertools.permutations(range(4))]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank import progress
+from liverank.errors import BundleError
 from liverank.evaluation.protocols.asks import Ask, Split
 from liverank.evaluation.protocols.plain_counts import PlainCounts, together
 from liverank.evaluation.protocols.ranks import best_rows, truth_ranks
@@ -51,6 +52,9 @@ def rank(
         keep: rows of the table whose best items are kept.
         most: how many of them.
         validation: whether the requests are the validation's.
+
+    Raises:
+        BundleError: a score is NaN or infinite: whatever is compared with such a score looks ranked, and is not.
     """
     found, best = Ranked(), {name: [np.zeros((0, most), np.int32)] for name in keep}
     size = max(1, min(REQUESTS_AT_ONCE, CELLS_AT_ONCE // max(1, len(split.log.catalogue))))
@@ -59,6 +63,7 @@ def rank(
             part = asks[start : start + size]
             rows = scorer([split.encoded(ask, split.candidates(ask, validation)) for ask in part])
             for name, scores in rows.items():
+                _check(name, scores < np.inf)
                 found.ranks.setdefault(name, []).extend(truth_ranks(scores, [ask.truth for ask in part]))
                 if name in best:
                     best[name].append(best_rows(scores, most))
@@ -67,17 +72,28 @@ def rank(
     return found
 
 
-def scatter(scores: Sequence[Scores], requests: Sequence[EncodedRequest], items: int) -> Floats:
-    """Scores of candidates at the rows of all items, `[requests, items]`, -inf elsewhere."""
+def _check(name: str, right: npt.NDArray[np.bool_]) -> None:
+    if not right.all():
+        raise BundleError(f"Ranker {name} gave a score that is not finite.")
+
+
+def scatter(name: str, scores: Sequence[Scores], requests: Sequence[EncodedRequest], items: int) -> Floats:
+    """Scores of candidates at the rows of all items, `[requests, items]`, -inf elsewhere.
+
+    Raises:
+        BundleError: the ranker of this name gave a candidate a score that is not finite.
+    """
     dense = np.full((len(requests), items), -np.inf, np.float32)
     for row, of, request in zip(dense, scores, requests, strict=True):
+        _check(name, np.isfinite(of))
         row[request.candidates] = of
     return dense
 
 
 def full_scores(ranker: Ranker, catalogue: Catalogue, requests: Sequence[EncodedRequest]) -> Floats:
     """Scores of any ranker by its contract, `[requests, items]`, -inf where an item is no candidate."""
-    return scatter(ranker.score_batch([_served(catalogue, request) for request in requests]), requests, len(catalogue))
+    scores = ranker.score_batch([_served(catalogue, request) for request in requests])
+    return scatter(ranker.name, scores, requests, len(catalogue))
 
 
 def _served(catalogue: Catalogue, request: EncodedRequest) -> Request:
@@ -107,7 +123,7 @@ class BundleScores:
         for name in self.rankers.keys() & set(self.blend.signal_names):
             column = self.blend.signal_names.index(name)
             rows[name] = [of[:, column] for of in signals]
-        dense = {name: scatter(scores, requests, len(self.catalogue)) for name, scores in sorted(rows.items())}
+        dense = {name: scatter(name, scores, requests, len(self.catalogue)) for name, scores in sorted(rows.items())}
         for name in sorted(self.rankers.keys() - dense.keys()):
             dense[name] = full_scores(self.rankers[name], self.catalogue, requests)
         return dense
@@ -127,7 +143,8 @@ class CountScores:
         """`count` -> `[requests, items]`."""
         pairs = zip(requests, self.ranker.signals(requests), strict=True)
         scores = [signals @ self.ranker.weights[segment(request)] for request, signals in pairs]
-        return {self.ranker.name: scatter(scores, requests, len(self.ranker.catalogue))}
+        name = self.ranker.name
+        return {name: scatter(name, scores, requests, len(self.ranker.catalogue))}
 
 
 class PlainScores:

@@ -52,6 +52,17 @@ def test_what_the_user_can_mend_is_one_line(tmp_path, monkeypatch, capsys, given
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("block", ["gated", "lstm"])
+def test_training_that_diverges_ends_with_what_to_do(dataset, tmp_path, monkeypatch, capsys, block):
+    given = ["--data", str(dataset), "--protocol", "leave-one-out", "--out", str(tmp_path / "out")]
+    rate = {"learning_rate": 1000, "epochs": 5, "dimension": 16, "layers": 1, "block": block, "batch_steps": 64}
+    options = [part for name, value in rate.items() for part in ("-s", f"training.interest.{name}={value}")]
+    assert command(monkeypatch, *given, *options) == 2
+    error = capsys.readouterr().err
+    assert "Set training.interest.learning_rate below 1000." in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
 def test_a_dataset_without_interactions_or_with_too_few(tmp_path, monkeypatch, capsys):
     for name, events, said in (
         ("none", [], "no interaction to look for"),

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liverank.errors import BundleError
+from liverank.evaluation.protocols.leave_one_out import leave_one_out
 from liverank.evaluation.protocols.plain_counts import PlainCounts, together
 from liverank.evaluation.protocols.ranks import best_rows, metrics, truth_ranks
+from liverank.evaluation.protocols.scoring import rank, scatter
 from liverank.evaluation.protocols.two_stage import new_ranks
+from tests.evaluation.protocols.made import sequences
 
 
 def rows(*numbers: int) -> np.ndarray:
@@ -91,3 +95,19 @@ def test_each_side_is_divided_by_its_maximum():
     assert both[0].tolist() == [1, 1, -np.inf]
     assert both[1].tolist() == [0.25, 0.5, -np.inf]
     assert together(counted, similar, 0.0)[:, 2].tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_none_has_no_rank(tmp_path, bad):
+    """All comparisons with NaN are false: without a check what is wanted would be first."""
+    split = leave_one_out(sequences(tmp_path, {"u": "abc", "v": "bcd", "w": "cde"}))
+
+    def scorer(requests):
+        given = [np.full(len(request.candidates), bad, np.float32) for request in requests]
+        return {"odd": scatter("odd", given, requests, len(split.log.catalogue))}
+
+    with pytest.raises(BundleError, match="Ranker odd gave a score that is not finite"):
+        rank(split, split.test, scorer)
+    if bad != -np.inf:  # Which is no candidate, where no ranker is asked.
+        with pytest.raises(BundleError, match="Ranker odd gave a score that is not finite"):
+            rank(split, split.test, lambda requests: {"odd": np.full((len(requests), 8), bad, np.float32)})
