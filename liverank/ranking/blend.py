@@ -11,26 +11,18 @@ import numpy as np
 
 from liverank.ranking import arrays, count
 from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.blend_signals import FEATURE_PREFIX as FEATURE_PREFIX
+from liverank.ranking.blend_signals import FEATURES as FEATURES
+from liverank.ranking.blend_signals import INCOMING, NEW, OTHERS, SEGMENTS, centred, standard
+from liverank.ranking.blend_signals import LEAST_LISTS as LEAST_LISTS
+from liverank.ranking.cold_price import open_to_new
 from liverank.ranking.count import CountRanker, segment
 from liverank.ranking.data import Catalogue, EncodedRequest, Floats, LabelledRequest, Rows, encode
 from liverank.ranking.listwise import learn_weights, mean_ndcg, to_lists
 from liverank.ranking.protocol import Request, Scores
 
 STRENGTH = 10.0
-LEAST_LISTS = 20
-"""Lists with a positive below which weights are not learned."""
-OTHERS = ("zero-shot", "linear", "interest")
-"""Rankers beside the count ranker whose scores are signals."""
-FEATURES = "features"
-FEATURE_PREFIX = "feature:"
-"""Before the name of a signal that is a feature of the candidate."""
-INCOMING = "incoming"
-NEW = "new"
 _PRIOR = {"zero-shot": 0.2, "linear": 0.5, "interest": 0.8}
-SEGMENTS = ("newcomers", "returning")
-FURTHEST = 8.0
-"""Most that the weight of `NEW` is raised by, in logits."""
-HALVINGS = 8
 
 
 class BlendRanker:
@@ -38,8 +30,9 @@ class BlendRanker:
 
     Zero-shot and incoming scores are standardised within the request (mean 0, deviation 1). The interest model's are
     logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. The linear ranker's
-    are log-scaled, as the count ranker's are. `NEW` is 1 for an item without a training event. Features of candidates
-    are scaled as training learned it. Users without a history have weights of their own.
+    are log-scaled, as the count ranker's are. `NEW` is 1 for an item without a training event whose
+    text is known. Features of candidates are scaled as training learned it. Users without a history have weights of
+    their own.
     """
 
     name = "blend"
@@ -48,6 +41,8 @@ class BlendRanker:
         self.rankers = {name: rankers[name] for name in ("count", *OTHERS, FEATURES) if name in rankers}
         self.weights = weights
         self.uses_incoming = uses_incoming
+        # Found here, once for a catalogue, so that no request waits for it.
+        self._is_new = self.count.catalogue.is_new
 
     @property
     def count(self) -> CountRanker:
@@ -80,22 +75,26 @@ class BlendRanker:
         """All signals as the weights meet them: a list of `[candidates, signals]` arrays."""
         columns = [self.count.signals(requests)]
         if "zero-shot" in self.rankers:
-            columns.append([_standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
+            columns.append([standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
         if "linear" in self.rankers:
             columns.append(self.rankers["linear"].score_encoded(requests))
         if "interest" in self.rankers:
-            columns.append([_centred(scores) for scores in self.rankers["interest"].score_encoded(requests)])
-        columns.append([self._new(request.candidates) for request in requests])
+            columns.append([centred(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+        columns.append([self._new(request) for request in requests])
         if FEATURES in self.rankers:
             columns.append(self.rankers[FEATURES].signals(requests))
         if self.uses_incoming:
-            columns.append([_standard(incoming_scores(request.request.candidates)) for request in requests])
+            columns.append([standard(incoming_scores(request.request.candidates)) for request in requests])
         return [np.column_stack(parts).astype(np.float32) for parts in zip(*columns, strict=True)]
 
-    def _new(self, rows: Rows) -> Floats:
-        """1 for candidates without a training event, `[candidates]`."""
-        met = self.count.catalogue.train_events[rows] > 0
-        return np.where((rows >= 0) & met, 0, 1).astype(np.float32)
+    def _new(self, request: EncodedRequest) -> Floats:
+        """1 for candidates without a training event that a text tells of, `[candidates]`."""
+        rows = request.candidates
+        new = self._is_new[rows] & (rows >= 0)
+        given = request.request.candidates
+        for at in np.flatnonzero(rows < 0).tolist():
+            new[at] = bool(given.texts.get(given.item_ids[at], ""))
+        return new.astype(np.float32)
 
     def on(self, catalogue: Catalogue, changed: Rows) -> BlendRanker:
         """The same weights over rankers moved to another catalogue."""
@@ -157,7 +156,7 @@ def fit_blend(
     ndcg["blend"] = mean_ndcg(blend.combine(requests, signals), labels)
     _no_worse_than_single(blend, ndcg, notes)
     if cold_price:
-        ndcg["blend"] = _open_to_new(blend, requests, signals, labels, cold_price, notes)
+        ndcg["blend"] = open_to_new(blend, requests, signals, labels, cold_price, notes)
     return blend, BlendReport(ndcg, _named(blend), lists, notes)
 
 
@@ -242,60 +241,8 @@ def _no_worse_than_single(blend: BlendRanker, ndcg: dict[str, float], notes: lis
     notes.append(f"the learned weights did not beat {best} on validation: the blend is {best} alone")
 
 
-def _open_to_new(
-    blend: BlendRanker,
-    requests: Sequence[EncodedRequest],
-    signals: Sequence[Floats],
-    labels: Sequence[Floats],
-    price: float,
-    notes: list[str],
-) -> float:
-    """Raises the weight of `NEW` as far as lists whose positives have training events lose no more than `price`.
-
-    The learned weight gives new items their share by probability. Among thousands of items none of them is among the
-    ten most probable, however well the text says which one; so their places are paid for. Returns the blend's NDCG@10.
-    """
-    place = blend.signal_names.index(NEW)
-    fresh = [row[:, place] for row in signals]
-    scores = blend.combine(requests, signals)
-    among = [at for at, label in enumerate(labels) if label.any() and fresh[at].any()]
-    cold = [at for at in among if fresh[at][labels[at] > 0].any()]
-    warm = [at for at in among if not fresh[at][labels[at] > 0].any()]
-
-    def ndcg(chosen: Sequence[int], more: float) -> float:
-        moved = [scores[at] + np.float32(more) * fresh[at] for at in chosen]
-        return mean_ndcg(moved, [labels[at] for at in chosen])
-
-    if len(cold) >= LEAST_LISTS and len(warm) >= LEAST_LISTS:
-        before, least = ndcg(cold, 0.0), (1 - price) * ndcg(warm, 0.0)
-        more, beyond = 0.0, FURTHEST
-        for _ in range(HALVINGS):
-            middle = (more + beyond) / 2
-            more, beyond = (middle, beyond) if ndcg(warm, middle) >= least else (more, middle)
-        after = ndcg(cold, more)
-        if after > before:
-            blend.weights[:, place] += np.float32(more)
-            scores = [of + np.float32(more) * new for of, new in zip(scores, fresh, strict=True)]
-            notes.append(
-                f"items without training events: NDCG@10 {before:.4f} -> {after:.4f} on {len(cold)} validation lists, "
-                f"for {price:.1%} on others at most"
-            )
-    return mean_ndcg(scores, labels)
-
-
 def _named(blend: BlendRanker) -> dict[str, dict[str, float]]:
     return {
         name: {signal: round(float(weight), 4) for signal, weight in zip(blend.signal_names, row, strict=True)}
         for name, row in zip(SEGMENTS, blend.weights, strict=True)
     }
-
-
-def _centred(scores: Scores) -> Scores:
-    return scores - scores.mean() if len(scores) else scores
-
-
-def _standard(scores: Scores) -> Scores:
-    """Mean 0, deviation 1 within the list; a list of equal scores is all 0."""
-    centred = scores - scores.mean() if len(scores) else scores
-    deviation = float(centred.std()) if len(scores) else 0.0
-    return centred / np.float32(deviation) if deviation > 1e-6 else np.zeros_like(centred)

@@ -40,6 +40,12 @@ class Catalogue:
         """Item id -> row."""
         return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
+    @cached_property
+    def is_new(self) -> npt.NDArray[np.bool_]:
+        """Whether an item has no training event but a text to go by, `[items]`."""
+        told = np.fromiter(map(bool, self.texts), bool, len(self))
+        return told & (np.asarray(self.train_events) == 0)
+
     def __len__(self) -> int:
         return len(self.item_ids)
 

@@ -24,6 +24,7 @@ from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.data import Events
 from liverank.ranking.divergence import check_converging
 from liverank.ranking.layered_encoder import LayeredEncoder
+from liverank.ranking.significance import surely_positive
 from liverank.ranking.speed import pick_device
 from liverank.ranking.text_pairs import HeldOut, Judge, Pairs, distinct_texts, held_out_texts, neighbours
 from liverank.ranking.text_reader import TextReader
@@ -36,8 +37,6 @@ CHECKPOINT_STEPS = 25
 """Steps between checkpoints; a judgement is one too."""
 LEAST_HELD_OUT = 20
 """With fewer texts to judge on nothing is known, and nothing is tuned."""
-SURE = 2.0
-"""Standard errors by which tuning must be better on the judging half to be kept."""
 
 
 @dataclass(frozen=True)
@@ -245,14 +244,6 @@ class _Run:
             for name, tensor in tensors.items()
             if not torch.equal(tensor.detach().cpu(), self.published[name])
         }
-
-
-def surely_positive(gains: Floats) -> bool:
-    """Whether the mean of paired differences is above 0 by `SURE` standard errors."""
-    if len(gains) < 2:
-        return False
-    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
-    return float(gains.mean()) > SURE * error
 
 
 def _schedule(step: int, steps: int) -> float:

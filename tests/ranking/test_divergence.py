@@ -1,4 +1,4 @@
-"""Training that diverges: it ends with one line that says what to do, and leaves no state behind that others take up."""
+"""Training that diverges: it ends with one line that says what to do, and leaves no state that another run takes up."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import TrainingData
 from liverank.ranking.fit import fit_rankers
 from liverank.ranking.ranks import Ranks
-from liverank.ranking.text_tuning import _Run, contrastive_loss, surely_positive, tune
+from liverank.ranking.significance import surely_positive
+from liverank.ranking.text_tuning import _Run, contrastive_loss, tune
 from liverank.ranking.tuned_model import tuned_language_model, wanted
 from liverank.text import LanguageModel, LanguageModelError, embed_with_cache
 from liverank.text_layers import TunedLayers
