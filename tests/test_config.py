@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from liverank.config import Config, load_config
 from liverank.errors import ConfigError
@@ -39,6 +42,33 @@ def test_a_wrong_key_or_value_is_named(tmp_path, text, said):
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_config(file)
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_no_number_of_any_section_may_be_other_than_finite(value):
+    keys = list(float_keys(Config()))
+    assert {"training.interest.learning_rate", "training.linear.ridge", "training.blend.cold_price"} <= set(keys)
+    for key in keys:
+        with pytest.raises(ConfigError, match=rf"'{key}'.*finite"):
+            load_config(overrides={key: yaml.safe_load(value)})
+
+
+def float_keys(section: BaseModel, before: str = "") -> Iterator[str]:
+    """The dotted names of all numbers that are not whole."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from float_keys(value, f"{before}{name}.")
+        elif field.annotation is float:
+            yield before + name
+
+
+@pytest.mark.parametrize(
+    "given", [{"training.threads": 100_000}, {"serving.threads": 100_000}, {"training.linear.ridge": 1e-6}]
+)
+def test_what_no_machine_can_do_is_refused(given):
+    with pytest.raises(ConfigError, match=f"'{next(iter(given))}'"):
+        load_config(overrides=given)
 
 
 def test_an_override_within_a_section_that_is_left_empty(tmp_path):

@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of `liverank.yaml`: immutable, and a key that has no meaning is an error."""
+    """A part of `liverank.yaml`: immutable; a key without a meaning and a number that is not finite are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

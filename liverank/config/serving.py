@@ -31,6 +31,7 @@ class ServingConfig(Section):
     threads: int = Field(
         1,
         ge=0,
+        le=256,
         description="CPU threads of one scoring call (0: the libraries' own choice); more pay for large models.",
     )
     feature_log_share: float = Field(

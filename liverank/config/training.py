@@ -55,7 +55,7 @@ class LinearConfig(Section):
         100, ge=1, le=1000, description="Items, the nearest by their users, from which an item is foretold."
     )
     ridge: float = Field(
-        50.0, gt=0, description="Regularisation, in users: what fewer users than that have in common counts little."
+        50.0, ge=0.01, description="Regularisation, in users: what fewer users than that have in common counts little."
     )
     user_items: int = Field(500, ge=2, description="Items of one user that count; of more the heaviest.")
     user_damping: float = Field(
@@ -72,7 +72,8 @@ class BlendConfig(Section):
         ge=0,
         le=0.5,
         description="Share of the validation NDCG on items with training events that may be given up so that items "
-        "without any are found. What is most probable alone hardly ever shows them; 0: just that.",
+        "without any are found, for users with and without a history apart. What is most probable alone hardly ever "
+        "shows them; 0: just that.",
     )
 
 
@@ -231,6 +232,7 @@ class TrainingConfig(Section):
     threads: int = Field(
         1,
         ge=0,
+        le=256,
         description="CPU threads of torch while the interest model trains; 0 leaves torch's default. Models of this "
         "size gain little from more, and lose much where other processes want the same cores.",
     )

@@ -158,6 +158,23 @@ def test_users_are_drawn_where_their_pairs_are_too_many(monkeypatch):
     assert np.abs(few.weights.toarray() - everyone.weights.toarray()).max() > 0.01
 
 
+@pytest.mark.parametrize("dense_items", [0, 100])
+@pytest.mark.parametrize("ridge", [0.01, 50.0])
+def test_users_who_all_had_the_same_are_solved(monkeypatch, dense_items, ridge):
+    """All pairs are alike, and the system singular but for the ridge: w = users / (neighbours * users + ridge).
+
+    A float32 of so many users has no room for a small ridge.
+    """
+    from scipy.sparse import csr_matrix
+
+    monkeypatch.setattr(linear, "DENSE_ITEMS", dense_items)
+    users = 300_000
+    alike = csr_matrix(np.ones((users, ITEMS), np.float32))
+    found = linear._weights(alike, LinearConfig(ridge=ridge)).toarray()
+    wanted = users / ((ITEMS - 1) * users + ridge) * (1 - np.eye(ITEMS))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kept", [0, 1])
 def test_next_to_no_events(kept):
     ranker = LinearRanker.fit(catalogue(), events().where(np.arange(kept)), LinearConfig())
