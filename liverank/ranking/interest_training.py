@@ -135,7 +135,14 @@ class _Run:
 
     def _averaged(self) -> WeightAverage | None:
         """The average of weights; none where a step touches few rows only, of which it would touch all."""
-        if not self.config.averaging or self.rows:
+        if not self.config.averaging:
+            return None
+        if self.rows:
+            if self.ranks.first:
+                progress.note(
+                    "weights are not averaged (training.interest.averaging): on a CPU, steps over a catalogue of "
+                    f"{LAZY_ITEMS:,} items only touch those they sample"
+                )
             return None
         average = WeightAverage(self.model, self.config.averaging)
         average.restore(self.state.average)

@@ -94,3 +94,10 @@ def test_it_goes_on_with_the_average_it_had(tmp_path, monkeypatch):
             run(tmp_path, averaging=0.9, checkpoint_steps=2)
     for name, of in run(tmp_path, averaging=0.9, checkpoint_steps=2)[0].state_dict().items():
         torch.testing.assert_close(whole[name], of, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("averaging", [0, 0.9])
+def test_where_weights_cannot_be_averaged_it_is_said(tmp_path, monkeypatch, capsys, averaging):
+    monkeypatch.setattr(interest_training, "LAZY_ITEMS", 1)
+    run(tmp_path, averaging=averaging, full_softmax_items=4, negatives=3)
+    assert ("weights are not averaged (training.interest.averaging)" in capsys.readouterr().err) == bool(averaging)
