@@ -46,6 +46,17 @@ class Catalogue:
         told = np.fromiter(map(bool, self.texts), bool, len(self))
         return told & (np.asarray(self.train_events) == 0)
 
+    @property
+    def embedded(self) -> Floats:
+        """The embeddings, `[items, width]`.
+
+        Raises:
+            ValueError: they are not made yet.
+        """
+        if self.embeddings is None:
+            raise ValueError("the catalogue has no embeddings yet")
+        return self.embeddings
+
     def __len__(self) -> int:
         return len(self.item_ids)
 

@@ -129,7 +129,6 @@ class InterestRanker:
 
         What was learned of an id is what its vector has beside its old text's.
         """
-        assert catalogue.embeddings is not None
         vectors = _text_vectors(catalogue, changed, self.from_text)
         old = changed < len(self.catalogue)
         vectors[old] += self.table.rows(changed[old]) - self.text_vectors_of(changed[old])
@@ -186,8 +185,7 @@ def _refilled(kept: ItemTable, pruned: Rows, items: int, vectors: Floats) -> Ite
 
 
 def _text_vectors(catalogue: Catalogue, rows: Rows, project: Callable[[Sequence[str], Floats], Floats]) -> Floats:
-    assert catalogue.embeddings is not None
-    return project([catalogue.texts[row] for row in rows.tolist()], catalogue.embeddings[rows])
+    return project([catalogue.texts[row] for row in rows.tolist()], catalogue.embedded[rows])
 
 
 def fit_interest(
@@ -224,9 +222,8 @@ def help_fit_interest(
 
 
 def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:
-    assert catalogue.embeddings is not None
-    text = TextFeatures.fit(catalogue.texts, catalogue.embeddings, config.interest.word_columns, config.seed)
-    return text, text.transform(catalogue.texts, catalogue.embeddings)
+    text = TextFeatures.fit(catalogue.texts, catalogue.embedded, config.interest.word_columns, config.seed)
+    return text, text.transform(catalogue.texts, catalogue.embedded)
 
 
 def _under(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

@@ -48,10 +48,8 @@ class Teacher:
         if vectors is None or len(unknown) == len(rows):
             raise ConfigError("A teacher knows none of the items.", "Name a bundle of the same catalogue.")
         if len(unknown):
-            assert catalogue.embeddings is not None
-            vectors[unknown] = ranker.from_text(
-                [catalogue.texts[row] for row in unknown.tolist()], catalogue.embeddings[unknown]
-            )
+            texts = [catalogue.texts[row] for row in unknown.tolist()]
+            vectors[unknown] = ranker.from_text(texts, catalogue.embedded[unknown])
         named: Mapping[str, int] = ranker.types
         numbers = [*(named.get(name, len(named)) for name in types), len(named)]
         return cls(ranker.model, torch.from_numpy(vectors), torch.tensor(numbers))

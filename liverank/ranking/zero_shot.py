@@ -26,10 +26,13 @@ class TextEncoder(Protocol):
 
 
 def candidate_embeddings(catalogue: Catalogue, request: EncodedRequest, encoder: TextEncoder) -> Floats:
-    """Embedding of each candidate, `[candidates, width]`: the catalogue's, else of its text, else 0."""
-    assert catalogue.embeddings is not None
+    """Embedding of each candidate, `[candidates, width]`: the catalogue's, else of its text, else 0.
+
+    Raises:
+        ValueError: the catalogue has no embeddings yet.
+    """
     rows = request.candidates
-    vectors = catalogue.embeddings[np.maximum(rows, 0)]
+    vectors = catalogue.embedded[np.maximum(rows, 0)]
     unknown = np.flatnonzero(rows < 0)
     if not len(unknown):
         return vectors
@@ -50,12 +53,10 @@ class ZeroShotRanker:
     name = "zero-shot"
 
     def __init__(self, catalogue: Catalogue, encoder: TextEncoder, decay: float = 0.8) -> None:
-        if catalogue.embeddings is None:
-            raise ValueError("the catalogue has no embeddings yet")
         self.catalogue = catalogue
         self.encoder = encoder
         self.decay = decay
-        self._embeddings = catalogue.embeddings
+        self._embeddings = catalogue.embedded
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays in [-1, 1]."""
@@ -64,14 +65,15 @@ class ZeroShotRanker:
     def similarity(self, request: EncodedRequest) -> Scores:
         """Scores of one request, `[candidates]`.
 
-        Row by row, not as one product: BLAS rounds a row by its place, and the order of candidates must not matter.
+        BLAS rounds a row by its place in a product, and the order of candidates must not matter: either their rows are
+        multiplied one by one, or, where most items are candidates, all of the catalogue's in the catalogue's order.
         """
         profile = self._profile(request)
         rows = request.candidates
         if (rows < 0).any():
             return np.vecdot(candidate_embeddings(self.catalogue, request, self.encoder), profile)
         if 2 * len(rows) > len(self._embeddings):
-            # Nearly all items: copying their embeddings would take longer than the few products that are not wanted.
+            # Most items: copying their embeddings would take longer than the few products that are not wanted.
             every: Scores = (self._embeddings @ profile)[rows]
             return every
         return np.vecdot(self._embeddings[rows], profile)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liverank.features.assembly import candidate_list
 from liverank.events import Item
+from liverank.features.assembly import candidate_list
 from liverank.ranking.blend import BlendRanker, _no_worse_than_single, fit_blend
 from liverank.ranking.blend_signals import LEAST_LISTS, NEW, SEGMENTS
 from liverank.ranking.cold_price import open_to_new

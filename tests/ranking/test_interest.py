@@ -27,6 +27,7 @@ from liverank.ranking.protocol import Candidates, Context, History, Request, sco
 from liverank.ranking.speed import pick_device
 from tests.ranking.conftest import SMALL
 from tests.ranking.contract import NOW, history_of
+from tests.ranking.small_model import small_ranker
 from tests.ranking.test_count import catalogue_of, events_of
 
 CONFIG = InterestConfig(dimension=16, layers=2, heads=2, history_length=8)
@@ -226,7 +227,8 @@ def test_it_learns_what_follows_what(tmp_path, options):
     assert int(scores.argmax()) == 6
 
 
-def test_serving_reads_what_training_read(monkeypatch, tmp_path):
+@pytest.mark.parametrize("block", ["attention", "gated", "hstu", "lstm"])
+def test_serving_reads_what_training_read(monkeypatch, tmp_path, block):
     """The query of each step in training is the query of a request with the same history at the time of the next."""
     rng = np.random.default_rng(4)
     rows = sorted((int(user), int(at // 2), float(at) ** 1.7) for user in range(5) for at in rng.integers(0, 20, 14))
@@ -234,7 +236,7 @@ def test_serving_reads_what_training_read(monkeypatch, tmp_path):
     events = events_of(rows, rng.choice([1.0, -1.0], len(rows), p=[0.9, 0.1]).tolist())
     catalogue = catalogue_of(*(f"text {at}" for at in range(10)))
     catalogue = catalogue.with_embeddings(rng.standard_normal((10, 6)).astype(np.float32))
-    sizes = {"dimension": 16, "layers": 2, "history_length": 20, "epochs": 2, "block": "hstu", "learning_rate": 0.02}
+    sizes = {"dimension": 16, "layers": 2, "history_length": 20, "epochs": 2, "block": block, "learning_rate": 0.02}
     settings = TrainingConfig(interest=InterestConfig.model_validate(sizes))
     ranker, _ = fit_interest(catalogue, events, settings, None, None, Checkpoint(tmp_path / "c.safetensors"))
     seen = []
@@ -247,6 +249,15 @@ def test_serving_reads_what_training_read(monkeypatch, tmp_path):
         loss(TensorBatch.of(batch, torch.device("cpu")))
     requests = [request_before(catalogue, events, sequences, int(step) + 1) for step in batch.asked]
     np.testing.assert_allclose(ranker.queries(requests), seen[0].numpy(), atol=1e-5)
+
+
+def test_a_catalogue_without_embeddings_is_refused(tmp_path):
+    catalogue = catalogue_of("red", "green")
+    events = events_of([(0, 0, 1.0), (0, 1, 2.0)])
+    with pytest.raises(ValueError, match="no embeddings yet"):
+        fit_interest(catalogue, events, TrainingConfig(), None, None, Checkpoint(tmp_path / "c.safetensors"))
+    with pytest.raises(ValueError, match="no embeddings yet"):
+        small_ranker().on(catalogue, np.asarray([1]))
 
 
 def request_before(catalogue: Catalogue, events: Events, sequences: Sequences, step: int) -> EncodedRequest:
