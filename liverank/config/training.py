@@ -68,12 +68,11 @@ class BlendConfig(Section):
     """How the signals are weighed."""
 
     cold_price: float = Field(
-        0.02,
+        0.025,
         ge=0,
         le=0.5,
-        description="Share of the validation NDCG on items with training events that may be given up so that items "
-        "without any are found, for users with and without a history apart. What is most probable alone hardly ever "
-        "shows them; 0: just that.",
+        description="Share of the NDCG on items with training events that may be given up so that items without any are "
+        "found. What is most probable alone hardly ever shows them; 0: just that.",
     )
 
 

@@ -13,7 +13,7 @@ from liverank.events import Item
 from liverank.features.assembly import candidate_list
 from liverank.ranking.blend import BlendRanker, _no_worse_than_single, fit_blend
 from liverank.ranking.blend_signals import LEAST_LISTS, NEW, SEGMENTS
-from liverank.ranking.cold_price import open_to_new
+from liverank.ranking.cold_price import _Best, _List, open_to_new
 from liverank.ranking.count import segment
 from liverank.ranking.data import LabelledRequest, encode, load_requests
 from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, to_lists
@@ -276,28 +276,30 @@ def test_each_segment_pays_for_itself(bundle, features):
     assert [note.split(":")[0] for note in notes] == ["newcomers"]
 
 
-def test_a_gain_that_may_be_chance_is_not_paid_for(bundle, features):
-    """One list of many that want a new item finds it if all new items come up: two standard errors need more."""
-    cold, warm = LEAST_LISTS + 10, 60
-    blend, requests = popular(bundle, features, cold + warm)
-    names, fresh = blend.signal_names, np.zeros((40, 1), np.float32)
-    fresh[:20] = 1
-    signals, labels = [], []
-    for at in range(cold + warm):
-        row = np.zeros((40, len(names)), np.float32)
-        row[:, names.index(NEW)] = fresh[:, 0]
-        # Known items first by far; of the new ones the wanted is within reach of the first ten in one list only.
-        row[:, names.index("popularity")] = np.append(np.linspace(-1, -3, 20), np.linspace(2, 0, 20))
-        signals.append(row)
-        labels.append(np.eye(40, dtype=np.float32)[0 if at == 0 else 19 if at < cold else 20])
+@pytest.mark.parametrize(("known", "paid"), [(0.0, False), (0.3, False), (2.0, True)])
+def test_new_items_that_cannot_be_told_apart_are_not_paid_for(bundle, features, known, paid):
+    """How much higher the wanted new item stands than the other new ones, in deviations of a list's scores."""
+    blend, requests = popular(bundle, features, 260)
+    signals, labels = lists_with_new_items(blend, LEAST_LISTS)
+    column = blend.signal_names.index("popularity")
+    for row, label in zip(signals[:LEAST_LISTS], labels, strict=False):
+        row[:, column] += np.float32(known - 2) * label
     before, notes = blend.weights.copy(), []
-    open_to_new(blend, requests, signals, labels, 0.02, notes)
-    np.testing.assert_array_equal(blend.weights, before)
-    assert not notes
-    labels[1:cold] = [labels[0]] * (cold - 1)
-    open_to_new(blend, requests, signals, labels, 0.02, notes)
-    assert blend.weights[1, names.index(NEW)] > 1
-    assert len(notes) == 1
+    open_to_new(blend, requests[: len(signals)], signals, labels, 0.1, notes)
+    assert (blend.weights != before).any() == paid
+    assert len(notes) == paid
+
+
+@pytest.mark.parametrize("more", [0.0, 0.7, 3.0])
+def test_what_known_items_are_expected_to_keep_is_the_sum_over_all_of_them(more):
+    rng = np.random.default_rng(3)
+    lists = [_List(rng.normal(size=n).astype(np.float32), np.arange(n) % 3 == 0, np.arange(n) == 1) for n in (4, 30, 60)]
+    total = 0.0
+    for one in lists:
+        chance = np.exp(one.scores) * ~one.fresh
+        ranks = np.argsort(np.argsort(-(one.scores + np.float32(more) * one.fresh)))
+        total += float((chance / chance.sum() * np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)).sum())
+    assert _Best.of(lists).expected(more) == pytest.approx(total / 3, rel=1e-5)
 
 
 def test_only_what_a_text_tells_of_is_new(bundle):
