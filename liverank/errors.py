@@ -22,6 +22,10 @@ class DataError(LiverankError):
     """A source cannot be read or does not follow the data contract."""
 
 
+class OutputError(LiverankError):
+    """What a command makes cannot be written where it should go."""
+
+
 class BundleError(LiverankError):
     """A model bundle is missing, truncated, altered or of an unknown format."""
 

@@ -23,6 +23,7 @@ def compile(
     from liverank.cli.pipeline_ring import pipeline_ring
     from liverank.config import load_config
     from liverank.errors import ConfigError
+    from liverank.output import output_file
 
     pipeline_ring()
     from pipelines.compile import COMPILED, COMPILED_TUNING, compile_training, compile_tuning
@@ -35,7 +36,7 @@ def compile(
     if output:
         config = load_config(file or None, overrides(settings)).pipeline
         make = compile_tuning if pipeline is Pipeline.tuning else compile_training
-        typer.echo(f"Wrote {make(Path(output), config)}")
+        typer.echo(f"Wrote {make(output_file(Path(output)), config)}")
         return
     typer.echo(f"Wrote {compile_training(COMPILED)}")
     typer.echo(f"Wrote {compile_tuning(COMPILED_TUNING)}")

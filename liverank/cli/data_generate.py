@@ -94,21 +94,16 @@ def _make_room(out: Path) -> None:
     """Makes the folder, before the work of filling it; only an earlier synthetic dataset in it may be replaced.
 
     Raises:
-        DataError: the folder cannot be made or written, or holds something else.
+        OutputError: the folder cannot be made or written.
+        DataError: it holds something else.
     """
-    import os
-
     from liverank.data.synthetic import PARTIAL
     from liverank.errors import DataError
+    from liverank.output import output_folder
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        # What an interrupted run left is nobody's work.
-        filled = any(entry.name != PARTIAL for entry in out.iterdir())
-    except OSError as problem:
-        raise DataError(f"The folder {out} cannot be made: {problem.strerror}.", "Name another one.") from problem
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise DataError(f"The folder {out} cannot be written.", "Name another one.")
+    output_folder(out)
+    # What an interrupted run left is nobody's work.
+    filled = any(entry.name != PARTIAL for entry in out.iterdir())
     if filled and not _is_synthetic(out):
         raise DataError(
             f"The folder {out} is not empty and holds no synthetic dataset, so that nothing is written there.",

@@ -37,9 +37,10 @@ def report(
     from datetime import UTC, datetime
 
     from liverank.data.profile.run import as_folder, profile, write_page
+    from liverank.output import output_file
 
     if not json:
-        _check_room(out)
+        output_file(out)
     options = {"format": source_format, "timezone": timezone, "encoding": encoding}
     with as_folder(_config(source, file, options)) as folder:
         figures = profile(folder, memory)
@@ -66,22 +67,6 @@ def _config(source: str, file: str, options: Mapping[str, str]) -> DataConfig:
     change = {name: getattr(told, name) for name in type(told).model_fields}
     alone = {"sources": (), "live_store": "", "replayed": "none"} if source else {}
     return known.model_copy(update={**change, **alone})
-
-
-def _check_room(out: Path) -> None:
-    """Says before the work whether the page can be written.
-
-    Raises:
-        DataError: it cannot.
-    """
-    import os
-
-    from liverank.errors import DataError
-
-    if out.is_dir():
-        raise DataError(f"{out} is a folder.", "Give --out the name of the page, e.g. report.html.")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
-        raise DataError(f"{out} cannot be written: {out.parent} is no folder that can be.", "Name another place.")
 
 
 def _as_json(figures: dict[str, object]) -> str:

@@ -38,19 +38,20 @@ def check_skew(
     from liverank.features.skew import check_skew as check
     from liverank.features.skew import impressions_since
     from liverank.features.value_skew import ValueCheck
+    from liverank.output import output_file
     from liverank.store import open_store
 
     config = load_config(file or None, overrides(settings))
     path = Path(store) if store else config.store_path
     if not path.is_file() or not path.stat().st_size:
         raise DataError(f"There is no live store at {path}.", "Name it with --store, or serve first.")
+    target = output_file(Path(out) if out else config.workspace_path / "skew.json")
     log = open_store(path)
     try:
         values = ValueCheck(_finder(config, bundle), config.features, most)
         report = check(log, impressions_since(log, _instant(since)), config.features.history_length, values)
     finally:
         log.close()
-    target = Path(out) if out else config.workspace_path / "skew.json"
     report.write(target)
     for line in report.lines():
         typer.echo(line)

@@ -15,6 +15,7 @@ from liverank.data.fetch import fetch
 from liverank.data.spreadsheet import to_csv
 from liverank.data.unpack import unpack
 from liverank.errors import DataError
+from liverank.output import output_folder
 
 FACTS_FILE: Final = "_download.json"
 """What a folder says of where it came from; the underscore keeps it from being read as data."""
@@ -63,6 +64,7 @@ def download(archive: Archive, out: Path, pause: Callable[[float], None] | None 
 
     Raises:
         DataError: see `liverank.data.fetch` and `liverank.data.unpack`; or only a person can fetch it and has not yet.
+        OutputError: nothing can be written into `out`.
     """
     folder = out / archive.name
     if (folder / FACTS_FILE).is_file():
@@ -76,6 +78,7 @@ def download(archive: Archive, out: Path, pause: Callable[[float], None] | None 
             f"Fetch {' and '.join(file.name for file in missing)} there, put them into {out / ARCHIVE_FOLDER}/ and run "
             "the same command again: it verifies and unpacks them.",
         )
+    output_folder(out)
     options = {"pause": pause} if pause else {}
     digests = {file.name: fetch(file, out / ARCHIVE_FOLDER / file.name, **options) for file in archive.files}
     _fill(archive, out, folder, digests)

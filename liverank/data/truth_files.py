@@ -16,6 +16,7 @@ from liverank.data.catalogue import Ints
 from liverank.data.synthetic_tables import instants, user_ids
 from liverank.data.truth import Truth
 from liverank.data.visits import DAY, START_MICROSECONDS
+from liverank.output import output_folder
 from liverank.progress import stage
 
 CHANCE = "chance"
@@ -32,8 +33,11 @@ def write_truth(truth: Truth, users: Ints | None, at: datetime, out: Path) -> in
 
     Returns:
         The rows of `chances.parquet`, one for each user and item.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out)
     _write(iter([_items(truth)]), out / "items.parquet")
     _write(iter([_users(truth, at)]), out / "users.parquet")
     chosen = np.arange(truth.settings.users) if users is None else users

@@ -23,6 +23,7 @@ from liverank.evaluation.order_sensitivity import find_order_sensitivity
 from liverank.evaluation.records import write_per_request, write_reference
 from liverank.evaluation.report import write_report
 from liverank.evaluation.scoring import score_rankers
+from liverank.output import output_folder
 from liverank.ranking.baselines import IncomingOrder
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.bundle import Bundle, load_bundle
@@ -50,7 +51,9 @@ def evaluate(
     Raises:
         DataError: no features folder, or no test request in it.
         BundleError: a bundle is altered or its scores are not usable.
+        OutputError: nothing can be written into `out`.
     """
+    output_folder(out)
     requests = _test_requests(features)
     challenger = load_bundle(bundle)
     current = load_bundle(champion) if champion else None
@@ -72,7 +75,6 @@ def evaluate(
     result = EvaluationResult(
         verdict.promote, verdict.reasons, findings.flat, findings, challenger.hash, current.hash if current else ""
     )
-    out.mkdir(parents=True, exist_ok=True)
     write_per_request(out, requests, findings.per_request)
     write_reference(out, requests, scores[primary], lists, catalogue, config.k)
     write_report(out, result)

@@ -14,6 +14,7 @@ from pydantic import Field
 from liverank import progress
 from liverank.config.base import Section
 from liverank.errors import BundleError
+from liverank.output import output_folder
 from liverank.ranking.bundle import MANIFEST, bundle_hash, load_bundle, write_bundle
 from liverank.ranking.catalogue import Catalogue, Rows
 from liverank.ranking.interest import InterestRanker
@@ -74,8 +75,10 @@ def compress(bundle: Path, out: Path, settings: CompressionSettings) -> Compress
 
     Raises:
         BundleError: there is nothing to compress, `out` holds something else than a bundle, or a package is missing.
+        OutputError: nothing can be written beside `out`.
     """
     _check_out(bundle, out)
+    output_folder(out.parent)
     with progress.stage("compress bundle"):
         loaded = load_bundle(bundle)
         ranker = _original(bundle, loaded.rankers, loaded.manifest)

@@ -21,6 +21,7 @@ from liverank.config.training import TrainingConfig
 from liverank.config.tuning import ParameterRange, coerced
 from liverank.errors import DataError
 from liverank.evaluation.lists import Floats
+from liverank.output import output_folder
 from liverank.tuning.folds import Fold
 from liverank.tuning.judge import JUDGED
 from liverank.tuning.result import TuningResult, collect
@@ -61,6 +62,7 @@ def tune(features: Path, config: Config, out: Path | None = None) -> tuple[Tunin
 
     Raises:
         DataError: no features folder, or too little in it for so many folds.
+        OutputError: nothing can be written into `out`.
         TuningError: the study is another's, or its storage cannot be used.
         RegistryError: MLflow does not take the study; everything is written by then.
     """
@@ -69,6 +71,8 @@ def tune(features: Path, config: Config, out: Path | None = None) -> tuple[Tunin
     quiet()
     notes: list[str] = []
     config = _prepared(config, notes)
+    if out:
+        output_folder(out)
     made_with = fingerprint(features, config)
     order = _order(features, config, made_with)
     with held(order.place):

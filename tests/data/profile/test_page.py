@@ -14,7 +14,7 @@ from liverank.cli.data_command import app
 from liverank.data.profile.numbers import duration, powers, share, short, ticks
 from liverank.data.profile.page import page
 from liverank.data.profile.run import profile
-from liverank.errors import ConfigError, DataError
+from liverank.errors import ConfigError, DataError, OutputError
 from tests.conftest import real_data
 from tests.data.profile.folder import at, event, figures, folder, item, shown
 from tests.data.writing import clicks_csv
@@ -172,8 +172,8 @@ def test_a_source_that_needs_a_mapping_is_read_as_configured(tmp_path, monkeypat
     ("arguments", "problem", "said"),
     [
         (["absent.csv"], DataError, "absent.csv"),
-        (["clicks.csv", "--out", "."], DataError, "is a folder"),
-        (["clicks.csv", "--out", "no/where.html"], DataError, "cannot be written"),
+        (["clicks.csv", "--out", "."], OutputError, "is a folder"),
+        (["clicks.csv", "--out", "clicks.csv/where.html"], OutputError, "cannot be made or written"),
         (["clicks.csv", "--timezone", "Mars"], ConfigError, "Mars"),
         (["clicks.csv", "--memory", "plenty"], ConfigError, "amount of memory"),
     ],
