@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import compression_stages, stages
 from liverank.environment import silence_telemetry
+from liverank.memory import peak_mib
 
 
 def main(stage: str, arguments: str, answer: str) -> None:
@@ -27,16 +28,6 @@ def cpu_seconds() -> float:
     """Processor time of this process and of those that it started and that have ended."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process since it was started, in MiB.
-
-    Not what wait4 reports: that counts from the fork, and so begins with the parent's memory.
-    """
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

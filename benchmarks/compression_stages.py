@@ -24,15 +24,15 @@ SEED: Final = 5
 
 def bundle(dataset: str, folder: str, checkpoints: str, settings: dict[str, Any], overrides: dict[str, Any]) -> None:
     """Trains on the split's training events and writes a bundle."""
-    from liverank.evaluation.protocols.run import undecayed
     from liverank.evaluation.protocols.split_run import data_hash
+    from liverank.evaluation.protocols.trained import undecayed
     from liverank.ranking.bundle import save_bundle
     from liverank.ranking.fit import fit_rankers
 
     chosen, config = protocol_settings(settings), load_config(overrides=overrides)
     split = _split(Path(dataset), chosen, config)
     data = split.training_data(split.validation_requests(), data_hash(split, chosen))
-    training = undecayed(config.training, chosen)
+    training = undecayed(config.training, chosen.protocol)
     fitted = fit_rankers(data, training, Path(checkpoints))
     facts = {"data_hash": data.data_hash, "language_model": fitted.model.fingerprint()}
     save_bundle(Path(folder), fitted.catalogue, fitted.rankers, training, facts, fitted.model.tuned)

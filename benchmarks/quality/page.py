@@ -11,6 +11,7 @@ from benchmarks.measure import Measured
 from benchmarks.page import machine
 from benchmarks.quality.parts import PARTS, Run
 from benchmarks.quality.published import HEADS, ROWS
+from liverank.evaluation.protocols.trained import told
 
 HEAD = (
     "# Ranking quality\n\nWritten by `make bench-quality`, part by part; every figure of a part was measured in the "
@@ -19,7 +20,9 @@ HEAD = (
     "`plain count + TF-IDF`) are the recipes of the [M] rows, written anew in "
     "`liverank/evaluation/protocols/plain_counts.py`.\n\nIntervals are paired bootstrap intervals over users of the "
     "mean over seeds; the spread is the standard deviation of the seeds' means. A row without a spread does not change "
-    "with the seed, or was trained once.\n"
+    "with the seed, or was trained once.\n\nLeave-one-out counts have no decay "
+    "by age: users are asked at the end of their own events, so that what is old for one is not for another. Each part "
+    "names what it was trained with beside the default configuration.\n"
 )
 NAMES = {"ndcg": "NDCG", "hit_rate": "HR", "recall": "Recall", "mrr": "MRR"}
 Result = Mapping[str, Any]
@@ -36,10 +39,11 @@ def part(name: str, found: Measured, run: Run, command: str) -> str:
 
 
 def _data(result: Result) -> str:
-    told = ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+    data = ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
                      for name, value in result["data"].items())  # fmt: skip
     settings = {name: value for name, value in result["settings"].items() if value not in (0, "", False, [], None)}
-    return f"{told}.\n\nSettings: {', '.join(f'{name} {value}' for name, value in settings.items())}.\n"
+    asked = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return f"{data}.\n\nSettings: {asked}.\n\n{told(result['training'])}\n"
 
 
 def _finding(finding: Result, k: int, confidence: float) -> str:

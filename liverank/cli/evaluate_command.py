@@ -46,7 +46,7 @@ def evaluate(
         int | None, typer.Option("--max-users", help="Take the events of so many users only, drawn at random.")
     ] = None,
     share: Annotated[
-        float | None, typer.Option("--share", help="Share of the stream that is the test (default 0.1).")
+        float | None, typer.Option("--share", help="Share that is the test (default 0.1): of the time, with prequential of the baskets.")
     ] = None,
     cut: Annotated[str, typer.Option("--cut", help="Date from which prequential baskets are scored.")] = "",
     ablations: Annotated[

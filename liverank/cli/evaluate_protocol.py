@@ -18,7 +18,8 @@ def evaluate_protocol(data: str, out: str, given: Mapping[str, Any], config: Con
     """Runs the protocol on the data, ingesting it into `out/dataset` first where it is no dataset folder.
 
     Raises:
-        ConfigError: an option has no meaning.
+        ConfigError: an option has no meaning, or a setting means nothing to the protocol.
+        OutputError: nothing can be written into `out`.
         DataError: the data cannot be read, or are too few for the protocol.
     """
     from pathlib import Path
@@ -28,9 +29,12 @@ def evaluate_protocol(data: str, out: str, given: Mapping[str, Any], config: Con
     from liverank.evaluation.protocols.log import dataset_folder
     from liverank.evaluation.protocols.run import run_protocol
     from liverank.evaluation.protocols.settings import protocol_settings
+    from liverank.evaluation.protocols.trained import check_training
+    from liverank.output import output_folder
 
     settings = protocol_settings({**given, **_lengths(given)})
-    folder = Path(out)
+    check_training(config.training, settings.protocol)
+    folder = output_folder(Path(out))
     dataset = dataset_folder(data, config.data, folder / "dataset")
     result = run_protocol(dataset, folder, settings, config)
     console = Console()

@@ -19,6 +19,7 @@ from liverank.evaluation.attributes import Told
 from liverank.evaluation.bootstrap import Bootstrap, Interval
 from liverank.evaluation.calibration import Calibration, find_calibration
 from liverank.evaluation.exposure import Audience, Exposure, Shown, audience_of, find_exposure, popularity_lift
+from liverank.evaluation.finite import finite
 from liverank.evaluation.flat_figures import flat_depth
 from liverank.evaluation.gate import CHAMPION
 from liverank.evaluation.groups import GroupingResult, find_groupings, measure_groupings
@@ -97,7 +98,7 @@ class EvaluationResult:
         """The content of `metrics.json`; a number that is not finite becomes null."""
         content = {"format": 1, **asdict(self)}
         del content["findings"]["per_request"]
-        return _plain(content)
+        return finite(content)
 
     def write(self, out: Path) -> Path:
         """Writes `metrics.json` into `out`, whole or not at all."""
@@ -179,11 +180,3 @@ def _measured(
 def rival_of(rankers: Collection[str]) -> str:
     """Whom slices, groups and the distribution compare with: the champion, else the incoming order."""
     return CHAMPION if CHAMPION in rankers else "incoming"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from liverank.ranking.ranks import Ranks
 
 _DATA = "data hash"
-VALIDATION_LISTS = 1000
+JUDGED_REQUESTS = 1000
 """Validation requests on which the interest model is judged after each epoch."""
 
 
@@ -199,7 +199,7 @@ def _interest(
     from liverank.ranking.distil import teachers_of
     from liverank.ranking.interest import InterestRanker, fit_interest
 
-    judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], VALIDATION_LISTS)
+    judged = _spread([labelled for labelled in data.validation if labelled.labels.any()], JUDGED_REQUESTS)
     labels = [labelled.labels for labelled in judged]
     encoded = [encode(data.catalogue, labelled.request) for labelled in judged]
 

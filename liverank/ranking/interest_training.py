@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from liverank import progress
+from liverank.memory import peak_mib
 from liverank.ranking.batch_feed import BatchFeed, Part
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.divergence import check_converging, diverged
@@ -27,7 +28,7 @@ from liverank.ranking.lazy_rows import LazyRows
 from liverank.ranking.listwise import NotFiniteError
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.schedule import batch_size, learning_rate
-from liverank.ranking.speed import matrix_flops, peak_gpu_mib, peak_mib, pick_device, wait
+from liverank.ranking.speed import matrix_flops, peak_gpu_mib, pick_device, wait
 from liverank.ranking.weight_average import WeightAverage
 
 if TYPE_CHECKING:

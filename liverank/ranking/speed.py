@@ -1,11 +1,8 @@
-"""What a device can do, and what a process took of it."""
+"""What a device can do, and what a process took of its memory."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -53,16 +50,6 @@ def wait(device: torch.device) -> None:
     """Returns once a GPU has done all it was given: before that a clock says nothing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # What getrusage says begins with the memory of whoever forked.
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 2**20 if sys.platform == "darwin" else used / 2**10
 
 
 def peak_gpu_mib(device: torch.device) -> float:

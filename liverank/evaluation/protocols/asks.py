@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from liverank.ranking.protocol import Candidates, Context, History, Request
 VALIDATION_REQUESTS = 1000
 VALIDATION_CELLS = 8_000_000
 """Requests times items of all validation requests together: some 700 MB while the blend learns."""
-SAMPLE_SEED = 13
+REQUESTS_SEED = 13
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,9 @@ def most_requests(items: int) -> int:
     return max(20, min(VALIDATION_REQUESTS, VALIDATION_CELLS // max(1, items)))
 
 
-def sample(asks: Sequence[Ask], most: int) -> list[Ask]:
-    """At most so many of the asks, drawn at random with a fixed seed, in their order."""
-    if len(asks) <= most:
-        return list(asks)
-    chosen = np.random.default_rng(SAMPLE_SEED).choice(len(asks), most, replace=False)
-    return [asks[at] for at in np.sort(chosen).tolist()]
+def sample(requests: Sequence[Drawn], most: int) -> list[Drawn]:
+    """At most so many of the requests, drawn at random with a fixed seed, in their order."""
+    if len(requests) <= most:
+        return list(requests)
+    chosen = np.random.default_rng(REQUESTS_SEED).choice(len(requests), most, replace=False)
+    return [requests[at] for at in np.sort(chosen).tolist()]

@@ -17,14 +17,14 @@ from liverank.data.dataset import read_table
 from liverank.errors import DataError
 from liverank.evaluation.lists import Lists, build_lists
 from liverank.evaluation.measure import measure
-from liverank.evaluation.protocols.asks import SAMPLE_SEED, Split
+from liverank.evaluation.protocols.asks import Split, sample
 from liverank.evaluation.protocols.log import Log
 from liverank.evaluation.protocols.ranks import METRICS
 from liverank.evaluation.protocols.results import Table, together
 from liverank.evaluation.protocols.scoring import CountScores
 from liverank.evaluation.protocols.split_run import Means, Ran, data_hash, fit_seed, split_facts
 from liverank.evaluation.protocols.temporal import cuts, temporal
-from liverank.evaluation.protocols.two_stage import list_requests, validation_lists
+from liverank.evaluation.protocols.two_stage import VALIDATION_LISTS, list_requests, validation_lists
 from liverank.evaluation.scoring import score_rankers
 from liverank.ranking.baselines import IncomingOrder
 from liverank.ranking.blend import LEAST_LISTS
@@ -32,7 +32,6 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import LabelledRequest
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
-VALIDATION_LISTS = 2000
 RETRIEVED = 100
 Answers = Mapping[str, tuple[str, ...]]
 """Impression id -> items that were answered with what can be looked for."""
@@ -67,35 +66,50 @@ def run_lists(dataset: Path, log: Log, data: DataConfig, means: Means) -> Ran:
         DataError: the data set has no lists, none that is answered after the cut, or no events before.
     """
     logged = read_lists(dataset, data)
-    times = log.events.timestamp
-    span = (min(float(times.min()), logged.span()[0]), max(float(times.max()), logged.span()[1]))
+    span = _span(log, logged)
     validation_from, test_from = cuts(*span, means.settings.share)
     split = temporal(log, means.settings.share, span=span)
     test = labelled_lists(log, logged.between(test_from, np.inf), logged.answers)
+    judged = _answered(test)
+    shown = sample(labelled_lists(log, logged.between(validation_from, test_from), logged.answers), VALIDATION_LISTS)
+    enough = sum(bool(one.labels.any()) for one in shown) >= LEAST_LISTS
+    validation = shown if enough else _retrieved(split, means)
+    table, chosen = _ranked(split, validation, judged, means)
+    facts = split_facts(split) | {"test requests": len(test), "answered": len(judged)}
+    facts |= {"validation requests": len(validation), "validation": "logged lists" if enough else "retrieved"}
+    return Ran([table], facts, {"seeds": chosen})
+
+
+def _span(log: Log, logged: LoggedLists) -> tuple[float, float]:
+    """First and last instant of events and lists together."""
+    times, (first, last) = log.events.timestamp, logged.span()
+    return min(float(times.min()), first), max(float(times.max()), last)
+
+
+def _answered(test: Sequence[LabelledRequest]) -> list[LabelledRequest]:
     judged = [one for one in test if one.truth]
     if not judged:
         raise DataError(
             "No list of the test is answered: no interaction of a label type carries its impression_id.",
             "Give interactions with impression_id, or another --share.",
         )
-    shown = labelled_lists(log, logged.between(validation_from, test_from), logged.answers)
-    validation = _spread(shown, VALIDATION_LISTS)
-    logged_enough = sum(bool(one.labels.any()) for one in validation) >= LEAST_LISTS
-    if not logged_enough:
-        validation = _retrieved(split, means)
-    rectangles = rectangles_of(judged, log)
+    return judged
+
+
+def _ranked(
+    split: Split, validation: list[LabelledRequest], judged: Sequence[LabelledRequest], means: Means
+) -> tuple[Table, list[dict[str, Any]]]:
+    """The table of the judged lists, and what each seed chose."""
+    rectangles, catalogue = rectangles_of(judged, split.log), split.log.catalogue
     tables, chosen = [], []
     for number in range(means.settings.seeds):
         fitted = fit_seed(split.training_data(validation, data_hash(split, means.settings)), number, means)
         with means.watch("rank"):
-            rankers = {"incoming": IncomingOrder(), **fitted.rankers}
-            scores = score_rankers(rankers, judged)
-            measured = {name: measure(rectangles, of, log.catalogue, means.settings.k) for name, of in scores.items()}
+            scores = score_rankers({"incoming": IncomingOrder(), **fitted.rankers}, judged)
+            measured = {name: measure(rectangles, of, catalogue, means.settings.k) for name, of in scores.items()}
         tables.append(_table(judged, {name: of.per_request for name, of in measured.items()}))
         chosen.append({"blend": fitted.report.weights, "interest": fitted.interest})
-    facts = split_facts(split) | {"test requests": len(test), "answered": len(judged)}
-    facts |= {"validation requests": len(validation), "validation": "logged lists" if logged_enough else "retrieved"}
-    return Ran([together(tables)], facts, {"seeds": chosen})
+    return together(tables), chosen
 
 
 def read_lists(dataset: Path, data: DataConfig) -> LoggedLists:
@@ -168,13 +182,6 @@ def _retrieved(split: Split, means: Means) -> list[LabelledRequest]:
         data = split.training_data([], "")
         scorer = CountScores(CountRanker.fit(data.catalogue, data.events, means.training.count))
         return list_requests(split, *validation_lists(split, scorer, "count", RETRIEVED))
-
-
-def _spread(requests: Sequence[LabelledRequest], most: int) -> list[LabelledRequest]:
-    if len(requests) <= most:
-        return list(requests)
-    chosen = np.random.default_rng(SAMPLE_SEED).choice(len(requests), most, replace=False)
-    return [requests[at] for at in np.sort(chosen).tolist()]
 
 
 def _table(judged: Sequence[LabelledRequest], values: Mapping[str, Mapping[str, Any]]) -> Table:

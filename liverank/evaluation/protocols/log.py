@@ -22,7 +22,7 @@ from liverank.ranking.data import Events, events_of
 
 Mask = npt.NDArray[np.bool_]
 RENUMBERING_SEED = 101
-SAMPLE_SEED = 11
+USERS_SEED = 11
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Log:
         events = replace(self.events, item=place[self.events.item])
         return replace(self, catalogue=catalogue, events=events, hash=f"{self.hash}/renumbered {seed}")
 
-    def sampled(self, users: int, seed: int = SAMPLE_SEED) -> Log:
+    def sampled(self, users: int, seed: int = USERS_SEED) -> Log:
         """All events of so many users, drawn at random; all items stay."""
         if not users or users >= len(self.events.users):
             return self

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from liverank.evaluation.protocols.results import ALL, Figure, Finding, ProtocolResult, Table
+from liverank.evaluation.protocols.trained import told as trained
 from liverank.evaluation.report.page import REPORT_FILE
 from liverank.evaluation.report.plots import Row, distribution_plot, interval_plot, verdict_kind
 
@@ -55,7 +56,8 @@ def _facts(result: ProtocolResult) -> str:
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(_told(value))}</dd></div>" for name, value in told.items()
     )
-    return f'<section class="card"><dl class="facts">{items}</dl></section>'
+    training = f'<p class="quiet training">{escape(trained(result.training))}</p>'
+    return f'<section class="card"><dl class="facts">{items}</dl>{training}</section>'
 
 
 def _told(value: object) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from liverank.config.evaluation import EvaluationConfig
 from liverank.evaluation.bootstrap import Bootstrap, Interval
+from liverank.evaluation.finite import finite
 from liverank.evaluation.lists import Floats
 from liverank.evaluation.protocols.log import Mask
 from liverank.evaluation.protocols.ranks import Values
@@ -40,7 +41,7 @@ class Table:
 
 
 def together(tables: Sequence[Table]) -> Table:
-    """One table of the same requests with as many seeds; a row that only some seeds have is repeated."""
+    """One table of the same requests with as many seeds; all tables have the rows of the first."""
     first = tables[0]
     values = {
         row: {metric: np.stack([table.values[row][metric] for table in tables]) for metric in of}
@@ -121,6 +122,8 @@ class ProtocolResult:
     k: int
     confidence: float
     settings: dict[str, Any]
+    training: dict[str, Any]
+    """Dotted key -> value, of all that the rankers were trained with that is not the default configuration."""
     data: dict[str, Any]
     """Name, users, items, events, of these trained on, requests."""
     findings: list[Finding]
@@ -150,12 +153,3 @@ class ProtocolResult:
         part.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(part, path)
         return path
-
-
-def finite(value: Any) -> Any:
-    """Plain JSON values, with null for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

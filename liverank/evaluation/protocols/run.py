@@ -8,7 +8,7 @@ import numpy as np
 
 from liverank import progress
 from liverank.config import Config
-from liverank.config.training import CountConfig, TrainingConfig
+from liverank.config.training import TrainingConfig
 from liverank.errors import DataError
 from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.baskets import run_baskets
@@ -21,11 +21,13 @@ from liverank.evaluation.protocols.sampled import sampled_table
 from liverank.evaluation.protocols.settings import ProtocolSettings
 from liverank.evaluation.protocols.split_run import Means, Ran, run_split, split_facts
 from liverank.evaluation.protocols.temporal import temporal
-from liverank.evaluation.protocols.watch import Watch, peak_mib
+from liverank.evaluation.protocols.trained import SAMPLED, changes, check_training, undecayed
+from liverank.evaluation.protocols.watch import Watch
+from liverank.memory import peak_mib
+from liverank.output import output_folder
 
 LEAST_REQUESTS = 10
 """A mean over fewer requests says nothing."""
-NO_DECAY_DAYS = 1e6
 
 
 def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: Config) -> ProtocolResult:
@@ -42,9 +44,11 @@ def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: C
 
     Raises:
         DataError: the folder cannot be read, or is too small for the protocol.
-        ConfigError: a setting has no meaning.
+        ConfigError: a setting has no meaning, or means nothing to the protocol.
+        OutputError: nothing can be written into `out`.
     """
-    means = _means(settings, out, config)
+    check_training(config.training, settings.protocol)
+    means = _means(settings, out, undecayed(config.training, settings.protocol))
     name, ran = _run(dataset, means, config)
     result = _found(settings.protocol, name, ran, means, config)
     write_report(out, result, ran.tables[0])
@@ -61,37 +65,22 @@ def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> Pr
 
     Writes the same files as `run_protocol`, and raises the same.
     """
+    check_training(config.training, SAMPLED)
     settings = ProtocolSettings()
-    means = _means(settings, out, config)
+    means = _means(settings, out, config.training)
     log = read_log(dataset, config.data)
     split = split_of(log, settings)
     with means.watch("embed and rank"):
         table = sampled_table(split, candidates, settings.k, config.training, means.checkpoints)
     ran = Ran([table], split_facts(split))
-    result = _found("sampled candidates", log.name, ran, means, config)
+    result = _found(SAMPLED, log.name, ran, means, config)
     write_report(out, result, table)
     result.write(out)
     return result
 
 
-def _means(settings: ProtocolSettings, out: Path, config: Config) -> Means:
-    checkpoints = out / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    return Means(settings, undecayed(config.training, settings), checkpoints, Watch())
-
-
-def undecayed(training: TrainingConfig, settings: ProtocolSettings) -> TrainingConfig:
-    """Without decay by age where each user is asked at the end of their own events: what is old for one is not for all.
-
-    A half-life that is not the default was asked for, and stays.
-    """
-    if settings.protocol != "leave-one-out":
-        return training
-    fields = ("half_life_days", "popularity_half_life_days", "established_half_life_days")
-    default = CountConfig()
-    same = [name for name in fields if getattr(training.count, name) == getattr(default, name)]
-    count = training.count.model_copy(update=dict.fromkeys(same, NO_DECAY_DAYS))
-    return training.model_copy(update={"count": count})
+def _means(settings: ProtocolSettings, out: Path, training: TrainingConfig) -> Means:
+    return Means(settings, training, output_folder(out / "checkpoints"), Watch())
 
 
 def _found(protocol: str, name: str, ran: Ran, means: Means, config: Config) -> ProtocolResult:
@@ -102,11 +91,12 @@ def _found(protocol: str, name: str, ran: Ran, means: Means, config: Config) -> 
         k=means.settings.k,
         confidence=config.evaluation.confidence,
         settings=means.settings.explain(),
+        training=changes(means.training),
         data={"name": name, **ran.data},
         findings=findings,
         chosen=ran.chosen,
         seconds={**means.watch.seconds, "total": means.watch.total()},
-        peak_mib=peak_mib(),
+        peak_mib=round(peak_mib(), 1),
     )
 
 

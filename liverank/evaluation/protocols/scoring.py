@@ -50,12 +50,13 @@ def rank(
         asks: the requests.
         scorer: gives the scores.
         keep: rows of the table whose best items are kept.
-        most: how many of them.
+        most: how many of them; of a smaller catalogue all.
         validation: whether the requests are the validation's.
 
     Raises:
         BundleError: a score is NaN or infinite: whatever is compared with such a score looks ranked, and is not.
     """
+    most = min(most, len(split.log.catalogue))
     found, best = Ranked(), {name: [np.zeros((0, most), np.int32)] for name in keep}
     size = max(1, min(REQUESTS_AT_ONCE, CELLS_AT_ONCE // max(1, len(split.log.catalogue))))
     with progress.stage("rank all items", len(asks)) as stage:

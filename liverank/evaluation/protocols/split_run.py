@@ -12,7 +12,6 @@ import numpy as np
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
-from liverank.errors import ConfigError
 from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.log import Mask
 from liverank.evaluation.protocols.ranks import metrics
@@ -120,15 +119,7 @@ def all_items_table(split: Split, ranks: Mapping[str, Sequence[Any]], groups: Ma
 
 
 def fit_seed(data: TrainingData, number: int, means: Means) -> Fitted:
-    """All rankers, trained with the configured seed + `number`.
-
-    Raises:
-        ConfigError: the ranker by features of candidates is on, which needs a features folder.
-    """
-    if means.training.feature_ranker:
-        raise ConfigError(
-            "The protocols know no features of candidates.", "Set training.feature_ranker to false for them."
-        )
+    """All rankers, trained with the configured seed + `number`."""
     clock = Clock()
     config = means.training.model_copy(update={"seed": means.training.seed + number})
     fitted = fit_rankers(data, config, means.checkpoints, clock=clock)

@@ -1,9 +1,7 @@
-"""What a run costs: seconds by part of the work, and peak memory."""
+"""What a run costs: seconds by part of the work."""
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +29,3 @@ class Watch:
         """Adds seconds that were taken elsewhere."""
         for part, more in seconds.items():
             self.seconds[part] = round(self.seconds.get(part, 0.0) + more, 3)
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

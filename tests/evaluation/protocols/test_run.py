@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -15,15 +14,12 @@ from liverank.errors import ConfigError, DataError
 from liverank.evaluation.protocols.leave_one_out import leave_one_out
 from liverank.evaluation.protocols.lists import incoming
 from liverank.evaluation.protocols.log import read_log
-from liverank.evaluation.protocols.ranks import metrics
-from liverank.evaluation.protocols.recipes import plain_scores
+from liverank.evaluation.protocols.plain_counts import PlainCounts
 from liverank.evaluation.protocols.run import run_protocol, run_sampled
-from liverank.evaluation.protocols.scoring import BundleScores, full_scores, rank
+from liverank.evaluation.protocols.scoring import BundleScores, PlainScores, full_scores, rank
 from liverank.evaluation.protocols.settings import protocol_settings
 from liverank.ranking.fit import fit_rankers
-from tests.evaluation.protocols.made import START, chains, event, sequences, write
-
-COUNTS = "training.interest.enabled"
+from tests.evaluation.protocols.made import chains, logged_lists, sequences, without_interest
 
 
 def finding(result, table, group="all"):
@@ -121,22 +117,25 @@ def test_one_pass_gives_what_each_ranker_gives_alone(dataset, config, tmp_path):
 
 def test_renumbering_changes_nothing_but_ties(tmp_path):
     log = read_log(chains(tmp_path, users=80), DataConfig())
-    values = []
+    ranks, alone = [], {}
     for of in (log, log.renumbered()):
         split = leave_one_out(of)
-        ranked = rank(split, split.test, plain_scores(split, 10))
-        values.append({name: metrics(ranks, 10)["ndcg"] for name, ranks in ranked.ranks.items()})
-    for name, before in values[0].items():
-        same = np.isclose(before, values[1][name])
-        assert same.mean() > 0.8, name
-        assert abs(before.mean() - values[1][name].mean()) < 0.03, name
-    # Where no two scores are equal nothing may change at all.
-    assert len(values[0]) == 3
+        recipe = PlainScores(PlainCounts.fit(split.sequences(), split.log.catalogue.texts), 0.5)
+        ranks.append({name: np.concatenate(rows) for name, rows in rank(split, split.test, recipe).ranks.items()})
+        for name, scores in recipe([split.encoded(ask, split.candidates(ask)) for ask in split.test]).items():
+            wanted = np.asarray([row[ask.truth] for row, ask in zip(scores, split.test, strict=True)])
+            # Equal up to rounding: sums run in the order of the rows.
+            alone[name] = (np.abs(scores - wanted) <= 1e-5 * np.abs(wanted)).sum(axis=1) == 1
+    for name, before in ranks[0].items():
+        assert alone[name].sum() > 20, name
+        assert (before == ranks[1][name])[alone[name]].all(), name
+    # Among equal scores the order of the rows decides, and that is another one.
+    assert any((before != ranks[1][name]).any() for name, before in ranks[0].items())
 
 
 def test_cold_items_are_told_apart(dataset, config, tmp_path):
     settings = protocol_settings({"protocol": "leave-one-out", "cold": 0.2})
-    quick = config.model_copy(update={"training": _without_interest(config)})
+    quick = without_interest(config)
     result = run_protocol(dataset, tmp_path, settings, quick)
     groups = {one.group: one for one in result.findings}
     assert set(groups) == {"all", "warm", "cold", "cold, all hidden"}
@@ -145,20 +144,15 @@ def test_cold_items_are_told_apart(dataset, config, tmp_path):
     assert groups["warm"].rows["plain count"]["ndcg"].interval.mean > 0.1
 
 
-def _without_interest(config):
-    interest = config.training.interest.model_copy(update={"enabled": False})
-    return config.training.model_copy(update={"interest": interest})
-
-
 def test_temporal_tells_users_with_a_history_apart(dataset, config, tmp_path):
-    quick = config.model_copy(update={"training": _without_interest(config)})
+    quick = without_interest(config)
     result = run_protocol(dataset, tmp_path, protocol_settings({"protocol": "temporal", "share": 0.2}), quick)
     assert {one.group for one in result.findings} == {"all", "with a history"}
     assert finding(result, "all items").rows["plain count"]["ndcg"].interval.mean > 0.1
 
 
 def test_prequential_compares_the_blend_with_the_row_to_beat(dataset, config, tmp_path):
-    quick = config.model_copy(update={"training": _without_interest(config)})
+    quick = without_interest(config)
     result = run_protocol(dataset, tmp_path, protocol_settings({"protocol": "prequential"}), quick)
     found = finding(result, "all")
     assert found.requests == result.data["test requests"] == 48
@@ -177,30 +171,11 @@ def test_a_cut_that_leaves_nothing_is_said(dataset, config, tmp_path):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """40 users with six events and two lists each; the item that came stands third, and every fourth list lacks it."""
-    rng, events, lists = np.random.default_rng(3), [], []
-    items = [f"i{at:02d}" for at in range(40)]
-    for user in range(40):
-        path = [(user + step) % 40 for step in range(8)]
-        for at, item in enumerate(path):
-            hour = 24 * at if at < 6 else 24 * (at + 2)
-            name = f"l{user}-{at}" if at >= 6 else None
-            events.append(event(f"u{user}", items[item], hour, len(events), impression=name))
-            if name:
-                others = [other for other in rng.permutation(40)[:10].tolist() if other not in path]
-                held = others[:2] + ([] if user % 4 == 0 else [item]) + others[2:6]
-                lines = [
-                    {c.ITEM_ID: items[one], c.POSITION: place, c.SCORE: 1.0 / place}
-                    for place, one in enumerate(held, 1)
-                ]
-                when = START + timedelta(hours=hour - 1)
-                lists.append({c.IMPRESSION_ID: name, c.USER_ID: f"u{user}", c.TIMESTAMP: when, c.SHOWN: lines,
-                              c.CONTEXT: [], c.DEGRADED: []})  # fmt: skip
-    return write(tmp_path_factory.mktemp("lists"), events, items, lists)
+    return logged_lists(tmp_path_factory.mktemp("lists"))
 
 
 def test_logged_lists_are_ranked_beside_their_own_order(shown, config, tmp_path):
-    quick = config.model_copy(update={"training": _without_interest(config)})
+    quick = without_interest(config)
     result = run_protocol(shown, tmp_path, protocol_settings({"protocol": "lists"}), quick)
     everything, inside = result.findings
     assert (everything.requests, inside.requests) == (40, 30)
@@ -243,12 +218,6 @@ def test_too_few_users_are_said(tmp_path, config):
         run_protocol(tmp_path / "few", tmp_path / "out", protocol_settings({"protocol": "leave-one-out"}), config)
 
 
-def test_features_of_candidates_are_refused(dataset, config, tmp_path):
-    training = config.training.model_copy(update={"feature_ranker": True})
-    with pytest.raises(ConfigError, match="no features of candidates"):
-        run_protocol(dataset, tmp_path, protocol_settings({}), config.model_copy(update={"training": training}))
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -263,3 +232,19 @@ def test_features_of_candidates_are_refused(dataset, config, tmp_path):
 def test_settings_without_meaning_are_refused(given, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         protocol_settings(given)
+
+
+def test_lists_longer_than_the_catalogue_hold_all_of_it(dataset, config, tmp_path):
+    settings = protocol_settings({"protocol": "leave-one-out", "lists": (20, 100)})
+    result = run_protocol(dataset, tmp_path, settings, without_interest(config))
+    inside = finding(result, "lists of 100 from count", "truth in the list")
+    assert inside.requests == result.data["test requests"] == 60
+    assert finding(result, "lists of 20 from count", "truth in the list").requests < 60
+
+
+def test_retrieved_validation_lists_are_no_longer_than_the_catalogue(tmp_path, config):
+    """Too few logged lists to learn from: 100 items are retrieved, of a catalogue of 40."""
+    folder = logged_lists(tmp_path / "data", kept=(7,))
+    result = run_protocol(folder, tmp_path / "out", protocol_settings({"protocol": "lists"}), without_interest(config))
+    assert result.data["validation"] == "retrieved"
+    assert result.data["validation requests"] == 40
