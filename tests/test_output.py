@@ -33,7 +33,7 @@ def test_a_folder_is_no_file(tmp_path):
 def commands(dataset):
     yield "evaluate", "--data", str(dataset), "--protocol", "leave-one-out", "--out"
     yield "evaluate", "--bundle", "b", "--features", "f", "--out"
-    yield "data", "download", "ml-latest-small", "--to"
+    yield "data", "download", "movielens-latest-small", "--accept-licence", "--to"
     yield "data", "truth", str(dataset), "--out"
     yield "data", "generate"
     yield "tune", "--features", "f", "--out"
@@ -42,11 +42,11 @@ def commands(dataset):
 @pytest.mark.parametrize("place", PLACES)
 def test_each_command_ends_with_one_line(tmp_path, monkeypatch, capsys, place):
     from liverank.cli.main import main
-    from liverank.data.synthetic import write
+    from liverank.data.synthetic import generate
     from liverank.data.synthetic_settings import SyntheticSettings
 
     monkeypatch.chdir(tmp_path)
-    write(SyntheticSettings(users=5, items=20, days=2), tmp_path / "made", 1)
+    generate(SyntheticSettings(users=5, items=20, days=2), tmp_path / "made", 1)
     (tmp_path / "file").write_text("kept")
     for command in commands(tmp_path / "made"):
         monkeypatch.setattr("sys.argv", ["liverank", *command, place])

@@ -46,7 +46,8 @@ def evaluate(
         int | None, typer.Option("--max-users", help="Take the events of so many users only, drawn at random.")
     ] = None,
     share: Annotated[
-        float | None, typer.Option("--share", help="Share that is the test (default 0.1): of the time, with prequential of the baskets.")
+        float | None,
+        typer.Option("--share", help="Share that is the test (default 0.1): of the time, or of prequential baskets."),
     ] = None,
     cut: Annotated[str, typer.Option("--cut", help="Date from which prequential baskets are scored.")] = "",
     ablations: Annotated[

@@ -35,7 +35,7 @@ class ProtocolSettings(Section):
     renumber: bool = Field(False, description="Give the items random numbers as ids first.")
     keep_seen: bool = Field(False, description="Rank what the user had before too.")
     max_users: int = Field(0, ge=0, description="Users that are taken, drawn at random; 0: all.")
-    share: float = Field(0.1, gt=0, lt=0.5, description="Share that is the test: of the time, of the baskets if prequential.")
+    share: float = Field(0.1, gt=0, lt=0.5, description="Share that is the test: of the time, or of the baskets.")
     cut: str = Field("", description="ISO date from which baskets are scored; empty: told by `share`.")
 
     def explain(self) -> dict[str, Any]:
