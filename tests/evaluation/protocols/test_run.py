@@ -91,6 +91,9 @@ def test_the_report_stands_alone(left_out):
     assert page.count("<svg") >= 3
     assert not re.search(r"(?:src|href)=|<script|@import|url\(", page)
     assert "lists of 20 from count, truth in the list" in page
+    # On a narrow screen each plot scrolls by itself, and its edge is shaded where it goes on.
+    assert page.count('<div class="wide"><svg') == page.count("<svg")
+    assert re.search(r"\.wide { overflow-x: auto; background: .* scroll", page, re.DOTALL)
 
 
 def test_training_states_do_not_stay(left_out):
