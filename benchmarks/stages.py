@@ -117,7 +117,9 @@ def prequential(dataset: str, checkpoints: str) -> dict[str, Any]:
     """Every basket from the cut on, scored before it is learned from."""
     from liverank.ranking.prequential import run
 
-    return run(Path(dataset), Path(checkpoints), Config().training, cut=datetime(2011, 11, 10, tzinfo=UTC)).rows()
+    config, cut = Config(), datetime(2011, 11, 10, tzinfo=UTC)
+    walk = run(Path(dataset), Path(checkpoints), config.training, config.data, cut)
+    return {"rows": walk.rows(), "walk_seconds": walk.seconds}
 
 
 def register(bundle: str, evaluation: str, accepted: str, workspace: str) -> dict[str, Any]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from liverank import columns as c
+from liverank.config.data import DataConfig
 from liverank.errors import DataError
-from liverank.ranking.data import Catalogue, EncodedRequest, Events, Rows, catalogue_of, events_of
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Rows, events_of
 from liverank.ranking.protocol import Candidates, Context, History, Request
+from liverank.ranking.weighed import read_weighed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DAY = 86400.0
 
@@ -29,7 +38,7 @@ class Basket:
 
 @dataclass(frozen=True)
 class BasketStream:
-    """All baskets of a dataset; a basket is one session, timed at its first line, or else what has one timestamp."""
+    """All baskets of a dataset: a basket is a user's session, timed at its first line, or what has one timestamp."""
 
     catalogue: Catalogue
     events: Events
@@ -37,6 +46,15 @@ class BasketStream:
     baskets: list[Basket]
     """In time order."""
     _user_starts: npt.NDArray[np.int64]
+
+    @cached_property
+    def hash(self) -> str:
+        """Tells this stream from others: its items, their texts and its events."""
+        events = self.events
+        found = sha256(repr((self.catalogue.item_ids, self.catalogue.texts, events.users, events.types)).encode())
+        for column in (events.user, events.item, events.type, events.weight, events.timestamp):
+            found.update(np.ascontiguousarray(column).tobytes())
+        return found.hexdigest()
 
     def before(self, time: float) -> Events:
         """The events before an instant."""
@@ -66,46 +84,47 @@ class BasketStream:
         return EncodedRequest(asked, rows, types, times, back.astype(np.int64), np.arange(len(self.catalogue)))
 
 
-def read_stream(dataset: Path, types: Collection[str] | None = None) -> BasketStream:
+def read_stream(dataset: Path, config: DataConfig) -> BasketStream:
     """Reads a dataset folder as baskets.
 
-    A basket is one session; a user's interactions of one timestamp, where they have no session.
+    A basket is one session of one user, whose interactions are told apart by their time where they have no session.
+    Only types that are labels make baskets, and only where they speak for the item; of an item's several interactions
+    in a basket the heaviest counts.
 
     Args:
         dataset: the folder.
-        types: of the interactions that count; None: all.
+        config: types that count and what they weigh.
 
     Raises:
-        DataError: a file is missing, or there is no interaction that counts.
+        DataError: a file is missing or unreadable, or there is no interaction that counts.
     """
-    paths = [dataset / f"{name}.parquet" for name in ("items", "interactions")]
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path} is missing.", "Give a dataset folder, as the ingest step writes it.")
-    catalogue = catalogue_of(pq.read_table(paths[0]))
-    frame = pq.read_table(paths[1]).to_pandas()
-    counted = frame[c.ITEM_ID].isin(catalogue.index)
-    frame = frame[counted if types is None else counted & frame[c.TYPE].isin(types)].copy()
-    if frame.empty:
+    catalogue, interactions = read_weighed(dataset, config)
+    wanted = pc.is_in(interactions[c.TYPE], pa.array(config.label_types, pa.string()))
+    counted = interactions.filter(pc.and_(wanted, pc.greater(interactions[c.WEIGHT], 0)))
+    if not counted.num_rows:
         raise DataError(f"{dataset} holds no interaction that makes a basket.", "Give more, or name data.label_types.")
-    moments = frame[c.USER_ID] + "\x1f" + frame[c.TIMESTAMP].astype("int64").astype(str)
+    return _stream(catalogue, _in_baskets(counted))
+
+
+def _in_baskets(counted: pa.Table) -> pd.DataFrame:
+    """One row for each item of a basket, timed at the basket's first, by user, time and basket."""
+    basket = [c.USER_ID, c.SESSION_ID]
+    frame = counted.select([*basket, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.WEIGHT]).to_pandas()
+    # No session id holds this sign, so that a moment is never taken for one.
+    moments = "\x1f" + frame[c.TIMESTAMP].astype("int64").astype(str)
     frame[c.SESSION_ID] = frame[c.SESSION_ID].fillna(moments)
-    frame[c.TIMESTAMP] = frame.groupby(c.SESSION_ID)[c.TIMESTAMP].transform("min")
-    frame = frame.drop_duplicates([c.SESSION_ID, c.ITEM_ID])
-    frame = frame.sort_values([c.USER_ID, c.TIMESTAMP, c.SESSION_ID, c.ITEM_ID], kind="stable")
-    return _stream(catalogue, frame)
+    # Sessions may be numbered for each user anew: they are a user's own throughout.
+    frame[c.TIMESTAMP] = frame.groupby(basket)[c.TIMESTAMP].transform("min")
+    heaviest_first = frame.sort_values(c.WEIGHT, ascending=False, kind="stable")
+    frame = heaviest_first.drop_duplicates([*basket, c.ITEM_ID])
+    return frame.sort_values([c.USER_ID, c.TIMESTAMP, c.SESSION_ID, c.ITEM_ID], kind="stable")
 
 
-def _stream(catalogue: Catalogue, frame: object) -> BasketStream:
-    import pandas as pd
-    import pyarrow as pa
-
-    assert isinstance(frame, pd.DataFrame)
-    columns = [c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP]
-    table = pa.Table.from_pandas(frame[columns].assign(**{c.WEIGHT: 1.0}), preserve_index=False)
-    events = events_of(table, catalogue)
+def _stream(catalogue: Catalogue, frame: pd.DataFrame) -> BasketStream:
+    columns = [c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.WEIGHT]
+    events = events_of(pa.Table.from_pandas(frame[columns], preserve_index=False), catalogue)
     sessions = frame[c.SESSION_ID].to_numpy()
-    starts = np.flatnonzero(np.append(True, sessions[1:] != sessions[:-1]))
+    starts = np.flatnonzero(np.append(True, (sessions[1:] != sessions[:-1]) | (np.diff(events.user) != 0)))
     baskets = [
         Basket(int(events.user[first]), float(events.timestamp[first]), np.unique(events.item[first:last]))
         for first, last in zip(starts, np.append(starts[1:], len(sessions)), strict=True)

@@ -71,9 +71,12 @@ class BlendRanker:
         pairs = zip(requests, signals, strict=True)
         return [np.vecdot(row, self.weights[segment(request)]) for request, row in pairs]
 
-    def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
-        """All signals as the weights meet them: a list of `[candidates, signals]` arrays."""
-        columns = [self.count.signals(requests)]
+    def signals(self, requests: Sequence[EncodedRequest], counted: Sequence[Floats] | None = None) -> list[Floats]:
+        """All signals as the weights meet them: a list of `[candidates, signals]` arrays.
+
+        `counted` are the count ranker's, where they are at hand: of all items it has them at once (`all_signals`).
+        """
+        columns = [self.count.signals(requests) if counted is None else list(counted)]
         if "zero-shot" in self.rankers:
             columns.append([standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
         if "linear" in self.rankers:
@@ -147,17 +150,34 @@ def fit_blend(
     """
     shown = sum(labelled.source == "impressions" for labelled in validation)
     blend = BlendRanker(rankers, np.zeros((2, 0), np.float32), uses_incoming=shown * 2 > len(validation))
-    prior = _prior(blend)
     requests = [encode(blend.count.catalogue, labelled.request) for labelled in validation]
     labels = [labelled.labels for labelled in validation]
-    signals = blend.signals(requests)
-    blend.weights, lists, notes = _learned(requests, signals, labels, prior)
+    return blend, learn_blend(blend, requests, blend.signals(requests), labels, cold_price)
+
+
+def learn_blend(
+    blend: BlendRanker,
+    requests: Sequence[EncodedRequest],
+    signals: Sequence[Floats],
+    labels: Sequence[Floats],
+    cold_price: float = 0.0,
+) -> BlendReport:
+    """Gives a blend the weights that `fit_blend` learns, from signals that are at hand.
+
+    Args:
+        blend: whose weights are set; those it has are not read.
+        requests: say whether the user has a history.
+        signals: of each request, as `blend.signals` makes them, `[candidates, signals]` each.
+        labels: 1 for what was answered positively, `[candidates]` each.
+        cold_price: as in `fit_blend`.
+    """
+    blend.weights, lists, notes = _learned(requests, signals, labels, _prior(blend))
     ndcg = _single_ndcg(blend, requests, signals, labels)
     ndcg["blend"] = mean_ndcg(blend.combine(requests, signals), labels)
     _no_worse_than_single(blend, ndcg, notes)
     if cold_price:
         ndcg["blend"] = open_to_new(blend, requests, signals, labels, cold_price, notes)
-    return blend, BlendReport(ndcg, _named(blend), lists, notes)
+    return BlendReport(ndcg, _named(blend), lists, notes)
 
 
 def relearned(

@@ -29,11 +29,11 @@ class Tally:
         if not len(request.history):
             self._put(NEW, scores, basket.items, basket.user)
             return
-        fresh = np.setdiff1d(basket.items, request.history)
+        had = np.zeros(len(scores), bool)
+        had[request.history] = True
+        fresh = basket.items[~had[basket.items]]
         if len(fresh):
-            scores = scores.copy()
-            scores[request.history] = -np.inf
-            self._put(FRESH, scores, fresh, basket.user)
+            self._put(FRESH, np.where(had, np.float32(-np.inf), scores), fresh, basket.user)
 
     def _put(self, column: str, scores: Floats, truth: npt.NDArray[Any], user: int) -> None:
         self.values[column].append(ndcg_and_hit(scores, truth, self.k))
@@ -75,6 +75,6 @@ def ndcg_and_hit(scores: Floats, truth: npt.NDArray[Any], k: int = K) -> tuple[f
     discounts = 1 / np.log2(np.arange(2, k + 2))
     top = np.argpartition(-scores, min(10 * k, len(scores) - 1))[: 10 * k]
     top = top[np.lexsort((top, -scores[top]))][:k]
-    hits = np.isin(top, truth)
+    hits = (top[:, None] == truth).any(axis=1)
     ideal = float(discounts[: min(k, len(truth))].sum())
     return float(hits @ discounts[: len(hits)]) / ideal, float(hits.any())

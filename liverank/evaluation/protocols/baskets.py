@@ -13,7 +13,8 @@ from liverank.config.data import DataConfig
 from liverank.errors import ConfigError
 from liverank.evaluation.protocols.results import Table, together
 from liverank.evaluation.protocols.split_run import Means, Ran
-from liverank.ranking.prequential import BLEND, BLEND_ALL, BLEND_LINEAR, BOUGHT_MOST, TOGETHER, run
+from liverank.ranking.prequential import AS_OF_CUT, BLEND, COUNT, WITHOUT_INTEREST, run
+from liverank.ranking.prequential_counts import BOUGHT_MOST, POPULAR, TOGETHER
 from liverank.ranking.prequential_tally import ALL, COLUMNS, FRESH, NEW, Walk
 
 LEADS: Final = {
@@ -21,7 +22,12 @@ LEADS: Final = {
     NEW: "Of these, baskets of customers without any before.",
     FRESH: "Baskets of the others, by what of them was new to the customer; what they had is not ranked.",
 }
-RIVALS: Final = {ALL: BOUGHT_MOST, NEW: "popularity, half-life 14 days", FRESH: TOGETHER}
+RENEWAL: Final = (
+    f"Counts are renewed each midnight, but for '{AS_OF_CUT}', which is what a served model gets that is trained once "
+    "at the cut: serving does not renew its counts. Histories grow with each basket; nothing else is learned from."
+)
+"""Said of every table."""
+RIVALS: Final = {ALL: BOUGHT_MOST, NEW: POPULAR, FRESH: TOGETHER}
 """Column -> the row to beat there."""
 
 
@@ -38,9 +44,7 @@ def run_baskets(dataset: Path, data: DataConfig, means: Means) -> Ran:
         config = means.training.model_copy(update={"seed": means.training.seed + number})
         with means.watch("learn and walk"):
             settings = means.settings
-            walk = run(
-                dataset, means.checkpoints, config, cut, share=settings.share, k=settings.k, types=data.label_types
-            )
+            walk = run(dataset, means.checkpoints, config, data, cut, share=settings.share, k=settings.k)
         means.watch.add({"walk alone": walk.seconds})
         walks.append(walk)
     tables = [together([_table(walk, column) for walk in walks]) for column in COLUMNS if _has(walks[0], column)]
@@ -78,7 +82,7 @@ def _table(walk: Walk, column: str) -> Table:
     values = {name: np.asarray(tally.values[column], np.float64) for name, tally in tallies.items()}
     return Table(
         column,
-        LEADS[column],
+        f"{LEADS[column]} {RENEWAL}",
         users,
         {name: {"ndcg": of[:, 0], "hit_rate": of[:, 1]} for name, of in values.items()},
         compared=_compared(list(tallies), column),
@@ -86,6 +90,6 @@ def _table(walk: Walk, column: str) -> Table:
 
 
 def _compared(rows: Sequence[str], column: str) -> list[tuple[str, str]]:
-    blends = [name for name in (BLEND_ALL, BLEND_LINEAR, BLEND) if name in rows]
+    blends = [name for name in (BLEND, WITHOUT_INTEREST, AS_OF_CUT) if name in rows]
     pairs = [(name, RIVALS[column]) for name in blends]
-    return pairs + [(name, BLEND) for name in blends if name != BLEND]
+    return pairs + [(BLEND, name) for name in (COUNT, WITHOUT_INTEREST, AS_OF_CUT) if name in rows]

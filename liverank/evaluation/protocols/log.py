@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from liverank import columns as c
 from liverank.config.data import DataConfig
-from liverank.data.dataset import SOURCE_FILE, read_source, read_table
+from liverank.data.dataset import SOURCE_FILE, read_source
 from liverank.data.ingest import ingest
 from liverank.errors import DataError
-from liverank.ranking.catalogue import Catalogue, catalogue_of
+from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.data import Events, events_of
+from liverank.ranking.weighed import read_weighed
 
 Mask = npt.NDArray[np.bool_]
 RENUMBERING_SEED = 101
@@ -100,9 +98,8 @@ def read_log(dataset: Path, config: DataConfig) -> Log:
     Raises:
         DataError: a table is missing or unreadable, or there is no event of a label type.
     """
-    items, interactions = read_table(dataset, "items"), read_table(dataset, "interactions")
-    catalogue = catalogue_of(_with_unlisted(items, interactions))
-    events = events_of(interactions.append_column(c.WEIGHT, _weights(interactions[c.TYPE], config)), catalogue)
+    catalogue, interactions = read_weighed(dataset, config)
+    events = events_of(interactions, catalogue)
     facts = read_source(dataset)
     log = Log(catalogue, events, config.label_types, str(facts.get("source", dataset.name)), _hash(facts, config))
     if not log.labels.any():
@@ -111,19 +108,6 @@ def read_log(dataset: Path, config: DataConfig) -> Log:
             "Give more interactions, or name the types that count in data.label_types.",
         )
     return log
-
-
-def _weights(types: pa.ChunkedArray, config: DataConfig) -> pa.Array:
-    names = list(config.event_weights)
-    weights = pa.array([float(config.event_weights[name]) for name in names] or [0.0])
-    return pc.fill_null(weights.take(pc.index_in(types.combine_chunks(), pa.array(names, pa.string()))), 0.0)
-
-
-def _with_unlisted(items: pa.Table, interactions: pa.Table) -> pa.Table:
-    named = pc.unique(interactions[c.ITEM_ID])
-    unlisted = named.filter(pc.invert(pc.is_in(named, items[c.ITEM_ID].combine_chunks())))
-    rows = [{c.ITEM_ID: item} for item in sorted(unlisted.to_pylist())]
-    return pa.concat_tables([items, pa.Table.from_pylist(rows, schema=items.schema)]) if rows else items
 
 
 def _hash(facts: dict[str, object], config: DataConfig) -> str:
