@@ -160,7 +160,7 @@ def _over(counts: CountRanker, others: Mapping[str, Any]) -> BlendRanker:
 def _counted(stream: BasketStream, baskets: Sequence[Basket], *counts: CountRanker) -> Iterator[tuple[Any, ...]]:
     """Each basket, its request, and for each of the count rankers a list of its signals of all items.
 
-    Many requests at a time, whose signals cost a third then of what they cost one by one.
+    Many requests at a time, which costs less than one by one.
     """
     for first in range(0, len(baskets), AT_ONCE):
         part = baskets[first : first + AT_ONCE]
