@@ -26,7 +26,8 @@ def tune(
     write: Annotated[
         str,
         typer.Option(
-            "--write", help="Configuration file to put the best settings into where their gain holds; its comments stay."
+            "--write",
+            help="Configuration file to put the best settings into where their gain holds; its comments stay.",
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Write them even where the gain does not hold.")] = False,

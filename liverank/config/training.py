@@ -71,8 +71,8 @@ class BlendConfig(Section):
         0.025,
         ge=0,
         le=0.5,
-        description="Share of the NDCG on items with training events that may be given up so that items without any are "
-        "found. What is most probable alone hardly ever shows them; 0: just that.",
+        description="Share of the NDCG on items with training events that may be given up so that items without any "
+        "are found. What is most probable alone hardly ever shows them; 0: just that.",
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FURTHEST: Final = 8.0
 """Most that the weight of `NEW` is raised by, in logits."""
-HALVINGS: Final = 12
+STEP: Final = 0.02
 K: Final = 10
 _DISCOUNTS: Final = 1 / np.log2(np.arange(2, K + 2))
 
@@ -37,10 +37,12 @@ def open_to_new(
     price: float,
     notes: list[str],
 ) -> float:
-    """Raises the weight of `NEW` until items with training events are expected to lose `price` of their NDCG@10.
+    """Raises the weight of `NEW`, for at most `price` of the expected NDCG@10 of items with training events.
 
-    Each segment of users pays for itself, and only where the blend surely knows which new item is wanted: among the
-    new items alone of `LEAST_LISTS` validation lists it must do better than chance. Returns the blend's NDCG@10.
+    As far as new items are expected to gain more, in proportion, than the others lose: where they are found as it is,
+    nothing is paid. Each segment of users pays for itself, and only where the blend surely knows which new item is
+    wanted: among the new items alone of `LEAST_LISTS` validation lists it must do better than chance. Returns the
+    blend's NDCG@10.
     """
     place = blend.signal_names.index(NEW)
     scores = blend.combine(requests, signals)
@@ -51,12 +53,13 @@ def open_to_new(
         cold = [one for one in telling if one.wants_new]
         if len(cold) < LEAST_LISTS or not _told_apart(cold):
             continue
-        more = _affordable(telling, price)
-        blend.weights[at, place] += np.float32(more)
-        notes.append(
-            f"{name}: items without training events: NDCG@10 {_ndcg(cold, 0.0):.4f} -> {_ndcg(cold, more):.4f} on "
-            f"{len(cold)} validation lists; others are expected to lose {price:.1%}"
-        )
+        more, lost = _worth(telling, price)
+        if more:
+            blend.weights[at, place] += np.float32(more)
+            notes.append(
+                f"{name}: items without training events: NDCG@10 {_ndcg(cold, 0.0):.4f} -> {_ndcg(cold, more):.4f} on "
+                f"{len(cold)} validation lists; others are expected to lose {lost:.1%}"
+            )
     return mean_ndcg(blend.combine(requests, signals), labels)
 
 
@@ -79,41 +82,43 @@ def _told_apart(cold: Sequence[_List]) -> bool:
     return surely_positive(ordered - list_ndcg([np.zeros_like(of) for of in labels], labels))
 
 
-def _affordable(lists: Sequence[_List], price: float) -> float:
-    """The most that new items may be raised by, in logits, for the others to lose `price` of their expected NDCG@10.
+def _worth(lists: Sequence[_List], price: float) -> tuple[float, float]:
+    """By how much new items are raised, in logits, and the share of their NDCG@10 that the others are expected to lose.
 
     Expected by the blend's own probabilities, which are those of a softmax that was fitted to such lists: whether the
     one positive of a list happens to stand among the ten best is mostly chance, and would decide with so few lists.
     """
-    best = _Best.of(lists)
-    least = (1 - price) * best.expected(0.0)
-    more, beyond = 0.0, FURTHEST
-    for _ in range(HALVINGS):
-        middle = (more + beyond) / 2
-        more, beyond = (middle, beyond) if best.expected(middle) >= least else (more, middle)
-    return more
+    known, fresh = _Best.of(lists, fresh=False), _Best.of(lists, fresh=True)
+    steps = np.arange(0, FURTHEST, STEP)
+    kept = np.asarray([known.expected(fresh, more) for more in steps])
+    found = np.asarray([fresh.expected(known, -more) for more in steps])
+    if not (kept[0] > 0 and found.max() > 0):
+        return 0.0, 0.0
+    lost = 1 - kept / kept[0]
+    # The product of both is highest where one per cent more of the one costs one per cent of the other.
+    best = int(np.argmax(np.where(lost <= price, found * kept, -1)))
+    return float(steps[best]), float(lost[best])
 
 
 @dataclass(frozen=True)
 class _Best:
-    """The `K` best of each list, those with training events and the new ones, best first; -inf where there are fewer."""
+    """The `K` best new or known items of each list, best first; -inf where there are fewer."""
 
-    known: Floats
-    """`[lists, K]`; so are the others."""
+    scores: Floats
+    """`[lists, K]`."""
     chance: Floats
-    """Of each known one to be what is wanted, if one that is known is."""
-    fresh: Floats
+    """Of each to be what is wanted, if one of its kind is, `[lists, K]`."""
 
     @classmethod
-    def of(cls, lists: Sequence[_List]) -> _Best:
-        known = np.stack([_top(one.scores[~one.fresh]) for one in lists])
-        total = np.asarray([np.exp(one.scores[~one.fresh] - top[0]).sum() for one, top in zip(lists, known, strict=True)])
-        chance = np.exp(known - known[:, :1]) / total[:, None]
-        return cls(known, chance.astype(np.float32), np.stack([_top(one.scores[one.fresh]) for one in lists]))
+    def of(cls, lists: Sequence[_List], fresh: bool) -> _Best:
+        scores = [one.scores[one.fresh == fresh] for one in lists]
+        best = np.stack([_top(of) for of in scores])
+        total = np.asarray([np.exp(of - of.max()).sum() for of in scores])
+        return cls(best, (np.exp(best - best[:, :1]) / total[:, None]).astype(np.float32))
 
-    def expected(self, more: float) -> float:
-        """Mean NDCG@10 that is to be expected of known items, once new ones are raised by `more`."""
-        ahead = (self.fresh[:, None, :] + np.float32(more) > self.known[:, :, None]).sum(-1)
+    def expected(self, others: _Best, more: float) -> float:
+        """Mean NDCG@10 that is to be expected of these, once `others` are raised by `more`."""
+        ahead = (others.scores[:, None, :] + np.float32(more) > self.scores[:, :, None]).sum(-1)
         places = np.arange(K) + ahead
         gains = np.where(places < K, _DISCOUNTS[np.minimum(places, K - 1)], 0)
         return float((self.chance * gains).sum(-1).mean())
@@ -127,5 +132,5 @@ def _top(scores: Floats) -> Floats:
 
 
 def _ndcg(lists: Sequence[_List], more: float) -> float:
-    moved = [one.scores + np.float32(more) * one.fresh for one in lists]
+    moved = [(one.scores + np.float32(more) * one.fresh).astype(np.float32) for one in lists]
     return mean_ndcg(moved, [one.positive.astype(np.float32) for one in lists])

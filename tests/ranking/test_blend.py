@@ -291,15 +291,32 @@ def test_new_items_that_cannot_be_told_apart_are_not_paid_for(bundle, features, 
 
 
 @pytest.mark.parametrize("more", [0.0, 0.7, 3.0])
-def test_what_known_items_are_expected_to_keep_is_the_sum_over_all_of_them(more):
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_a_kind_of_items_is_expected_to_get_is_the_sum_over_all_of_them(more, fresh):
     rng = np.random.default_rng(3)
-    lists = [_List(rng.normal(size=n).astype(np.float32), np.arange(n) % 3 == 0, np.arange(n) == 1) for n in (4, 30, 60)]
+    lists = [
+        _List(rng.normal(size=size).astype(np.float32), np.arange(size) % 3 == 0, np.arange(size) == 1)
+        for size in (4, 30, 60)
+    ]
     total = 0.0
     for one in lists:
-        chance = np.exp(one.scores) * ~one.fresh
-        ranks = np.argsort(np.argsort(-(one.scores + np.float32(more) * one.fresh)))
+        own = one.fresh == fresh
+        chance = np.exp(one.scores) * own
+        ranks = np.argsort(np.argsort(-(one.scores + np.float32(more) * ~own)))
         total += float((chance / chance.sum() * np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)).sum())
-    assert _Best.of(lists).expected(more) == pytest.approx(total / 3, rel=1e-5)
+    found = _Best.of(lists, fresh).expected(_Best.of(lists, not fresh), more)
+    assert found == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_new_items_that_are_found_as_it_is_are_not_paid_for(bundle, features):
+    blend, requests = popular(bundle, features, 260)
+    signals, labels = lists_with_new_items(blend, 60)
+    for row in signals:
+        row[:10, blend.signal_names.index("popularity")] += 6
+    before, notes = blend.weights.copy(), []
+    open_to_new(blend, requests, signals, labels, 0.1, notes)
+    np.testing.assert_array_equal(blend.weights, before)
+    assert not notes
 
 
 def test_only_what_a_text_tells_of_is_new(bundle):
