@@ -1,4 +1,4 @@
-"""Why an item stands where it stands: what each signal of the blend added to its score, exactly."""
+"""Why an item stands where it stands: what each signal of the blend added to its score; all add up to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.ranking.blend import BlendRanker
-from liverank.ranking.count import segment
 from liverank.ranking.data import encode
 from liverank.ranking.protocol import Ranker, Request
 
@@ -40,5 +39,4 @@ def contributions(ranker: Ranker, request: Request) -> Contributions | None:
     if not isinstance(ranker, BlendRanker):
         return None
     encoded = encode(ranker.count.catalogue, request)
-    values = ranker.signals([encoded])[0] * ranker.weights[segment(encoded)]
-    return Contributions(ranker.signal_names, values)
+    return Contributions(ranker.signal_names, ranker.contributions(encoded))

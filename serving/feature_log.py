@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.events import FeatureValues
-from liverank.ranking.blend import FEATURES, BlendRanker
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_signals import FEATURES
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.protocol import Ranker, Request
 

@@ -15,7 +15,9 @@ from liverank import progress
 from liverank.evaluation.bootstrap import Bootstrap, Interval
 from liverank.evaluation.lists import Floats, Lists
 from liverank.evaluation.measure import RANKING
-from liverank.ranking.blend import FEATURE_PREFIX, FEATURES, BlendRanker, relearned
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_learning import relearned
+from liverank.ranking.blend_signals import FEATURE_PREFIX, FEATURES
 from liverank.ranking.data import EncodedRequest, LabelledRequest, encode
 from liverank.ranking.data import Floats as Signals
 

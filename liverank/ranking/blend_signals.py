@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from liverank.ranking.catalogue import Floats
 from liverank.ranking.protocol import Scores
 
 OTHERS: Final = ("zero-shot", "linear", "interest")
@@ -31,3 +33,41 @@ def standard(scores: Scores) -> Scores:
     moved = centred(scores)
     deviation = float(moved.std()) if len(scores) else 0.0
     return moved / np.float32(deviation) if deviation > 1e-6 else np.zeros_like(moved)
+
+
+PAIRED: Final = ("transitions", "text", "linear", "interest")
+"""Signals whose products are signals too: what one of them says counts more, or less, where another agrees."""
+_REACH: Final = 12.0
+"""Logits of the interest model below its best candidate beyond which one is as unlikely as another."""
+_LOGITS: Final = 4.0
+"""What logits are divided by in a product, to be of the size of the others."""
+
+
+def paired(names: Sequence[str]) -> list[int]:
+    """Columns of the signals that are multiplied."""
+    return [names.index(name) for name in PAIRED if name in names]
+
+
+def product_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the products, in the order of `with_products`."""
+    chosen = [names[at] for at in paired(names)]
+    return tuple(f"{one} x {other}" for at, one in enumerate(chosen) for other in chosen[at:])
+
+
+def with_products(signals: Floats, columns: Sequence[int], names: Sequence[str]) -> Floats:
+    """The signals, and the products of each two of some columns and of each with itself, `[candidates, all]`.
+
+    The interest model's logits are taken from the list's best one down: that is the same in short lists and long ones.
+    """
+    count, width = len(columns), signals.shape[1]
+    chosen = signals[:, columns]
+    for place, at in enumerate(columns):
+        if names[at] == "interest" and len(chosen):
+            logits = chosen[:, place]
+            chosen[:, place] = np.maximum(logits - logits.max(), -_REACH) / _LOGITS
+    result = np.empty((len(signals), width + count * (count + 1) // 2), np.float32)
+    result[:, :width] = signals
+    for place in range(count):
+        result[:, width : width + count - place] = chosen[:, place:] * chosen[:, place, None]
+        width += count - place
+    return result

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from liverank import progress
 from liverank.config.training import TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
-from liverank.ranking.blend import BlendReport, fit_blend
+from liverank.ranking.blend_learning import BlendReport, fit_blend
 from liverank.ranking.bundle import bundle_hash, save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data

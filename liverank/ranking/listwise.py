@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+BEST: Final = 400
+DRAWN: Final = 200
+"""Candidates of a long list that weights are learned on, the best ones and those drawn from the rest."""
 
 
 class NotFiniteError(ValueError):
@@ -26,21 +30,49 @@ class Lists:
     """Share of each row in its list's positives, sums to 1 a list, `[rows]`."""
     starts: npt.NDArray[np.int64]
     """First row of each list, `[lists]`."""
+    log_stands: Floats
+    """Log of how many candidates each row stands for, `[rows]`; 0 where all candidates are there."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
-def to_lists(signals: Sequence[Floats], labels: Sequence[Floats]) -> Lists:
-    """Stacks the lists that can teach something: those with a positive and a non-positive."""
+def thinned(scores: Floats, label: Floats) -> tuple[Rows, Floats]:
+    """Candidates that stand for all of a long list, and the log of how many each stands for, `[kept]` both.
+
+    The positives and the best by `scores` stand for themselves, some that are drawn from the rest for the rest of it:
+    what hardly anything is expected of need not all be looked at.
+    """
+    if len(scores) <= BEST + DRAWN:
+        return np.arange(len(scores)), np.zeros(len(scores), np.float32)
+    own = label > 0
+    own[np.argpartition(-scores, BEST)[:BEST]] = True
+    rest = np.flatnonzero(~own)
+    drawn = np.random.default_rng(len(scores)).choice(rest, min(DRAWN, len(rest)), replace=False)
+    stands = np.zeros(len(scores), np.float32)
+    stands[drawn] = np.log(len(rest) / max(1, len(drawn)))
+    kept = np.flatnonzero(own | np.isin(np.arange(len(scores)), drawn))
+    return kept, stands[kept]
+
+
+def to_lists(signals: Sequence[Floats], labels: Sequence[Floats], stands: Sequence[Floats] | None = None) -> Lists:
+    """Stacks the lists that can teach something: those with a positive and a non-positive.
+
+    Args:
+        signals: `[candidates, signals]` of each list.
+        labels: above 0 where positive, `[candidates]` of each list.
+        stands: log of how many candidates each stands for (`thinned`), 0 for positives; None: each for itself.
+    """
     kept = [at for at, label in enumerate(labels) if 0 < np.count_nonzero(label > 0) < len(label)]
     width = signals[0].shape[1] if signals else 0
     if not kept:
-        return Lists(np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        nothing = np.zeros(0, np.float32)
+        return Lists(np.zeros((0, width), np.float32), nothing, np.zeros(0, np.int64), nothing)
     positive = [np.maximum(labels[at], 0) for at in kept]
     target = np.concatenate([label / label.sum() for label in positive]).astype(np.float32)
     sizes = np.asarray([len(label) for label in positive])
-    return Lists(np.concatenate([signals[at] for at in kept]), target, np.cumsum(sizes) - sizes)
+    stood = np.concatenate([stands[at] for at in kept]) if stands else np.zeros(len(target), np.float32)
+    return Lists(np.concatenate([signals[at] for at in kept]), target, np.cumsum(sizes) - sizes, stood)
 
 
 def learn_weights(lists: Lists, prior: Floats, strength: float) -> Floats:
@@ -58,7 +90,7 @@ def learn_weights(lists: Lists, prior: Floats, strength: float) -> Floats:
 
 
 def _loss(weights: npt.NDArray[np.float64], lists: Lists, prior: Any, strength: float) -> tuple[float, Any]:
-    scores = (lists.signals @ weights.astype(np.float32)).astype(np.float64)
+    scores = (lists.signals @ weights.astype(np.float32) + lists.log_stands).astype(np.float64)
     sizes = np.diff(np.append(lists.starts, len(scores)))
     shifted = scores - np.repeat(np.maximum.reduceat(scores, lists.starts), sizes)
     total = np.add.reduceat(np.exp(shifted), lists.starts)

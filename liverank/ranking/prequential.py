@@ -23,7 +23,8 @@ from liverank.config.data import DataConfig
 from liverank.config.training import TrainingConfig
 from liverank.errors import DataError
 from liverank.ranking.basket_stream import DAY, Basket, BasketStream, read_stream
-from liverank.ranking.blend import BlendRanker, BlendReport, learn_blend
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_learning import BlendReport, learn_blend
 from liverank.ranking.count import CountRanker, segment
 from liverank.ranking.data import EncodedRequest, Floats, Rows
 from liverank.ranking.prequential_counts import Counts, RunningPopularity, labels_of, plain_rows

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from liverank import columns as c
 from liverank.config.training import TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
-from liverank.ranking.blend import fit_blend
+from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.bundle import save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import load_catalogue, load_events, load_requests

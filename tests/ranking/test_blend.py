@@ -11,12 +11,14 @@ import pytest
 
 from liverank.events import Item
 from liverank.features.assembly import candidate_list
-from liverank.ranking.blend import BlendRanker, _no_worse_than_single, fit_blend
-from liverank.ranking.blend_signals import LEAST_LISTS, NEW, SEGMENTS
+from liverank.ranking import arrays
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_learning import _no_worse_than_single, fit_blend, learn_blend
+from liverank.ranking.blend_signals import LEAST_LISTS, NEW, SEGMENTS, paired, product_names, with_products
 from liverank.ranking.cold_price import _Best, _List, open_to_new
 from liverank.ranking.count import segment
 from liverank.ranking.data import LabelledRequest, encode, load_requests
-from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, to_lists
+from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, thinned, to_lists
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
 
@@ -188,7 +190,7 @@ def test_the_blend_is_never_the_incoming_order_alone(bundle, features):
 def equal_blend(bundle) -> BlendRanker:
     """All signals, the incoming one too, with a weight of 1."""
     blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32), uses_incoming=True)
-    blend.weights = np.ones((2, len(blend.signal_names)), np.float32)
+    blend.weights = np.ones((2, len(blend.weight_names)), np.float32)
     return blend
 
 
@@ -198,7 +200,7 @@ def test_where_the_incoming_order_wins_the_best_other_ranker_is_taken(bundle):
     notes: list[str] = []
     _no_worse_than_single(blend, ndcg, notes)
     assert ndcg["blend"] == 0.5
-    named = dict(zip(blend.signal_names, blend.weights[1], strict=True))
+    named = dict(zip(blend.weight_names, blend.weights[1], strict=True))
     assert {name for name, weight in named.items() if weight} == {"popularity"}
     assert "passed over" in notes[0]
     assert "the blend is popularity alone" in notes[1]
@@ -232,7 +234,7 @@ def lists_with_new_items(blend, cold: int, warm: int = 200):
 def popular(bundle, features, count: int, of: int = 1):
     """A blend of popularity alone, and so many requests of a segment."""
     blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32))
-    blend.weights = np.zeros((2, len(blend.signal_names)), np.float32)
+    blend.weights = np.zeros((2, len(blend.weight_names)), np.float32)
     blend.weights[:, blend.signal_names.index("popularity")] = 1
     requests = [encode(bundle.catalogue, one.request) for one in load_requests(features, "validation")]
     return blend, ([one for one in requests if segment(one) == of] * count)[:count]
@@ -317,6 +319,73 @@ def test_new_items_that_are_found_as_it_is_are_not_paid_for(bundle, features):
     open_to_new(blend, requests, signals, labels, 0.1, notes)
     np.testing.assert_array_equal(blend.weights, before)
     assert not notes
+
+
+def test_products_by_hand():
+    names = ("transitions", "text", "popularity", "zero-shot", "linear", "interest", NEW)
+    signals = np.asarray([[1, 2, 9, 9, 3, 5, 9], [2, 0, 9, 9, 1, -3, 9], [0, 0, 9, 9, 0, -99, 9]], np.float32)
+    found = with_products(signals, paired(names), names)
+    one = [1 * 1, 1 * 2, 1 * 3, 0, 2 * 2, 2 * 3, 0, 3 * 3, 0, 0]
+    other = [2 * 2, 0, 2 * 1, 2 * -2, 0, 0, 0, 1 * 1, 1 * -2, -2 * -2]
+    last = [0, 0, 0, 0, 0, 0, 0, 0, 0, 9]
+    np.testing.assert_array_equal(found, np.column_stack([signals, np.asarray([one, other, last], np.float32)]))
+    assert product_names(names)[:3] == ("transitions x transitions", "transitions x text", "transitions x linear")
+    assert len(product_names(names)) == 10
+    assert with_products(signals[:0], paired(names), names).shape == (0, 17)
+    assert product_names(("popularity", "text")) == ("text x text",)
+
+
+def test_what_signals_add_is_the_score(bundle, features):
+    blend = bundle.rankers["blend"]
+    blend = BlendRanker(blend.rankers, np.random.default_rng(3).normal(size=blend.weights.shape), blend.uses_incoming)
+    requests = [encode(bundle.catalogue, one.request) for one in load_requests(features, "validation")[:20]]
+    for request, scores in zip(requests, blend.combine(requests, blend.signals(requests)), strict=True):
+        np.testing.assert_allclose(blend.contributions(request).sum(axis=1), scores, atol=1e-4)
+
+
+def test_a_blend_from_before_there_were_products_is_read(bundle, tmp_path):
+    blend = bundle.rankers["blend"]
+    width = len(blend.signal_names)
+    arrays.write(tmp_path, {"weights": blend.weights[:, :width]}, {"signals": list(blend.signal_names)})
+    read = BlendRanker.load(tmp_path, blend.rankers)
+    np.testing.assert_array_equal(read.weights[:, :width], blend.weights[:, :width])
+    assert read.weights.shape == blend.weights.shape
+    assert not read.weights[:, width:].any()
+
+
+def test_agreement_of_two_signals_is_learned(bundle, features):
+    """What is wanted is where transitions and text agree, not where one of them is highest."""
+    blend, requests = popular(bundle, features, 300)
+    names, rng = blend.signal_names, np.random.default_rng(2)
+    signals, labels = [], []
+    for _ in range(300):
+        row = np.zeros((30, len(names)), np.float32)
+        row[:, names.index("transitions")], row[:, names.index("text")] = rng.uniform(0, 3, (2, 30))
+        both = row[:, names.index("transitions")] * row[:, names.index("text")]
+        signals.append(row)
+        labels.append(np.eye(30, dtype=np.float32)[int(both.argmax())])
+    report = learn_blend(blend, requests, signals, labels)
+    assert report.ndcg["blend"] > 0.98
+    assert report.weights["returning"]["transitions x text"] > 0.5
+
+
+def test_weights_from_a_part_of_long_lists_are_those_of_all_of_them():
+    rng = np.random.default_rng(4)
+    truth = np.asarray([1.5, -0.5, 0.0], np.float32)
+    signals, labels = [], []
+    for _ in range(300):
+        row = rng.normal(size=(3000, 3)).astype(np.float32)
+        chance = np.exp(row @ truth)
+        signals.append(row)
+        labels.append(np.eye(1, 3000, int(rng.choice(3000, p=chance / chance.sum())), dtype=np.float32)[0])
+    whole = learn_weights(to_lists(signals, labels), np.zeros(3, np.float32), 1.0)
+    kept = [thinned(row @ np.asarray([1, 0, 0], np.float32), label) for row, label in zip(signals, labels, strict=True)]
+    rows = [row[chosen] for row, (chosen, _) in zip(signals, kept, strict=True)]
+    of = [label[chosen] for label, (chosen, _) in zip(labels, kept, strict=True)]
+    part = learn_weights(to_lists(rows, of, [stands for _, stands in kept]), np.zeros(3, np.float32), 1.0)
+    assert len(rows[0]) < 3000 / 4
+    np.testing.assert_allclose(part, whole, atol=0.1)
+    np.testing.assert_allclose(part, truth, atol=0.2)
 
 
 def test_only_what_a_text_tells_of_is_new(bundle):

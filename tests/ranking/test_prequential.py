@@ -61,7 +61,7 @@ def test_the_blend_is_the_served_one_learned_as_training_learns_it(walk):
 def test_a_weak_blend_falls_back_to_the_best_single_ranker(dataset, tmp_path, monkeypatch):
     """As in serving; weights that put the wanted items last stand for ones that were badly learned."""
     monkeypatch.setattr(
-        "liverank.ranking.blend.learn_weights", lambda lists, prior, strength: -10 * np.ones_like(prior)
+        "liverank.ranking.blend_learning.learn_weights", lambda lists, prior, strength: -10 * np.ones_like(prior)
     )
     told = run(dataset, tmp_path, COUNTS, cut=CUT).facts[BLEND]
     assert any("did not beat" in note for note in told["notes"])

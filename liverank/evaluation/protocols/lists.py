@@ -27,7 +27,7 @@ from liverank.evaluation.protocols.temporal import cuts, temporal
 from liverank.evaluation.protocols.two_stage import VALIDATION_LISTS, list_requests, validation_lists
 from liverank.evaluation.scoring import score_rankers
 from liverank.ranking.baselines import IncomingOrder
-from liverank.ranking.blend import LEAST_LISTS
+from liverank.ranking.blend_signals import LEAST_LISTS
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import LabelledRequest
 from liverank.ranking.protocol import Candidates, Context, History, Request

@@ -12,7 +12,8 @@ from liverank.evaluation.protocols.asks import Ask, Split, sample
 from liverank.evaluation.protocols.ranks import metrics
 from liverank.evaluation.protocols.results import Table
 from liverank.evaluation.protocols.scoring import PLAIN_BOTH, REQUESTS_AT_ONCE, Ranked, Scorer, rank
-from liverank.ranking.blend import BlendRanker, fit_blend
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.catalogue import Rows
 from liverank.ranking.data import LabelledRequest
 
