@@ -59,7 +59,6 @@ CLOSED = [
     ("training.feature_ranker", True, (*PROTOCOLS, SAMPLED), "no features of candidates"),
     ("training.launch.mode", "torchrun", (*PROTOCOLS, SAMPLED), "--set training.launch.mode=inline"),
     ("training.count.learn_weights", False, ("prequential",), "--set training.count.learn_weights=true"),
-    ("training.blend.cold_price", 0.1, ("prequential",), "--set training.blend.cold_price=0.02"),
     ("training.interest.distil.seeds", 2, ("prequential",), "learns from events alone"),
     ("training.interest.distil.teachers", ["a"], ("prequential",), "learns from events alone"),
     ("training.text.tune", "on", (SAMPLED,), "never trained"),
