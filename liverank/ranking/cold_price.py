@@ -39,10 +39,10 @@ def open_to_new(
 ) -> float:
     """Raises the weight of `NEW`, for at most `price` of the expected NDCG@10 of items with training events.
 
-    As far as new items are expected to gain more, in proportion, than the others lose: where they are found as it is,
-    nothing is paid. Each segment of users pays for itself, and only where the blend surely knows which new item is
-    wanted: among the new items alone of `LEAST_LISTS` validation lists it must do better than chance. Returns the
-    blend's NDCG@10.
+    As far as new items are expected to gain more, in proportion, than the others lose, and only if those that were
+    wanted did: where they are found as it is, nothing is paid. Each segment of users pays for itself, and only where
+    the blend surely knows which new item is wanted: among the new items alone of `LEAST_LISTS` validation lists it must
+    do better than chance. Returns the blend's NDCG@10.
     """
     place = blend.signal_names.index(NEW)
     scores = blend.combine(requests, signals)
@@ -54,10 +54,11 @@ def open_to_new(
         if len(cold) < LEAST_LISTS or not _told_apart(cold):
             continue
         more, lost = _worth(telling, price)
-        if more:
+        before, after = _ndcg(cold, 0.0), _ndcg(cold, more)
+        if after * (1 - lost) > before:
             blend.weights[at, place] += np.float32(more)
             notes.append(
-                f"{name}: items without training events: NDCG@10 {_ndcg(cold, 0.0):.4f} -> {_ndcg(cold, more):.4f} on "
+                f"{name}: items without training events: NDCG@10 {before:.4f} -> {after:.4f} on "
                 f"{len(cold)} validation lists; others are expected to lose {lost:.1%}"
             )
     return mean_ndcg(blend.combine(requests, signals), labels)
@@ -107,17 +108,20 @@ class _Best:
     scores: Floats
     """`[lists, K]`."""
     chance: Floats
-    """Of each to be what is wanted, if one of its kind is, `[lists, K]`."""
+    """Of each to be what is wanted, `[lists, K]`, over the mean chance of any of its kind."""
 
     @classmethod
     def of(cls, lists: Sequence[_List], fresh: bool) -> _Best:
-        scores = [one.scores[one.fresh == fresh] for one in lists]
-        best = np.stack([_top(of) for of in scores])
-        total = np.asarray([np.exp(of - of.max()).sum() for of in scores])
-        return cls(best, (np.exp(best - best[:, :1]) / total[:, None]).astype(np.float32))
+        best = np.stack([_top(one.scores[one.fresh == fresh]) for one in lists])
+        highest = np.asarray([one.scores.max() for one in lists])
+        parts = [np.exp(one.scores - top) for one, top in zip(lists, highest, strict=True)]
+        total = np.asarray([of.sum() for of in parts])
+        kind = np.asarray([of[one.fresh == fresh].sum() for of, one in zip(parts, lists, strict=True)]) / total
+        chance = np.exp(best - highest[:, None]) / total[:, None] / kind.mean()
+        return cls(best, chance.astype(np.float32))
 
     def expected(self, others: _Best, more: float) -> float:
-        """Mean NDCG@10 that is to be expected of these, once `others` are raised by `more`."""
+        """NDCG@10 that is to be expected where one of these is wanted, once `others` are raised by `more`."""
         ahead = (others.scores[:, None, :] + np.float32(more) > self.scores[:, :, None]).sum(-1)
         places = np.arange(K) + ahead
         gains = np.where(places < K, _DISCOUNTS[np.minimum(places, K - 1)], 0)

@@ -300,14 +300,15 @@ def test_what_a_kind_of_items_is_expected_to_get_is_the_sum_over_all_of_them(mor
         _List(rng.normal(size=size).astype(np.float32), np.arange(size) % 3 == 0, np.arange(size) == 1)
         for size in (4, 30, 60)
     ]
-    total = 0.0
+    gained = wanted = 0.0
     for one in lists:
         own = one.fresh == fresh
-        chance = np.exp(one.scores) * own
+        chance = np.exp(one.scores) / np.exp(one.scores).sum() * own
         ranks = np.argsort(np.argsort(-(one.scores + np.float32(more) * ~own)))
-        total += float((chance / chance.sum() * np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)).sum())
+        gained += float((chance * np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)).sum())
+        wanted += float(chance.sum())
     found = _Best.of(lists, fresh).expected(_Best.of(lists, not fresh), more)
-    assert found == pytest.approx(total / 3, rel=1e-5)
+    assert found == pytest.approx(gained / wanted, rel=1e-5)
 
 
 def test_new_items_that_are_found_as_it_is_are_not_paid_for(bundle, features):
