@@ -16,7 +16,7 @@ from liverank.registry import resolve
 from monitoring.decision import list_decisions
 from tests.conftest import ROOT
 
-SECONDS = 540
+SECONDS = 900
 SMALLER = ("training.interest.epochs=1", "training.interest.dimension=32", "features.max_train_requests=0")
 
 
