@@ -18,7 +18,6 @@ _WALK: Final = ("prequential",)
 _MEANINGLESS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "feature_ranker": (_ALL, "the protocols know no features of candidates"),
     "launch.mode": (_ALL, "a protocol trains in its own process"),
-    "count.learn_weights": (_WALK, "the walk learns the weights of all signals on the weeks before the cut"),
     "interest.distil.teachers": (_WALK, "its interest model learns from events alone"),
     "interest.distil.seeds": (_WALK, "its interest model learns from events alone"),
     "text.tune": ((SAMPLED,), "its rankers are never trained"),

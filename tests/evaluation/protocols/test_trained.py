@@ -58,7 +58,6 @@ def test_the_changes_as_a_sentence():
 CLOSED = [
     ("training.feature_ranker", True, (*PROTOCOLS, SAMPLED), "no features of candidates"),
     ("training.launch.mode", "torchrun", (*PROTOCOLS, SAMPLED), "--set training.launch.mode=inline"),
-    ("training.count.learn_weights", False, ("prequential",), "--set training.count.learn_weights=true"),
     ("training.interest.distil.seeds", 2, ("prequential",), "learns from events alone"),
     ("training.interest.distil.teachers", ["a"], ("prequential",), "learns from events alone"),
     ("training.text.tune", "on", (SAMPLED,), "never trained"),
