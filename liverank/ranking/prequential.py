@@ -80,7 +80,9 @@ def run(
     blends = learned(stream, config, trained, start)
     trained.retrain(start)
     started = time.monotonic()
-    tallies = _tallies(stream, config, trained, blends, (start, until.timestamp()), k)
+    span = start, until.timestamp()
+    count = sum(len(baskets) for _, baskets in stream.days(*span))
+    tallies = _tallies(scored(stream, config, trained, blends, span), count, k)
     seconds = time.monotonic() - started
     trained.forget()
     facts: dict[str, Any] = {name: _told(of.report) for name, of in blends.items()}
@@ -210,17 +212,11 @@ def scored(
 
 
 def _tallies(
-    stream: BasketStream,
-    config: TrainingConfig,
-    trained: Trained,
-    blends: Mapping[str, Learned],
-    span: tuple[float, float],
-    k: int,
+    walked: Iterable[tuple[Basket, EncodedRequest, dict[str, Floats]]], count: int, k: int
 ) -> dict[str, Tally]:
     tallies: dict[str, Tally] = {}
-    baskets = sum(len(of) for _, of in stream.days(*span))
-    with progress.stage("walk through the baskets", baskets) as stage:
-        for basket, request, scores in scored(stream, config, trained, blends, span):
+    with progress.stage("walk through the baskets", count) as stage:
+        for basket, request, scores in walked:
             for name, values in scores.items():
                 tallies.setdefault(name, Tally(k)).add(values, basket, request)
             stage.advance()
