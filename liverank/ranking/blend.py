@@ -32,9 +32,8 @@ class BlendRanker:
 
     Zero-shot and incoming scores are standardised within the request (mean 0, deviation 1). The interest model's are
     logits of a softmax, whose spread says how sure it is: they keep it and lose only their mean. The linear ranker's
-    are log-scaled, as the count ranker's are. `NEW` is 1 for an item without a training event whose
-    text is known. Features of candidates are scaled as training learned it. Users without a history have weights of
-    their own.
+    are log-scaled, as the count ranker's are. `NEW` is 1 for an item without a training event whose text is known.
+    Features of candidates are scaled as training learned it. Users without a history have weights of their own.
     """
 
     name = "blend"

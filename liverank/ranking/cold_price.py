@@ -117,7 +117,7 @@ class _Best:
         parts = [np.exp(one.scores - top) for one, top in zip(lists, highest, strict=True)]
         total = np.asarray([of.sum() for of in parts])
         kind = np.asarray([of[one.fresh == fresh].sum() for of, one in zip(parts, lists, strict=True)]) / total
-        chance = np.exp(best - highest[:, None]) / total[:, None] / kind.mean()
+        chance = np.exp(best - highest[:, None]) / total[:, None] / (kind.mean() or 1.0)
         return cls(best, chance.astype(np.float32))
 
     def expected(self, others: _Best, more: float) -> float:
