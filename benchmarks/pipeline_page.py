@@ -19,8 +19,7 @@ PUBLISHED = """| popularity, half-life 14 days | .1171 / .533 | .0974 / .510 | .
 _ROWS = (
     f"`{COUNT}`, `{WITHOUT_INTEREST}` and `{BLEND}` are the served rankers, trained before the cut, with counts that "
     f"are renewed each midnight. Serving renews nothing between trainings: `{AS_OF_CUT}` is what a model gets there "
-    "that was trained at the cut. These four rows are new: `blend of counts`, `blend of counts and linear`, `blend of "
-    "all` and `blend with interest` of former pages were a blend of the walk's own, and are no longer measured."
+    "that was trained at the cut."
 )
 """Which rows are which."""
 
