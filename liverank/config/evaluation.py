@@ -90,7 +90,7 @@ class EvaluationConfig(Section):
     ablations: bool = Field(
         False,
         description="Whether the blend is learned again without each of its parts, to tell what the part brings: costs "
-        "scoring the validation and the test requests once more.",
+        "scoring the test requests once more.",
     )
     learning_curve: bool = Field(
         False,

@@ -221,6 +221,18 @@ class TextTuningConfig(Section):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+class RefitConfig(Section):
+    """The last part of training: the rankers learn the validation's events too, which are the latest there are."""
+
+    enabled: bool = Field(
+        True,
+        description="Fit the rankers of the bundle with the validation's events too, once these have chosen epochs and "
+        "weights, which stay; without it the bundle has never seen the events that it was judged on.",
+    )
+    epochs: int = Field(2, ge=1, le=20, description="Passes over all events, from the interest model that was chosen.")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW in these passes.")
+
+
 class TrainingConfig(Section):
     """Everything the train step fits."""
 
@@ -250,3 +262,4 @@ class TrainingConfig(Section):
     linear: LinearConfig = LinearConfig()
     blend: BlendConfig = BlendConfig()
     interest: InterestConfig = InterestConfig()
+    refit: RefitConfig = RefitConfig()

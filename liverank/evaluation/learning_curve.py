@@ -63,7 +63,8 @@ def find_learning_curve(
 ) -> LearningCurve:
     """Fits on each share of `data.events` and judges on `requests`, whose lists are `lists`.
 
-    The ranker by features of candidates is left out: it learns from the features folder, not from events.
+    The ranker by features of candidates is left out: it learns from the features folder, not from events; and nothing
+    is fitted again with the validation's events, which are no share of these.
 
     Args:
         data: items, training events and validation requests.
@@ -108,7 +109,9 @@ def shared(data: TrainingData, share: float, by: By, seed: int) -> TrainingData:
     events = data.events.where(_latest(data.events, share) if by == "time" else _of_users(data.events, share, seed))
     counts = np.bincount(events.item, minlength=len(data.catalogue)).astype(np.int64)
     catalogue = replace(data.catalogue, train_events=counts)
-    return replace(data, catalogue=catalogue, events=events, data_hash=f"{data.data_hash} {by} {share} {seed}")
+    return replace(
+        data, catalogue=catalogue, events=events, complete=None, data_hash=f"{data.data_hash} {by} {share} {seed}"
+    )
 
 
 def _latest(events: Events, share: float) -> npt.NDArray[np.bool_]:

@@ -68,7 +68,7 @@ def evaluate(
     findings = replace(
         findings,
         order=find_order_sensitivity(own, requests, scores, *shuffles),
-        ablations=_ablations(challenger, features, requests, lists, config),
+        ablations=_ablations(challenger, requests, lists, config),
         learning_curve=_learning_curve(challenger, features, requests, lists, config, out),
     )
     verdict = _verdict(findings, config.gate)
@@ -103,13 +103,13 @@ def _rankers(challenger: Bundle, current: Bundle | None) -> dict[str, Ranker]:
 
 
 def _ablations(
-    bundle: Bundle, features: Path, requests: Sequence[LabelledRequest], lists: Lists, config: EvaluationConfig
+    bundle: Bundle, requests: Sequence[LabelledRequest], lists: Lists, config: EvaluationConfig
 ) -> Ablations | None:
-    blend, validation = bundle.primary, load_requests(features, c.VALIDATION) if config.ablations else []
-    if not isinstance(blend, BlendRanker) or not any(labelled.labels.any() for labelled in validation):
+    blend = bundle.primary
+    if not config.ablations or not isinstance(blend, BlendRanker):
         return None
     bootstrap = bootstrap_of(requests, config)
-    return find_ablations(blend, validation, requests, lists, config.gate.metric, config.k, bootstrap)
+    return find_ablations(blend, requests, lists, config.gate.metric, config.k, bootstrap)
 
 
 def _learning_curve(

@@ -50,6 +50,8 @@ class TrainingData:
     """Events of the training time only."""
     validation: list[LabelledRequest] = field(repr=False)
     data_hash: str = ""
+    complete: Events | None = None
+    """Events up to the end of the validation's time, with what came late of the training time, for the refit."""
 
 
 def load_training_data(features: Path) -> TrainingData:
@@ -64,7 +66,9 @@ def load_training_data(features: Path) -> TrainingData:
     if not len(events):
         raise DataError(f"{features} holds no training events.", "Give more interactions, or smaller test shares.")
     split = json.loads((features / "split.json").read_text(encoding="utf-8"))
-    return TrainingData(catalogue, events, load_requests(features, c.VALIDATION), str(split.get("hash", "")))
+    complete = training_events(features, catalogue, _split(features)["validation_until"].timestamp())
+    validation = load_requests(features, c.VALIDATION)
+    return TrainingData(catalogue, events, validation, str(split.get("hash", "")), complete)
 
 
 def check_features(features: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data
 from liverank.ranking.linear import LinearRanker
 from liverank.ranking.listwise import mean_ndcg
+from liverank.ranking.refit import refit_data, refit_interest, refitted
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
@@ -47,6 +48,8 @@ class FitSummary:
     """`InterestReport` of the interest model; empty where it was not trained."""
     text: dict[str, Any] = field(default_factory=dict)
     """How tuning of the language model went; empty where it is off."""
+    refit_events: int = 0
+    """Events that the bundle's rankers learned in the end, the validation's among them; 0 where there was no refit."""
 
 
 def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks | None = None) -> FitSummary:
@@ -69,12 +72,16 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ra
             "language_model": fitted.model.fingerprint(),
             "text_tuning": fitted.text,
             "validation": fitted.report.ndcg,
-            "training": {"seconds": dict(clock.seconds), "interest": fitted.interest},
+            "training": {
+                "seconds": dict(clock.seconds),
+                "interest": fitted.interest,
+                "refit_events": fitted.refit_events,
+            },
         }
         manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)
     report = fitted.report
     told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text)
-    return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told)
+    return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told, fitted.refit_events)
 
 
 @dataclass(frozen=True)
@@ -87,9 +94,12 @@ class Fitted:
     """The items with their embeddings."""
     model: LanguageModel
     report: BlendReport
+    judged: dict[str, Any]
+    """The rankers before the refit: what else is learned from the validation has to be learned from their scores."""
     interest: dict[str, Any]
-    """As in `FitSummary`; so is the next one."""
+    """As in `FitSummary`; so are the next ones."""
     text: dict[str, Any] = field(default_factory=dict)
+    refit_events: int = 0
 
 
 def fit_rankers(
@@ -101,6 +111,8 @@ def fit_rankers(
     ranks: Ranks | None = None,
 ) -> Fitted:
     """Fits all rankers on data at hand; the blend's weights and the epochs are chosen on `data.validation`.
+
+    With that done they learn `data.complete` too, where there is any and `config.refit` does not say otherwise.
 
     Args:
         data: items, training events and validation requests, in memory.
@@ -145,7 +157,13 @@ def fit_rankers(
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation, config.blend.cold_price)
     _tell(report)
-    return Fitted(rankers, data.catalogue, model, report, trained, tuning)
+    with clock("refit"):
+        later = refit_data(data, config)
+        served = refitted(rankers, data.events.types, later, config, checkpoints, ranks) if later else rankers
+    if ranks:
+        ranks.leave()
+    count = len(later.events) if later else 0
+    return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, count)
 
 
 def _language_model(
@@ -181,13 +199,16 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     data = _embedded(data, model, checkpoints)
     taught = teachers_of(data, model, config, checkpoints, None, ranks)
     checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
-    teachers = taught.teachers if taught else None
-    help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, teachers)
+    teachers, later = taught.teachers if taught else None, refit_data(data, config)
+    ranker = help_fit_interest(data.catalogue, data.events, config, model, checkpoint, ranks, teachers)
+    if later:
+        refit_interest(ranker, data.events.types, later, config, checkpoints, ranks)
+    ranks.leave()
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:
     vectors = embed_with_cache(model, data.catalogue.texts, checkpoints)
-    return TrainingData(data.catalogue.with_embeddings(vectors), data.events, data.validation, data.data_hash)
+    return replace(data, catalogue=data.catalogue.with_embeddings(vectors))
 
 
 def _interest(

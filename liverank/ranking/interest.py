@@ -213,12 +213,15 @@ def help_fit_interest(
     catalogue: Catalogue,
     events: Events,
     config: TrainingConfig,
+    encoder: TextEncoder,
     checkpoint: Checkpoint,
     ranks: Ranks,
     teachers: Teachers | None = None,
-) -> None:
+) -> InterestRanker:
     """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
-    train(_text_features(catalogue, config)[1], events, config, None, checkpoint, ranks, teachers)
+    text, features = _text_features(catalogue, config)
+    network, _ = train(features, events, config, None, checkpoint, ranks, teachers)
+    return InterestRanker(catalogue, network, events.types, encoder, text)
 
 
 def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:

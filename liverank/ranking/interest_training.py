@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,13 +52,15 @@ def train(
     checkpoint: Checkpoint,
     ranks: Ranks | None = None,
     teachers: Teachers | None = None,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
     `validate` judges the model after each epoch (higher is better); the best epoch's weights are returned. Without it
     all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
     several processes train together each calls this with the same data, and all return the same weights; a step's
-    batch is shared out among them, only the first validates and writes. `teachers` take their part of the loss.
+    batch is shared out among them, only the first validates and writes; the caller makes them leave. `teachers` take
+    their part of the loss. `initial` are parameters to begin with in place of random ones, by name.
 
     Raises:
         ConfigError: the device is not there.
@@ -71,12 +73,10 @@ def train(
     torch.set_num_threads(config.threads or before)
     try:
         ranks.join(device)
-        run = _Run(features, events, config, checkpoint, device, ranks, teachers)
+        run = _Run(features, events, config, checkpoint, device, ranks, teachers, initial or {})
         with progress.stage("train interest model", run.total_events) as stage:
             run.to_the_end(validate, stage)
-        trained = run.finished()
-        ranks.leave()
-        return trained
+        return run.finished()
     finally:
         torch.set_num_threads(before)
 
@@ -93,6 +93,7 @@ class _Run:
         device: torch.device,
         ranks: Ranks,
         teachers: Teachers | None,
+        initial: Mapping[str, Tensor],
     ) -> None:
         self.config: InterestConfig = config.interest
         self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
@@ -101,6 +102,7 @@ class _Run:
         met = torch.from_numpy(np.bincount(events.item, minlength=len(features)))
         self.model = InterestModel(met, len(events.types), features.shape[1], self.config)
         self.model.standardise(features)
+        self.model.load_state_dict({**self.model.state_dict(), **initial})
         self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
         taught = teachers and teachers.to(device)

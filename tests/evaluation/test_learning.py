@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +33,7 @@ NO_INTEREST = TrainingConfig(interest=InterestConfig(enabled=False))
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("learning")
-    features = write_features(root / "features", validation=400)
+    features = write_features(root / "features", requests=400, validation=400)
     # Transitions that reach one step only leave something for the text to tell.
     write_bundle(features, root / "bundle", config=TrainingConfig(count=CountConfig(window=1, query_items=2)))
     return root
@@ -48,9 +49,8 @@ def asked(world):
 def ablations(world, asked):
     bundle = load_bundle(world / "bundle")
     requests, bootstrap = asked
-    validation = load_requests(world / "features", c.VALIDATION)
     lists = lists_of(requests, bundle.catalogue)
-    return find_ablations(bundle.primary, validation, requests, lists, "ndcg", 10, bootstrap)
+    return find_ablations(bundle.primary, requests, lists, "ndcg", 10, bootstrap)
 
 
 def test_every_part_of_the_blend_is_left_out_once(ablations):
@@ -59,7 +59,7 @@ def test_every_part_of_the_blend_is_left_out_once(ablations):
     assert parts["repeats"] == ("had", "repeats", "frequency", "recency")
     alone = [signal for part, names in parts.items() if part != "text and zero-shot" for signal in names]
     assert sorted(alone) == sorted([*SIGNALS, "zero-shot", "new", "incoming"])
-    assert ablations.validation_requests == 400
+    assert ablations.requests == 400
 
 
 def test_what_makes_the_world_brings_most(ablations):
@@ -79,10 +79,33 @@ def test_relearned_weights_are_those_that_training_learns(world):
     assert np.array_equal(relearned(blend, requests, blend.signals(requests), labels), blend.weights)
 
 
+def test_nobody_is_judged_by_weights_learned_from_their_own_answers(world, asked):
+    blend = load_bundle(world / "bundle").primary
+    requests = asked[0]
+    second = ablation.halves(requests)
+    users = np.asarray([labelled.request.user_id for labelled in requests])
+    assert not set(users[second]) & set(users[~second])
+    assert 0.4 < second.mean() < 0.6
+    lists = lists_of(requests, blend.count.catalogue)
+    turned = [
+        replace(of, labels=of.labels[::-1].copy()) if late else of for of, late in zip(requests, second, strict=True)
+    ]
+    plain, other = (_whole(blend, of, lists) for of in (requests, turned))
+    assert np.array_equal(plain[second], other[second], equal_nan=True)
+    assert not np.array_equal(plain[~second], other[~second], equal_nan=True)
+
+
+def _whole(blend, requests, lists):
+    encoded = [encode(blend.count.catalogue, labelled.request) for labelled in requests]
+    judge = ablation._Judge(
+        blend, requests, encoded, blend.signals(encoded), ablation.halves(requests), lists, "ndcg", 10
+    )
+    return judge.without(())
+
+
 def test_a_blanked_signal_takes_no_part(world, asked):
     """Weights learned without a signal give the same scores whatever that signal says."""
     blend = load_bundle(world / "bundle").primary
-    validation = load_requests(world / "features", c.VALIDATION)
     lists, bootstrap = lists_of(asked[0], blend.count.catalogue), asked[1]
 
     class Noisy:
@@ -96,7 +119,7 @@ def test_a_blanked_signal_takes_no_part(world, asked):
     for seed in (1, 2):
         rankers = {**blend.rankers, "zero-shot": Noisy(blend.rankers["zero-shot"], seed)}
         noisy = BlendRanker(rankers, blend.weights, blend.uses_incoming)
-        parts = find_ablations(noisy, validation, asked[0], lists, "ndcg", 10, bootstrap).parts
+        parts = find_ablations(noisy, asked[0], lists, "ndcg", 10, bootstrap).parts
         found.append({part.part: part.mean for part in parts})
     assert found[0]["zero-shot"] == found[1]["zero-shot"]
     assert found[0]["text"] != found[1]["text"]

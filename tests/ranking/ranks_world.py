@@ -79,10 +79,12 @@ def fitted(folder: Path, config: TrainingConfig, ranks: Ranks, dies_after: int =
     # The text's dropout has no setting, and its chance differs from process to process.
     with patch.object(torch.nn.Dropout, "forward", lambda self, x: x):
         if not ranks.first:
-            help_fit_interest(catalogue, events, config, checkpoint, ranks)
+            help_fit_interest(catalogue, events, config, encoder, checkpoint, ranks)
+            ranks.leave()
             return None
         judge = _validate(catalogue)
         ranker, report = fit_interest(catalogue, events, config, encoder, judge, checkpoint, ranks)
+        ranks.leave()
     found = {name: tensor.contiguous() for name, tensor in ranker.model.state_dict().items()}
     return {**found, "losses": torch.tensor(report.losses), "ndcgs": torch.tensor(report.ndcgs)}
 

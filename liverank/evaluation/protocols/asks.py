@@ -55,6 +55,8 @@ class Split:
     """Items hidden from all training, `[items]`."""
     withheld: Mask | None = None
     """Items that are no candidates in validation, `[items]`: those whose turn only comes in the test."""
+    complete: Mask | None = None
+    """Which events are known when the test begins, `[events]`: the training's and the validation's."""
 
     def candidates(self, ask: Ask, validation: bool = False) -> Rows:
         """Rows that are ranked, ascending."""
@@ -113,7 +115,8 @@ class Split:
         """What the rankers are fitted on."""
         events, items = self.log.events.where(self.training), len(self.log.catalogue)
         counts = np.bincount(events.item, minlength=items).astype(np.int64)
-        return TrainingData(replace(self.log.catalogue, train_events=counts), events, validation, data_hash)
+        complete = None if self.complete is None else self.log.events.where(self.complete)
+        return TrainingData(replace(self.log.catalogue, train_events=counts), events, validation, data_hash, complete)
 
     def sequences(self) -> list[Rows]:
         """Rows of the training events of each user that has some, oldest first."""

@@ -28,19 +28,21 @@ def leave_one_out(log: Log, keep_seen: bool = False, cold: float = 0.0) -> Split
     if not keep_seen:
         log = log.where(first_times(log))
     hidden, withheld = hidden_items(len(log.catalogue), cold) if cold else (None, None)
-    training = np.ones(len(log.events), bool)
+    training, complete = np.ones(len(log.events), bool), np.ones(len(log.events), bool)
     validation, test = [], []
     starts = log.user_starts()
     for user, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
         if end - start < LEAST_EVENTS:
             continue
         training[end - 2 : end] = False
+        complete[end - 1] = False
         test.append(_ask(log, user, start, end - 1))
         if withheld is None or not withheld[log.events.item[end - 2]]:
             validation.append(_ask(log, user, start, end - 2))
     if hidden is not None:
         training &= ~hidden[log.events.item]
-    return Split(log, training, validation, test, keep_seen, hidden, withheld)
+        complete &= ~hidden[log.events.item]
+    return Split(log, training, validation, test, keep_seen, hidden, withheld, complete)
 
 
 def _ask(log: Log, user: int, start: int, at: int) -> Ask:

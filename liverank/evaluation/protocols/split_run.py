@@ -30,10 +30,12 @@ from liverank.evaluation.protocols.scoring import (
 from liverank.evaluation.protocols.settings import ProtocolSettings
 from liverank.evaluation.protocols.two_stage import Retriever, two_stage
 from liverank.evaluation.protocols.watch import Watch
-from liverank.ranking.data import TrainingData
+from liverank.ranking.data import Rows, TrainingData
 from liverank.ranking.fit import Clock, Fitted, fit_rankers
 
 ALL_ITEMS = "all items"
+BEFORE_REFIT = ", before the refit"
+"""Ends the names of rows of rankers that have not seen the validation."""
 
 
 @dataclass
@@ -81,32 +83,43 @@ def _one_seed(
     fitted = fit_seed(data, number, means)
     del data
     with means.watch("rank"):
-        scorer = BundleScores(fitted.rankers)
-        found = rank(split, split.test, scorer, ["count"] if most else [], most)
-    tables = [all_items_table(split, {**found.ranks, **plain.ranks}, groups, settings.k)]
+        found = rank(split, split.test, BundleScores(fitted.rankers), ["count"] if most else [], most)
+        before = _before_refit(split, fitted)
+    tables = [all_items_table(split, {**found.ranks, **before, **plain.ranks}, groups, settings.k)]
     told = {"blend": fitted.report.weights, "notes": fitted.report.notes, "interest": fitted.interest}
     told |= {"text": fitted.text} if fitted.text else {}
     if not most:
         return tables, told
     with means.watch("two stages"):
         scorers: dict[str, tuple[Scorer, Ranked]] = {
-            "count": (CountScores(fitted.rankers["count"]), found),
+            "count": (CountScores(fitted.judged["count"]), found),
             PLAIN_BOTH: (recipe, plain),
         }
         for name, (proposes, test) in scorers.items():
             retriever = Retriever(name, split, proposes, test, most)
             for length in settings.lists:
-                table, weights = two_stage(retriever, length, fitted.rankers, plain.ranks[PLAIN_BOTH], settings.k)
+                table, weights = two_stage(retriever, length, fitted, plain.ranks[PLAIN_BOTH], settings.k)
                 tables.append(table)
                 told[table.name] = weights
     return tables, told
 
 
+def _before_refit(split: Split, fitted: Fitted) -> dict[str, list[Rows]]:
+    """Ranks by the rankers as the validation judged them, where the refit made others of them."""
+    if fitted.judged is fitted.rankers:
+        return {}
+    shown = {name: ranker for name, ranker in fitted.judged.items() if name != "popularity"}
+    ranks = rank(split, split.test, BundleScores(shown)).ranks
+    return {f"{name}{BEFORE_REFIT}": ranks[name] for name in ("blend", "interest", "count") if name in ranks}
+
+
 def all_items_table(split: Split, ranks: Mapping[str, Sequence[Any]], groups: Mapping[str, Mask], k: int) -> Table:
     """The table of all items."""
-    order = ("blend", "interest", "linear", "count", "zero-shot", "popularity")
+    first = ("blend", "interest", "linear", "count")
+    order = (*first, *(name + BEFORE_REFIT for name in first), "zero-shot", "popularity")
     rows = sorted(ranks, key=lambda name: (order.index(name) if name in order else len(order), name))
     pairs = [(one, other) for one in ("blend", "interest") for other in (PLAIN_BOTH, PLAIN_COUNT, "count")]
+    pairs += [(f"blend{BEFORE_REFIT}", PLAIN_BOTH), ("blend", f"blend{BEFORE_REFIT}")]
     masked = "what the user had before too" if split.keep_seen else "but for those the user had before"
     return Table(
         ALL_ITEMS,

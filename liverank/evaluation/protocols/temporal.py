@@ -47,7 +47,7 @@ def temporal(log: Log, share: float = 0.1, keep_seen: bool = False, span: tuple[
             f"The last {share:.0%} of the time, the {share:.0%} before and what lies earlier do not each hold events.",
             "Give events of a longer time, or another --share; leave-one-out needs no times.",
         )
-    return Split(log, training, validation, test, keep_seen)
+    return Split(log, training, validation, test, keep_seen, complete=times < test_from)
 
 
 def _asks(log: Log, since: float, until: float, keep_seen: bool) -> list[Ask]:

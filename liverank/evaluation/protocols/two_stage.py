@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.catalogue import Rows
 from liverank.ranking.data import LabelledRequest
+from liverank.ranking.fit import Fitted
 
 VALIDATION_LISTS = 2000
 IN_LIST = "truth in the list"
@@ -55,7 +56,7 @@ def list_requests(split: Split, asks: Sequence[Ask], best: Lists) -> list[Labell
 
 
 def two_stage(
-    retriever: Retriever, length: int, rankers: Mapping[str, Any], plain: Sequence[Rows], k: int
+    retriever: Retriever, length: int, fitted: Fitted, plain: Sequence[Rows], k: int
 ) -> tuple[Table, dict[str, Any]]:
     """The table of lists of one length, and the weights of the blend.
 
@@ -65,13 +66,13 @@ def two_stage(
     Args:
         retriever: proposes the lists.
         length: of the lists.
-        rankers: of the bundle.
+        fitted: the rankers; those before the refit learn the weights, those after it take them over.
         plain: ranks of the plain recipe over all items, to compare with.
         k: cut-off of the metrics.
     """
     split = retriever.split
-    blend, report = fit_blend(rankers, retriever.validation(length))
-    ranks = reranked(blend, split, split.test, retriever.best[:, :length], retriever.ranks)
+    blend, report = fit_blend(fitted.judged, retriever.validation(length))
+    ranks = reranked(blend.over(fitted.rankers), split, split.test, retriever.best[:, :length], retriever.ranks)
     rows = {"blend": ranks, retriever.name: retriever.ranks, PLAIN_BOTH: plain}
     inside = np.asarray([bool((of <= length).any()) for of in retriever.ranks], bool)
     table = Table(

@@ -23,8 +23,8 @@ def ablation_section(found: Findings) -> str:
     rows = [Row(part.part, part.brings, verdict_kind(part.brings)) for part in ordered]
     title = f"What each part brings: {deciding(found)} of the whole blend minus the blend without it"
     lead = (
-        f"Weights learned again on {of.validation_requests:,} validation requests without the part, judged on the same "
-        f"test lists; the others make up for what they can. The whole blend has {of.whole.mean:.4f}"
+        f"Weights learned without the part on one half of the users of the {of.requests:,} test requests and judged on "
+        f"the other, both ways round; the others make up for what they can. The whole blend has {of.whole.mean:.4f}"
         + ("." if of.whole == of.served else f", the one of the bundle, with other weights, {of.served.mean:.4f}.")
         + f" {key()}"
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from liverank.config import Config
+from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.leave_one_out import leave_one_out
 from liverank.evaluation.protocols.log import Log, read_log
 from liverank.evaluation.protocols.run import run_protocol
@@ -66,3 +67,25 @@ def test_nothing_is_learned_on_the_judged_lists(config, tmp_path, kept, validati
     assert found[7][1] != found[0][1]
     # Without a list before it the event of the validation stays as it was.
     assert (found[6][0] == found[0][0]) is (6 not in kept)
+
+
+@pytest.mark.parametrize("protocol", ["leave-one-out", "temporal", "cold"])
+def test_the_refit_learns_the_validation_and_nothing_of_the_test(dataset, config, protocol):
+    log = read_log(dataset, config.data)
+
+    def split(of: Log) -> Split:
+        return temporal(of, 0.2) if protocol == "temporal" else leave_one_out(of, cold=0.3 * (protocol == "cold"))
+
+    def learned(of: Split) -> set[tuple[int, int, float]]:
+        events = of.training_data([], "").complete
+        assert events is not None
+        return set(zip(events.user.tolist(), events.item.tolist(), events.timestamp.tolist(), strict=True))
+
+    first = split(log)
+    assert learned(split(other_answers(log, 1))) == learned(first)
+    assert learned(split(other_answers(log, 3 if protocol == "temporal" else 2))) != learned(first)
+    answers = {(ask.user, item, ask.time) for ask in first.test for item in ask.truth.tolist()}
+    assert answers
+    assert not answers & learned(first)
+    if first.hidden is not None:
+        assert not any(first.hidden[item] for _, item, _ in learned(first))
