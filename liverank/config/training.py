@@ -134,6 +134,14 @@ class InterestConfig(Section):
     )
     text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
     history_length: int = Field(200, ge=2, le=1000, description="Latest steps the model reads.")
+    ahead: int = Field(
+        3,
+        ge=1,
+        le=50,
+        description="Later steps that the model learns to foretell at each step, the next one and those after it: of "
+        "what comes soon the order is half chance.",
+    )
+    ahead_decay: float = Field(0.5, gt=0, le=1, description="Weight of each of these steps beside the one before it.")
     batch_steps: int = Field(
         0,
         ge=0,

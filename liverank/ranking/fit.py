@@ -162,8 +162,8 @@ def fit_rankers(
         served = refitted(rankers, data.events.types, later, config, checkpoints, ranks) if later else rankers
     if ranks:
         ranks.leave()
-    count = len(later.events) if later else 0
-    return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, count)
+    learned = len(later.events) if later else 0
+    return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, learned)
 
 
 def _language_model(
