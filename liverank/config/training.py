@@ -126,6 +126,12 @@ class InterestConfig(Section):
     id_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of learned item vectors dropped in training, so that text alone will do."
     )
+    event_dropout: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of the events in histories whose item is hidden in training, so that more than one is read.",
+    )
     word_columns: int = Field(
         256,
         ge=0,

@@ -27,6 +27,7 @@ FIXED: Mapping[str, str] = {
     "interest.gradient_checkpointing": "it changes time and memory only",
     "interest.enabled": "compare with and without it in `liverank evaluate`",
     "linear.enabled": "compare with and without it in `liverank evaluate`",
+    "refit": "a trial is judged on what comes right after its events: there is nothing more to learn",
     "blend.cold_price": "it is paid for what the metric of all requests does not see",
 }
 """Keys of `training` that no search may choose (all below, where it is a section), and why."""
@@ -79,6 +80,8 @@ DEFAULT_SPACE: Mapping[str, ParameterRange] = {
     "interest.layers": ParameterRange(low=1, high=3),
     "interest.dropout": ParameterRange(low=0, high=0.5),
     "interest.id_dropout": ParameterRange(low=0, high=0.5),
+    "interest.event_dropout": ParameterRange(low=0, high=0.5),
+    "interest.ahead": ParameterRange(low=1, high=6),
     "interest.learning_rate": ParameterRange(low=1e-4, high=5e-3, log=True),
     "interest.weight_decay": ParameterRange(low=1e-4, high=0.1, log=True),
     "interest.label_smoothing": ParameterRange(low=0, high=0.3),

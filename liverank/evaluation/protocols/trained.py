@@ -21,6 +21,10 @@ _MEANINGLESS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "interest.distil.teachers": (_WALK, "its interest model learns from events alone"),
     "interest.distil.seeds": (_WALK, "its interest model learns from events alone"),
     "text.tune": ((SAMPLED,), "its rankers are never trained"),
+    **dict.fromkeys(
+        ("refit.enabled", "refit.epochs", "refit.learning_rate"),
+        ((*_WALK, SAMPLED), "nothing is fitted again there as it is for a bundle"),
+    ),
 }
 """Key of the training section -> the protocols to which it means nothing, and why."""
 
