@@ -39,11 +39,8 @@ class Interest:
     heads: int = 2
     dropout: float = 0.3
     id_dropout: float = 0.1
-    event_dropout: float = 0.2
     text_hidden: int = 256
     history_length: int = 200
-    ahead: int = 3
-    ahead_decay: float = 0.5
     batch_steps: int = 0
     accumulate: int = 1
     gradient_checkpointing: bool = False

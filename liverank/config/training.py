@@ -126,12 +126,6 @@ class InterestConfig(Section):
     id_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of learned item vectors dropped in training, so that text alone will do."
     )
-    event_dropout: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="Share of the events in histories whose item is hidden in training, so that more than one is read.",
-    )
     word_columns: int = Field(
         256,
         ge=0,
@@ -140,14 +134,6 @@ class InterestConfig(Section):
     )
     text_hidden: int = Field(256, ge=8, description="Width of the hidden layer between text and item vector.")
     history_length: int = Field(200, ge=2, le=1000, description="Latest steps the model reads.")
-    ahead: int = Field(
-        3,
-        ge=1,
-        le=50,
-        description="Later steps that the model learns to foretell at each step, the next one and those after it: of "
-        "what comes soon the order is half chance.",
-    )
-    ahead_decay: float = Field(0.5, gt=0, le=1, description="Weight of each of these steps beside the one before it.")
     batch_steps: int = Field(
         0,
         ge=0,
@@ -182,7 +168,7 @@ class InterestConfig(Section):
         "in place of the last weights; 0: none. Catalogues of 100,000 items on a CPU are trained without.",
     )
     epochs: int = Field(20, ge=1, description="Most passes over the training sequences.")
-    patience: int = Field(3, ge=1, description="Epochs without a better validation NDCG before training stops.")
+    patience: int = Field(5, ge=1, description="Epochs without a better validation NDCG before training stops.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
     distil: DistilConfig = DistilConfig()
 

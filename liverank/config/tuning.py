@@ -80,8 +80,6 @@ DEFAULT_SPACE: Mapping[str, ParameterRange] = {
     "interest.layers": ParameterRange(low=1, high=3),
     "interest.dropout": ParameterRange(low=0, high=0.5),
     "interest.id_dropout": ParameterRange(low=0, high=0.5),
-    "interest.event_dropout": ParameterRange(low=0, high=0.5),
-    "interest.ahead": ParameterRange(low=1, high=6),
     "interest.learning_rate": ParameterRange(low=1e-4, high=5e-3, log=True),
     "interest.weight_decay": ParameterRange(low=1e-4, high=0.1, log=True),
     "interest.label_smoothing": ParameterRange(low=0, high=0.3),

@@ -32,7 +32,7 @@ class Batch:
     pairs: Ints
     """Index into `asks` of each target, `[targets]`."""
     targets: Ints
-    """Item row of each target, `[targets]`: what the user liked in the step after, or in one of the next few."""
+    """Item row of each target, `[targets]`: what the user liked in the step after."""
     weights: Floats
     """Weight of each target, `[targets]`; those of one question sum to 1."""
 
@@ -42,25 +42,17 @@ class Sequences:
 
     Long histories become windows of `length` steps that overlap by a quarter; each step with a later step is asked for
     exactly once, in the window that has most before it. Targets lie strictly later in time than all that is seen.
-
-    Args:
-        events: of all users.
-        length: steps of a window.
-        ahead: later steps that a question aims at; the first of them has to be there.
-        ahead_decay: weight of each of these steps beside the one before it.
     """
 
-    def __init__(self, events: Events, length: int, ahead: int = 1, ahead_decay: float = 1.0) -> None:
+    def __init__(self, events: Events, length: int) -> None:
         self.events = events
-        self.ahead, self.ahead_decay = ahead, ahead_decay
         self.steps = events.steps()
         begins = np.flatnonzero(np.diff(self.steps, prepend=-1)) if len(events) else np.zeros(0, np.int64)
         self.begins = np.append(begins, len(events))
         """First event of each step, and the number of events, `[steps + 1]`."""
-        self._user = events.user[begins]
         self._asks = self._questions()
         self._asked_before = np.concatenate([[0], np.cumsum(self._asks)])
-        self._starts, self._stops, self._fresh = _windows(self._user, length)
+        self._starts, self._stops, self._fresh = _windows(events.user[begins], length)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -121,25 +113,17 @@ class Sequences:
         if len(asks) < 2:
             return asks
         liked = np.add.reduceat((events.weight > 0).astype(np.int64), begins[:-1]) > 0
-        asks[:-1] = (self._user[1:] == self._user[:-1]) & liked[1:]
+        user = events.user[begins[:-1]]
+        asks[:-1] = (user[1:] == user[:-1]) & liked[1:]
         return asks
 
     def _targets(self, asked: Ints) -> tuple[Ints, Ints, Floats]:
-        """What was liked in the next `ahead` steps after each asked one, as (question, item, weight)."""
-        parts = [self._targets_at(asked, further) for further in range(1, self.ahead + 1)]
-        pairs, items, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order, totals = np.argsort(pairs, kind="stable"), np.bincount(pairs, weights, len(asked))
-        return pairs[order], items[order], (weights / totals[pairs])[order].astype(np.float32)
-
-    def _targets_at(self, asked: Ints, further: int) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-        """As `_targets`, of one step: its weights sum to `ahead_decay ** (further - 1)` where anything was liked."""
-        there = np.flatnonzero(asked + further < len(self._user))
-        there = there[self._user[asked[there] + further] == self._user[asked[there]]]
-        at, pairs = _expanded(self.begins, asked[there] + further)
-        weights = np.maximum(self.events.weight[at], 0).astype(np.float64)
-        pairs, at, weights = there[pairs][weights > 0], at[weights > 0], weights[weights > 0]
+        """What was liked in the step after each asked one, as (question, item, weight)."""
+        at, pairs = _expanded(self.begins, asked + 1)
+        weights = np.maximum(self.events.weight[at], 0)
+        pairs, at, weights = pairs[weights > 0], at[weights > 0], weights[weights > 0]
         totals = np.bincount(pairs, weights, len(asked))
-        return pairs, self.events.item[at].astype(np.int64), self.ahead_decay ** (further - 1) * weights / totals[pairs]
+        return pairs, self.events.item[at].astype(np.int64), (weights / totals[pairs]).astype(np.float32)
 
 
 def _expanded(begins: Ints, steps: Ints) -> tuple[Ints, Ints]:

@@ -99,7 +99,7 @@ class InterestLoss(nn.Module):
         if self.before_reading:
             self.before_reading(rows)
         vectors = model.text_vectors(self._features[rows]) + model.id_vectors(rows)
-        read = model.some_hidden(vectors[torch.searchsorted(rows, items)])
+        read = vectors[torch.searchsorted(rows, items)]
         window, asked = self._window(batch), tables.asked(batch.asked)
         queries = model.ask(model.encode(read, window).flatten(0, 1)[batch.asks], asked)
         chance = self._sampler.log_chance(rows, len(batch.targets)) if self._sampler else None

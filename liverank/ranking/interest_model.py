@@ -139,13 +139,6 @@ class InterestModel(nn.Module):
 
     # Steps.
 
-    def some_hidden(self, vectors: Tensor) -> Tensor:
-        """In training without a random share of the events' item vectors, which are 0 then, `[events, width]`."""
-        share = self.config.event_dropout
-        if not self.training or not share:
-            return vectors
-        return vectors * (torch.rand(len(vectors), 1, device=vectors.device) >= share)
-
     def encode(self, vectors: Tensor, window: Window) -> Tensor:
         """States after each step, `[batch, steps, width]`, of the events' item vectors `[events, width]`.
 

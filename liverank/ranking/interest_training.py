@@ -104,8 +104,7 @@ class _Run:
         self.model.standardise(features)
         self.model.load_state_dict({**self.model.state_dict(), **initial})
         self.model.to(device)
-        ahead = self.config.ahead, self.config.ahead_decay
-        self.sequences = Sequences(events, self.config.history_length, *ahead)
+        self.sequences = Sequences(events, self.config.history_length)
         taught = teachers and teachers.to(device)
         self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config, taught)
         self.optimizer = torch.optim.AdamW(

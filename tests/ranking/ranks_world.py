@@ -38,7 +38,6 @@ OPTIONS: dict[str, Any] = {
     "epochs": 3,
     "dropout": 0.0,
     "id_dropout": 0.0,
-    "event_dropout": 0.0,
     "word_columns": 0,
     "checkpoint_steps": 2,
     "learning_rate": 0.003,

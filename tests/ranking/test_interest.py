@@ -108,38 +108,6 @@ def test_targets_are_the_liked_items_of_the_next_step_only():
     np.testing.assert_allclose(batch.weights, 1)
 
 
-def test_targets_reach_a_few_steps_ahead_and_weigh_less_the_later_they_come():
-    # As above with a fourth basket {6}, and a user of two steps; nothing of a user is another's target.
-    events = events_of(
-        [(0, 0, 1.0), (0, 1, 1.0), (0, 2, 2.0), (0, 3, 2.0), (0, 4, 3.0), (0, 6, 4.0), (1, 5, 1.0), (1, 7, 2.0)],
-        [1, 1, 1, -1, 1, 1, 1, 1],
-    )
-    sequences = Sequences(events, 8, 3, 0.5)
-    batch = sequences.batch(np.arange(len(sequences)))
-    found = {}
-    for pair, item, weight in zip(batch.pairs, batch.targets, batch.weights, strict=True):
-        found.setdefault(int(batch.asked[pair]), {})[int(item)] = float(weight)
-    assert list(batch.pairs) == sorted(batch.pairs)
-    wanted = {
-        0: {2: 4 / 7, 4: 2 / 7, 6: 1 / 7},
-        1: {4: 2 / 3, 6: 1 / 3},
-        2: {6: 1.0},
-        4: {7: 1.0},
-    }
-    assert found.keys() == wanted.keys()
-    for step, weights in wanted.items():
-        assert found[step] == pytest.approx(weights)
-
-
-def test_a_later_step_with_nothing_liked_takes_no_weight():
-    events = events_of([(0, 0, 1.0), (0, 1, 2.0), (0, 2, 3.0), (0, 3, 4.0)], [1, 1, -1, 1])
-    sequences = Sequences(events, 8, 3, 0.5)
-    batch = sequences.batch(np.arange(len(sequences)))
-    first = batch.pairs == 0
-    assert batch.targets[first].tolist() == [1, 3]
-    np.testing.assert_allclose(batch.weights[first], [0.8, 0.2])
-
-
 @pytest.mark.parametrize("length", [2, 5, 8, 50])
 def test_every_step_is_asked_once_whatever_the_windows(length):
     events = events_of([(user, at, float(at)) for user in range(4) for at in range(3 + 7 * user)])
