@@ -30,7 +30,9 @@ def test_all_rankers_and_the_plain_recipes_have_a_row(left_out):
     _, result = left_out
     rows = finding(result, "all items").rows
     bundle = {"blend", "interest", "linear", "count", "zero-shot", "popularity"}
-    assert set(rows) == bundle | {"plain count", "plain TF-IDF", "plain count + TF-IDF"}
+    before = {f"{name}, before the refit" for name in ("blend", "interest", "count")}
+    assert set(rows) == bundle | before | {"plain count", "plain TF-IDF", "plain count + TF-IDF"}
+    assert all(rows[name]["mrr"].seeds != rows[f"{name}, before the refit"]["mrr"].seeds for name in ("blend", "count"))
     assert rows["plain count"]["ndcg"].interval.mean > rows["popularity"]["ndcg"].interval.mean + 0.1
     for of in rows.values():
         assert of["hit_rate"].interval.mean == of["recall"].interval.mean
