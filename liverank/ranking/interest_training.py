@@ -7,40 +7,32 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from liverank import progress
 from liverank.memory import peak_mib
-from liverank.ranking.batch_feed import BatchFeed, Part
+from liverank.ranking.batch_feed import BatchFeed
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.divergence import check_converging, diverged
-from liverank.ranking.interactions import Events, Floats, Rows
+from liverank.ranking.interactions import Events, Floats
 from liverank.ranking.interest_data import Sequences
 from liverank.ranking.interest_loss import InterestLoss
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport, Pace
-from liverank.ranking.lazy_rows import LazyRows
+from liverank.ranking.interest_steps import InterestSteps, optimizer_of, precision_on
 from liverank.ranking.listwise import NotFiniteError
 from liverank.ranking.ranks import Ranks
-from liverank.ranking.schedule import batch_size, learning_rate
+from liverank.ranking.schedule import batch_size
 from liverank.ranking.speed import matrix_flops, peak_gpu_mib, pick_device, wait
-from liverank.ranking.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from liverank.config.training import InterestConfig, TrainingConfig
     from liverank.ranking.teachers import Teachers
 
-BETAS = (0.9, 0.98)
-"""AdamW's: a second moment of some fifty steps, for the rare gradients of rare items."""
-MOST_GRADIENT = 1.0
-"""Norm that gradients are clipped to."""
-LAZY_ITEMS = 100_000
-"""Items from which a step on a CPU only touches those it samples; a GPU is through with all of them sooner."""
 Validate = Callable[[InterestModel], float]
 
 
@@ -53,6 +45,7 @@ def train(
     ranks: Ranks | None = None,
     teachers: Teachers | None = None,
     initial: Mapping[str, Tensor] | None = None,
+    rate_key: str = "training.interest.learning_rate",
 ) -> tuple[InterestModel, InterestReport]:
     """Trains from the checkpoint, where there is one, to the same weights as without interruption.
 
@@ -60,7 +53,8 @@ def train(
     all epochs run and the last weights are returned. `features` are the items' text features, `[items, width]`. Where
     several processes train together each calls this with the same data, and all return the same weights; a step's
     batch is shared out among them, only the first validates and writes; the caller makes them leave. `teachers` take
-    their part of the loss. `initial` are parameters to begin with in place of random ones, by name.
+    their part of the loss. `initial` are parameters to begin with in place of random ones, by name. `rate_key` is the
+    setting that an error names where training diverges.
 
     Raises:
         ConfigError: the device is not there.
@@ -73,7 +67,7 @@ def train(
     torch.set_num_threads(config.threads or before)
     try:
         ranks.join(device)
-        run = _Run(features, events, config, checkpoint, device, ranks, teachers, initial or {})
+        run = _Run(features, events, config, checkpoint, device, ranks, teachers, initial or {}, rate_key)
         with progress.stage("train interest model", run.total_events) as stage:
             run.to_the_end(validate, stage)
         return run.finished()
@@ -82,7 +76,7 @@ def train(
 
 
 class _Run:
-    """One training run: everything that a step reads and writes."""
+    """One training run, from where its checkpoint stands to its end."""
 
     def __init__(
         self,
@@ -94,8 +88,10 @@ class _Run:
         ranks: Ranks,
         teachers: Teachers | None,
         initial: Mapping[str, Tensor],
+        rate_key: str,
     ) -> None:
         self.config: InterestConfig = config.interest
+        self.rate_key = rate_key
         self.seed, self.device, self.ranks, self.checkpoint = config.seed, device, ranks, checkpoint
         torch.manual_seed(self.seed)
         features = torch.from_numpy(item_features)
@@ -106,20 +102,12 @@ class _Run:
         self.model.to(device)
         self.sequences = Sequences(events, self.config.history_length)
         taught = teachers and teachers.to(device)
-        self.loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config, taught)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-            betas=BETAS,
-            fused=True,
-        )
+        loss = InterestLoss(self.model, events, self.sequences, features.to(device), self.config, taught)
+        self.optimizer = optimizer_of(self.model, self.config)
         self.state = checkpoint.load(self.model, self.optimizer) or TrainingState()
-        self.rows = self._lazy_rows()
-        self.average = self._averaged()
-        if ranks.world > 1:
-            ranks.agree("training state", f"{_mark(events, config)} epoch {self.state.epoch} step {self.state.step}")
-        self.shared = _distributed(self.loss, device) if ranks.world > 1 else self.loss
+        ranks.agree("training state", f"{_mark(events, config)} epoch {self.state.epoch} step {self.state.step}")
+        seed, state = config.seed, self.state
+        self.step = InterestSteps(loss, self.sequences, self.optimizer, state, self.config, seed, device, ranks)
         if self.config.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
@@ -128,42 +116,12 @@ class _Run:
         self.feed = BatchFeed(self.sequences, ranks, self.config.accumulate, device)
         self.pace = Pace()
 
-    def _lazy_rows(self) -> LazyRows | None:
-        few = self.loss.sampled and self.model.ids.num_embeddings >= LAZY_ITEMS
-        if not few or self.device.type != "cpu":
-            return None
-        rows = LazyRows(self.model.ids, self.optimizer)
-        self.loss.before_reading = rows.settle
-        return rows
-
-    def _averaged(self) -> WeightAverage | None:
-        """The average of weights; none where a step touches few rows only, of which it would touch all."""
-        if not self.config.averaging:
-            return None
-        if self.rows:
-            if self.ranks.first:
-                progress.note(
-                    "weights are not averaged (training.interest.averaging): on a CPU, steps over a catalogue of "
-                    f"{LAZY_ITEMS:,} items only touch those they sample"
-                )
-            return None
-        average = WeightAverage(self.model, self.config.averaging)
-        average.restore(self.state.average)
-        self.state.average = average.tensors
-        return average
-
-    def _settle(self) -> None:
-        """Brings the learned item vectors up to date, the same in every process."""
-        if self.rows:
-            self.rows.settle_all()
-            self.ranks.copied(self.rows.tensors)
-
     def to_the_end(self, validate: Validate | None, stage: progress.Stage) -> None:
         stage.done = self.total_events * self.state.epoch / self.config.epochs
         while not self._over():
             loss = self._epoch(stage)
             self._check(loss)
-            with self.average.in_place() if self.average else nullcontext():
+            with self.step.average.in_place() if self.step.average else nullcontext():
                 value = self._value(validate)
                 self._judge(self.ranks.told(value), loss, validated=validate is not None)
             self._save()
@@ -188,11 +146,11 @@ class _Run:
         """Makes the rest of an epoch's steps; their mean loss, in all processes."""
         rng = np.random.default_rng([self.seed, self.state.epoch])
         batches = self.sequences.batches(self.batch_steps, rng)
-        self.pace, started, waited = Pace(), time.monotonic(), self.feed.waited
+        self.pace, started, waited, operations = Pace(), time.monotonic(), self.feed.waited, self.step.flops
         losses: list[Tensor] = []
         self.model.train()
         for number, (windows, parts) in enumerate(self.feed(batches[self.state.step :]), start=self.state.step):
-            losses.append(self._step(windows, parts, number, len(batches)))
+            losses.append(self.step(windows, parts, number, len(batches)))
             self.state.step = number + 1
             self.pace.events += (events := self.sequences.events_of(windows))
             self.pace.seconds = time.monotonic() - started
@@ -200,71 +158,29 @@ class _Run:
             stage.advance(events, loss=partial(_rounded, losses[-1] * self.ranks.world), events_per_second=self._speed)
             if self.state.step % self.config.checkpoint_steps == 0:
                 self._save()
-        self._settle()
+        self.step.settle()
         wait(self.device)
         self.pace.seconds, self.pace.waited = time.monotonic() - started, self.feed.waited - waited
+        self.pace.flops = self.step.flops - operations
         return self.ranks.total(float(torch.stack(losses).mean())) if losses else 0.0
 
     def _check(self, *losses: float) -> None:
         """Raises a TrainingError where training diverged: in all processes, since they have the same weights."""
-        averaged = self.average.tensors.values() if self.average else ()
+        averaged = self.step.average.tensors.values() if self.step.average else ()
         check_converging(*self._named_rate, losses, [*self.model.parameters(), *averaged])
 
     @property
     def _named_rate(self) -> tuple[str, str, float]:
-        return "interest model", "training.interest.learning_rate", self.config.learning_rate
+        return "interest model", self.rate_key, self.config.learning_rate
 
     def _save(self) -> None:
-        self._settle()
+        self.step.settle()
         self._check()
         if self.ranks.first:
             self.checkpoint.save(self.model, self.optimizer, self.state)
 
     def _speed(self) -> int:
         return round(self.pace.events_per_second)
-
-    def _step(self, windows: Rows, parts: list[Part], number: int, steps: int) -> Tensor:
-        """One step of the optimiser on all parts of a batch; this process's share of the mean loss."""
-        # Chance of a step's own: a run that goes on needs no more than the step's number.
-        seeds = np.random.SeedSequence([self.seed, self.state.epoch, number, self.ranks.rank])
-        torch.manual_seed(int(seeds.generate_state(1)[0]))
-        rate = self.config.learning_rate * learning_rate(self.state.epoch * steps + number, self.config.epochs * steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        # Every process knows the whole batch, so nobody needs to ask how much there is.
-        asks = self.sequences.questions_of(windows)
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for at, part in enumerate(parts):
-            total += self._backward(part, asks, last=at == len(parts) - 1)
-        if not parts:  # The other processes wait for this one's gradients.
-            self._backward(None, asks, last=True)
-        if self.rows:
-            self.rows.clipped_step(self.model.parameters(), MOST_GRADIENT, rate)
-        else:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MOST_GRADIENT)
-        self.optimizer.step()
-        if self.average:
-            self.average.update(self.state.epoch * steps + number)
-        return total
-
-    def _backward(self, part: Part | None, asks: int, last: bool) -> Tensor:
-        """Adds the gradients of a part's loss, weighed by its share of the `asks` questions of all processes."""
-        waits = isinstance(self.shared, DistributedDataParallel) and not last
-        share = len(part.batch.asks) / asks if part is not None and asks else 0.0
-        with self.shared.no_sync() if waits else nullcontext():  # type: ignore[operator]
-            with self._precision():
-                loss = self.shared(part.batch if part else None) * share
-            # Gradients of processes are averaged, and a sum is wanted.
-            torch.autograd.backward(loss * self.ranks.world)
-        if part is not None:
-            self.pace.flops += self.model.flops(part.steps, part.attended, len(part.batch.asks), self.loss.items)
-        detached: Tensor = loss.detach()
-        return detached
-
-    def _precision(self) -> Any:
-        cuda = self.device.type == "cuda"
-        return torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext()
 
     def _judge(self, value: float, loss: float, validated: bool) -> None:
         state = self.state
@@ -306,13 +222,8 @@ class _Run:
     def _utilisation(self) -> float:
         if not self.pace.seconds:
             return 0.0
-        with self._precision():
+        with precision_on(self.device):
             return self.pace.flops / self.pace.seconds / matrix_flops(self.device)
-
-
-def _distributed(loss: InterestLoss, device: torch.device) -> DistributedDataParallel:
-    devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _mark(events: Events, config: TrainingConfig) -> str:

@@ -107,7 +107,8 @@ def refit_interest(
     if not ranks or ranks.first:
         forget_others(checkpoints, KIND, [path])
     features = chosen.text.transform(catalogue.texts, catalogue.embedded)
-    model, _ = train(features, events, settings, None, Checkpoint(path), ranks, initial=initial)
+    rate_key = "training.refit.learning_rate"
+    model, _ = train(features, events, settings, None, Checkpoint(path), ranks, initial=initial, rate_key=rate_key)
     return InterestRanker(catalogue, model, events.types, chosen.encoder, chosen.text, config=chosen.config)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from liverank.config.training import DistilConfig, TrainingConfig
 from liverank.errors import TrainingError
-from liverank.ranking import interest_training
+from liverank.ranking import interest_steps
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import TrainingData
 from liverank.ranking.distil import teachers_of
@@ -51,7 +51,7 @@ def tensors_of(path) -> dict[str, torch.Tensor]:
 
 
 def test_rows_of_a_large_catalogue_are_looked_at_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(interest_training, "LAZY_ITEMS", 1)
+    monkeypatch.setattr(interest_steps, "LAZY_ITEMS", 1)
     config = config_of(learning_rate=FAR, full_softmax_items=4, negatives=4)
     with pytest.raises(TrainingError, match=SAID):
         fitted(tmp_path / "checkpoint.safetensors", config)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from liverank.ranking import interest_training
+from liverank.ranking import interest_steps
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.interest_training import train
 from liverank.ranking.lazy_rows import LazyRows
@@ -75,7 +75,7 @@ def test_training_ends_with_the_weights_of_dense_steps(tmp_path, monkeypatch):
     for name in ("dense", "lazy"):
         (tmp_path / name).mkdir()
     dense = trained(tmp_path / "dense")
-    monkeypatch.setattr(interest_training, "LAZY_ITEMS", 1)
+    monkeypatch.setattr(interest_steps, "LAZY_ITEMS", 1)
     lazy = trained(tmp_path / "lazy")
     for name, tensor in dense.items():
         if not name.endswith("qkv.bias"):
@@ -101,7 +101,7 @@ class Stopping(Checkpoint):
 
 
 def test_it_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(interest_training, "LAZY_ITEMS", 1)
+    monkeypatch.setattr(interest_steps, "LAZY_ITEMS", 1)
     (tmp_path / "whole").mkdir()
     whole = trained(tmp_path / "whole")
     events = world()[1]

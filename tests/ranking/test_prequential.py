@@ -14,7 +14,7 @@ from liverank.data.ingest import ingest
 from liverank.errors import DataError
 from liverank.ranking.basket_stream import DAY, read_stream
 from liverank.ranking.count import PRIOR, CountRanker
-from liverank.ranking.interest_training import _Run
+from liverank.ranking.interest_steps import InterestSteps
 from liverank.ranking.prequential import AS_OF_CUT, BLEND, COUNT, WITHOUT_INTEREST, learned, run, scored
 from liverank.ranking.prequential_counts import BOUGHT_MOST, POPULAR, TOGETHER, Counts, RunningPopularity, plain_rows
 from liverank.ranking.prequential_rankers import Once, Trained
@@ -150,13 +150,13 @@ class Killed(Exception):
 @pytest.fixture
 def steps(monkeypatch):
     """Takes a line for each step of training."""
-    made, step = [], _Run._step
+    made, step = [], InterestSteps.__call__
 
     def counted(run, *arguments):
         made.append(run.state.epoch)
         return step(run, *arguments)
 
-    monkeypatch.setattr(_Run, "_step", counted)
+    monkeypatch.setattr(InterestSteps, "__call__", counted)
     return made
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from liverank.config.training import RefitConfig
+from liverank.errors import TrainingError
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import train_until
 from liverank.ranking.fit import fit_rankers
@@ -145,3 +146,10 @@ def test_counts_without_a_linear_ranker(made, data):
     later = replace(refit_data(data, SMALL), catalogue=fitted.catalogue)
     rankers = {name: ranker for name, ranker in fitted.judged.items() if name != "linear"}
     assert set(refit_counts(rankers, later, SMALL)) == {"count", "popularity", "zero-shot"}
+
+
+def test_a_rate_that_is_too_high_is_named(made, data, tmp_path):
+    later = replace(refit_data(data, SMALL), catalogue=made[1].catalogue)
+    wild = SMALL.model_copy(update={"refit": RefitConfig(learning_rate=1e30)})
+    with pytest.raises(TrainingError, match=r"Set training\.refit\.learning_rate below"):
+        refit_interest(made[1].judged["interest"], data.events.types, later, wild, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from liverank.ranking import interest_training
+from liverank.ranking import interest_steps
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.interest_training import train
 from liverank.ranking.weight_average import WeightAverage
@@ -58,7 +58,7 @@ def test_training_returns_the_mean_of_its_steps_weights(tmp_path, monkeypatch, a
             super().update(done)
             seen.append((self.decay, {name: of.detach().clone() for name, of in self._parameters.items()}))
 
-    monkeypatch.setattr(interest_training, "WeightAverage", Watched)
+    monkeypatch.setattr(interest_steps, "WeightAverage", Watched)
     returned = run(tmp_path, averaging=averaging)[0].state_dict()
     if not averaging:
         assert not seen
@@ -98,6 +98,6 @@ def test_it_goes_on_with_the_average_it_had(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("averaging", [0, 0.9])
 def test_where_weights_cannot_be_averaged_it_is_said(tmp_path, monkeypatch, capsys, averaging):
-    monkeypatch.setattr(interest_training, "LAZY_ITEMS", 1)
+    monkeypatch.setattr(interest_steps, "LAZY_ITEMS", 1)
     run(tmp_path, averaging=averaging, full_softmax_items=4, negatives=3)
     assert ("weights are not averaged (training.interest.averaging)" in capsys.readouterr().err) == bool(averaging)
