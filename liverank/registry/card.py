@@ -119,12 +119,18 @@ def _lineage(manifest: Mapping[str, Any], validation: Mapping[str, Any], lineage
         [
             f"- bundle: `{bundle_hash}`, made {manifest.get('created_at', 'at an unknown time')}",
             f"- data: `{lineage.data_hash}`" + (f" ({rows})" if rows else ""),
+            *_refit(manifest),
             f"- validation: {'passed' if validation.get('ok') else 'did not pass'}, "
             f"{validation.get('set_aside', 0)} rows set aside",
             f"- code: `{lineage.code_version}`",
             f"- pipeline run: `{lineage.pipeline_run_id or 'none'}`",
         ]
     )
+
+
+def _refit(manifest: Mapping[str, Any]) -> list[str]:
+    learned = manifest.get("training", {}).get("refit_events", 0)
+    return [f"- learned in the end from {learned:,} events, those of the validation among them"] if learned else []
 
 
 def _limits(found: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ def write_features(
 
 
 TRAINING = {
+    "refit_events": 1234,
     "seconds": {"blend": 1.5},
     "interest": {"epochs": 2, "losses": [2.0, 1.0], "ndcgs": [0.1, 0.2], "device": "cpu", "processes": 2},
 }

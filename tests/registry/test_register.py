@@ -73,6 +73,7 @@ def test_lineage_parameters_and_metrics_are_on_record(filled, models):
     with connected(filled.config) as client:
         run = client.get_run(made.run_id)
         trained = {"training/seconds/blend": 1.5, "training/interest/epochs": 2, "training/interest/processes": 2}
+        trained["training/refit_events"] = 1234
         last = {"training/interest/losses": 1.0, "training/interest/ndcgs": 0.2}
         assert run.data.metrics == pytest.approx({**metrics, **trained, **last})
         curve = client.get_metric_history(made.run_id, "training/interest/losses")
@@ -83,6 +84,7 @@ def test_lineage_parameters_and_metrics_are_on_record(filled, models):
         card = client.get_model_version("liverank", made.version).description
     assert f"{metrics['blend/ndcg_at_10']:.4f} [" in card
     assert "d" * 64 in card
+    assert "learned in the end from 1,234 events" in card
     assert "## Limits" in card
 
 
