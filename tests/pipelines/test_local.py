@@ -136,7 +136,7 @@ def test_a_signal_leaves_no_orphan_and_a_state_to_go_on_from(config, toy, number
 
 
 def _wait_for(file: Path) -> int:
-    for _ in range(600):
+    for _ in range(2000):
         if file.exists() and (text := file.read_text()):
             return int(text)
         time.sleep(0.05)
