@@ -18,7 +18,7 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data
 from liverank.ranking.linear import LinearRanker
 from liverank.ranking.listwise import mean_ndcg
-from liverank.ranking.refit import refit_data, refit_interest, refitted
+from liverank.ranking.refit import refit_data, refit_model, refitted
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
@@ -200,9 +200,9 @@ def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: R
     taught = teachers_of(data, model, config, checkpoints, None, ranks)
     checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
     teachers, later = taught.teachers if taught else None, refit_data(data, config)
-    ranker = help_fit_interest(data.catalogue, data.events, config, model, checkpoint, ranks, teachers)
+    chosen, texts = help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, teachers)
     if later:
-        refit_interest(ranker, data.events.types, later, config, checkpoints, ranks)
+        refit_model(chosen, texts, data.events.types, later, config, checkpoints, ranks)
     ranks.leave()
 
 

@@ -213,15 +213,16 @@ def help_fit_interest(
     catalogue: Catalogue,
     events: Events,
     config: TrainingConfig,
-    encoder: TextEncoder,
     checkpoint: Checkpoint,
     ranks: Ranks,
     teachers: Teachers | None = None,
-) -> InterestRanker:
-    """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first."""
-    text, features = _text_features(catalogue, config)
-    network, _ = train(features, events, config, None, checkpoint, ranks, teachers)
-    return InterestRanker(catalogue, network, events.types, encoder, text)
+) -> tuple[InterestModel, Floats]:
+    """What every process but the first does of `fit_interest`: it trains, and leaves the rest to the first.
+
+    Returns the network, and the text features of the items that it was trained with, `[items, width]`.
+    """
+    features = _text_features(catalogue, config)[1]
+    return train(features, events, config, None, checkpoint, ranks, teachers)[0], features
 
 
 def _text_features(catalogue: Catalogue, config: TrainingConfig) -> tuple[TextFeatures, Floats]:

@@ -41,7 +41,7 @@ def optimizer_of(model: InterestModel, config: InterestConfig) -> torch.optim.Ad
 
 
 def precision_on(device: torch.device) -> Any:
-    """bfloat16 for products on a GPU, as they are on a CPU."""
+    """A context: products in bfloat16 on a GPU, everything in float32 on a CPU."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 

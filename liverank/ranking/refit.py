@@ -20,7 +20,7 @@ from liverank import progress
 from liverank.config.training import DistilConfig, TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import TrainingData
+from liverank.ranking.data import Floats, TrainingData
 from liverank.ranking.linear import LinearRanker
 from liverank.ranking.zero_shot import ZeroShotRanker
 
@@ -54,7 +54,7 @@ def refitted(
     checkpoints: Path,
     ranks: Ranks | None = None,
 ) -> dict[str, Any]:
-    """All rankers of a bundle with the events of `later`; arguments and errors as of `refit_interest`."""
+    """All rankers of a bundle with the events of `later`; arguments and errors as of `refit_model`."""
     with progress.stage("refit"):
         progress.note(f"the validation's events are learned too: {len(later.events):,} in all")
         fitted = {**rankers, **refit_counts(rankers, later, config)}
@@ -82,10 +82,30 @@ def refit_interest(
     checkpoints: Path,
     ranks: Ranks | None = None,
 ) -> InterestRanker:
-    """The interest ranker after some more passes, over the events of `later`.
+    """The interest ranker after some more passes, over the events of `later`; arguments and errors of `refit_model`."""
+    from liverank.ranking.interest import InterestRanker
+
+    catalogue = later.catalogue
+    features = chosen.text.transform(catalogue.texts, catalogue.embedded)
+    model = refit_model(chosen.model, features, types, later, config, checkpoints, ranks)
+    types = later.events.types
+    return InterestRanker(catalogue, model, types, chosen.encoder, chosen.text, config=chosen.config)
+
+
+def refit_model(
+    chosen: InterestModel,
+    features: Floats,
+    types: Sequence[str],
+    later: TrainingData,
+    config: TrainingConfig,
+    checkpoints: Path,
+    ranks: Ranks | None = None,
+) -> InterestModel:
+    """The interest model after some more passes, over the events of `later`.
 
     Args:
         chosen: as the validation chose it.
+        features: the items' text features, `[items, width]`.
         types: names of the event types that it was trained on.
         later: the events, and the items with their embeddings.
         config: settings of training.
@@ -97,19 +117,15 @@ def refit_interest(
         TrainingError: training diverged.
     """
     from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
-    from liverank.ranking.interest import InterestRanker
     from liverank.ranking.interest_training import train
 
-    catalogue, events = later.catalogue, later.events
-    initial, settings = initial_state(chosen.model, types, events.types), _settings(config)
+    initial, settings = initial_state(chosen, types, later.events.types), _settings(config)
     parts = [later.data_hash, _mark(initial), settings.interest.model_dump(mode="json"), config.seed]
     path = checkpoint_path(checkpoints, KIND, parts)
     if not ranks or ranks.first:
         forget_others(checkpoints, KIND, [path])
-    features = chosen.text.transform(catalogue.texts, catalogue.embedded)
-    rate_key = "training.refit.learning_rate"
-    model, _ = train(features, events, settings, None, Checkpoint(path), ranks, initial=initial, rate_key=rate_key)
-    return InterestRanker(catalogue, model, events.types, chosen.encoder, chosen.text, config=chosen.config)
+    rate_key, at = "training.refit.learning_rate", Checkpoint(path)
+    return train(features, later.events, settings, None, at, ranks, initial=initial, rate_key=rate_key)[0]
 
 
 def initial_state(model: InterestModel, types: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ def fitted(folder: Path, config: TrainingConfig, ranks: Ranks, dies_after: int =
     # The text's dropout has no setting, and its chance differs from process to process.
     with patch.object(torch.nn.Dropout, "forward", lambda self, x: x):
         if not ranks.first:
-            help_fit_interest(catalogue, events, config, encoder, checkpoint, ranks)
+            help_fit_interest(catalogue, events, config, checkpoint, ranks)
             ranks.leave()
             return None
         judge = _validate(catalogue)
