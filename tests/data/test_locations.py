@@ -31,9 +31,11 @@ def endpoint():
 
 @pytest.fixture(autouse=True)
 def _clients_of_this_environment():
-    """A client keeps the credentials with which it was made, and tests change them."""
+    """A client keeps the credentials with which it was made, and tests change them: here and in other files."""
+    store = fsspec.get_filesystem_class("s3")
+    store.clear_instance_cache()
     yield
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    store.clear_instance_cache()
 
 
 @pytest.fixture
