@@ -54,8 +54,8 @@ def _values(folder: Path, setting: Setting) -> dict[str, Any]:
     return {
         "workspace": str(folder),
         "data": {"source": str(setting.source)},
-        "features": {"max_requests": setting.judged},
-        "training": {"interest": {"epochs": 5}},
+        "features": {"max_requests": setting.judged, "max_train_requests": 1000},
+        "training": {"interest": {"epochs": 3, "dimension": 64, "layers": 1}, "refit": {"epochs": 1}},
         "monitoring": {"window_impressions": setting.window, "attribution_seconds": 0},
     }
 
