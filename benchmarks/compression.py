@@ -95,7 +95,8 @@ def _part(name: str, options: argparse.Namespace, work: Path) -> str:
     dataset = work / "data"
     say(measure("quality_data", name=source, data=str(options.data), folder=str(dataset)))
     settings = {**protocol, **({"max_users": QUICK_USERS} if options.quick else {})}
-    overrides = {**(QUICK if options.quick else {}), **parse_settings(options.set)}
+    # Without the refit: a teacher must not know the validation by which its student is judged.
+    overrides = {"training.refit.enabled": False, **(QUICK if options.quick else {}), **parse_settings(options.set)}
     run = Run(work, dataset, settings, overrides, options.quick)
     bundles = _bundles(run)
     found = {row: _ranked(run, row, path) for row, path in bundles.items()}

@@ -55,7 +55,7 @@ class PopularityRanker:
         cls, catalogue: Catalogue, events: Events, half_life_days: float = 14, now: float | None = None
     ) -> PopularityRanker:
         """Counts the events as seen at `now` (seconds since 1970), default the latest event."""
-        now = float(events.timestamp.max(initial=0)) if now is None else now
+        now = events.latest if now is None else now
         return cls(catalogue, decayed_popularity(events, len(catalogue), half_life_days, now))
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DAY = 86400.0
+_ASKED = "asked"
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,19 @@ class Basket:
 
     user: int
     time: float
+    """Of its first line, when it is asked what it will hold."""
+    end: float
+    """Of its last line: what is learned after that may know of it."""
     items: Rows
 
 
 @dataclass(frozen=True)
 class BasketStream:
-    """All baskets of a dataset: a basket is a user's session, timed at its first line, or what has one timestamp."""
+    """All baskets of a dataset: a basket is a user's session, or what has one timestamp."""
 
     catalogue: Catalogue
     events: Events
-    """One event for each item of a basket, sorted by user and time."""
+    """One event for each item of a basket, at the basket's end, sorted by user and time."""
     baskets: list[Basket]
     """In time order."""
     _user_starts: npt.NDArray[np.int64]
@@ -107,14 +111,18 @@ def read_stream(dataset: Path, config: DataConfig) -> BasketStream:
 
 
 def _in_baskets(counted: pa.Table) -> pd.DataFrame:
-    """One row for each item of a basket, timed at the basket's first, by user, time and basket."""
+    """One row for each item of a basket, with the times of the basket's first and last line, by user, end and basket.
+
+    Items are known once the whole basket is: a session that goes on after a cut is nothing to learn from before it.
+    """
     basket = [c.USER_ID, c.SESSION_ID]
     frame = counted.select([*basket, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.WEIGHT]).to_pandas()
     # No session id holds this sign, so that a moment is never taken for one.
     moments = "\x1f" + frame[c.TIMESTAMP].astype("int64").astype(str)
     frame[c.SESSION_ID] = frame[c.SESSION_ID].fillna(moments)
     # Sessions may be numbered for each user anew: they are a user's own throughout.
-    frame[c.TIMESTAMP] = frame.groupby(basket)[c.TIMESTAMP].transform("min")
+    times = frame.groupby(basket)[c.TIMESTAMP]
+    frame[_ASKED], frame[c.TIMESTAMP] = times.transform("min"), times.transform("max")
     heaviest_first = frame.sort_values(c.WEIGHT, ascending=False, kind="stable")
     frame = heaviest_first.drop_duplicates([*basket, c.ITEM_ID])
     return frame.sort_values([c.USER_ID, c.TIMESTAMP, c.SESSION_ID, c.ITEM_ID], kind="stable")
@@ -123,10 +131,15 @@ def _in_baskets(counted: pa.Table) -> pd.DataFrame:
 def _stream(catalogue: Catalogue, frame: pd.DataFrame) -> BasketStream:
     columns = [c.USER_ID, c.ITEM_ID, c.TYPE, c.TIMESTAMP, c.WEIGHT]
     events = events_of(pa.Table.from_pandas(frame[columns], preserve_index=False), catalogue)
-    sessions = frame[c.SESSION_ID].to_numpy()
+    sessions, asked = frame[c.SESSION_ID].to_numpy(), frame[_ASKED].dt.as_unit("us").astype("int64").to_numpy() / 1e6
     starts = np.flatnonzero(np.append(True, (sessions[1:] != sessions[:-1]) | (np.diff(events.user) != 0)))
     baskets = [
-        Basket(int(events.user[first]), float(events.timestamp[first]), np.unique(events.item[first:last]))
+        Basket(
+            int(events.user[first]),
+            float(asked[first]),
+            float(events.timestamp[first]),
+            np.unique(events.item[first:last]),
+        )
         for first, last in zip(starts, np.append(starts[1:], len(sessions)), strict=True)
     ]
     baskets.sort(key=lambda basket: basket.time)

@@ -90,7 +90,7 @@ class CountRanker:
         now: float | None = None,
     ) -> CountRanker:
         """Counts the events under given weights, `[2, signals]`."""
-        now = float(events.timestamp.max(initial=0)) if now is None else now
+        now = events.latest if now is None else now
         items = len(catalogue)
         damping = decayed_popularity(events, items, config.half_life_days, now)
         halves = (config.popularity_half_life_days, config.established_half_life_days)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from liverank import progress
 from liverank.config.training import DistilConfig, TrainingConfig
@@ -56,7 +57,7 @@ def teachers_of(
         )
     identity: tuple[str, ...] = ()
     if distil.teachers:
-        found = [_from_bundle(Path(path), encoder) for path in distil.teachers]
+        found = [_from_bundle(Path(path), encoder, data.data_hash) for path in distil.teachers]
         rankers, identity = [ranker for ranker, _ in found], tuple(name for _, name in found)
     else:
         rankers = _trained(data, encoder, config, checkpoints, validate)
@@ -64,8 +65,13 @@ def teachers_of(
     return Taught(Teachers(teachers, distil), identity)
 
 
-def _from_bundle(path: Path, encoder: LanguageModel) -> tuple[InterestRanker, str]:
+def _from_bundle(path: Path, encoder: LanguageModel, data_hash: str) -> tuple[InterestRanker, str]:
     bundle = load_bundle(path.expanduser())
+    if data_hash and bundle.manifest.get("data_hash") == data_hash and _knows_the_validation(bundle.manifest):
+        raise ConfigError(
+            f"The teacher {path} has learned the validation that the student is judged on: it was refitted.",
+            "Train the teacher with training.refit.enabled=false.",
+        )
     ranker = bundle.rankers.get("interest")
     if not isinstance(ranker, InterestRanker):
         raise ConfigError(f"The teacher {path} has no interest model.", "Name a bundle that was trained with one.")
@@ -75,6 +81,10 @@ def _from_bundle(path: Path, encoder: LanguageModel) -> tuple[InterestRanker, st
             "Set training.language_model and training.max_tokens to the teacher's.",
         )
     return ranker, bundle.hash
+
+
+def _knows_the_validation(manifest: Mapping[str, Any]) -> bool:
+    return bool(manifest.get("training", {}).get("refit_events"))
 
 
 def _trained(

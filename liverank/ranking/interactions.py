@@ -42,6 +42,11 @@ class Events:
             timestamp=self.timestamp[mask],
         )
 
+    @property
+    def latest(self) -> float:
+        """Time of the latest event, seconds since 1970; 0 where there is none."""
+        return float(self.timestamp.max()) if len(self) else 0.0
+
     def steps(self) -> Rows:
         """Number of the step each event belongs to: a user's events of one timestamp are one step (a basket)."""
         if not len(self):

@@ -62,7 +62,7 @@ class LiveCounts:
         self._users = {name: at for at, name in enumerate(events.users)}
         self._types = list(events.types)
         self._type_totals = np.zeros((2, len(events.types)))
-        start = float(events.timestamp.max(initial=0))
+        start = events.latest
         items = len(catalogue)
         self._pairs = _Aged(config.half_life_days, start, transition_counts(events, items, config, start))
         halves = (config.half_life_days, config.popularity_half_life_days, config.established_half_life_days)

@@ -10,7 +10,7 @@ too, what a served model is worth that long after its training; its weights were
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,7 @@ def run(
     until: datetime = datetime.max.replace(tzinfo=UTC),
     share: float = TEST_SHARE,
     k: int = K,
+    check: Callable[[Sequence[str]], None] | None = None,
 ) -> Walk:
     """The prequential walk through a dataset folder of baskets.
 
@@ -65,6 +66,7 @@ def run(
         until: baskets from here on are not.
         share: of the baskets.
         k: cut-off of the metrics.
+        check: gets the customer of each basket that will be scored before anything is trained, and may refuse.
 
     Raises:
         DataError: the folder is no dataset of baskets, or no basket lies on one of the sides of the cut.
@@ -76,13 +78,15 @@ def run(
         raise DataError(
             "There is no basket before the cut, or none after it.", "Choose a cut within the time of the baskets."
         )
+    span = start, until.timestamp()
+    scored_baskets = [basket for _, baskets in stream.days(*span) for basket in baskets]
+    if check:
+        check([stream.events.users[basket.user] for basket in scored_baskets])
     trained = Trained(stream, config, checkpoints)
     blends = learned(stream, config, trained, start)
     trained.retrain(start)
     started = time.monotonic()
-    span = start, until.timestamp()
-    count = sum(len(baskets) for _, baskets in stream.days(*span))
-    tallies = _tallies(scored(stream, config, trained, blends, span), count, k)
+    tallies = _tallies(scored(stream, config, trained, blends, span), len(scored_baskets), k)
     seconds = time.monotonic() - started
     trained.forget()
     facts: dict[str, Any] = {name: _told(of.report) for name, of in blends.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import replace
 
 import numpy as np
@@ -68,16 +69,26 @@ class RunningPopularity:
         # An item in a basket counts one, whatever its type weighs: so does `add`.
         alike = replace(before, weight=np.ones(len(before), np.float32))
         self.counts = decayed_popularity(alike, len(stream.catalogue), HALF_LIFE_DAYS, start)
+        self._open: list[tuple[float, int, Basket]] = []
+        self._number = 0
 
     def at(self, time: float) -> Floats:
-        """The counts as they stand at `time`."""
+        """The counts as they stand at `time`, with the baskets that have ended by then."""
+        while self._open and self._open[0][0] <= time:
+            end, _, basket = heapq.heappop(self._open)
+            self._decay(max(end, self.time))
+            self.counts[basket.items] += 1
+        return self._decay(time)
+
+    def add(self, basket: Basket) -> None:
+        """Counts a basket from its end on."""
+        heapq.heappush(self._open, (basket.end, self._number, basket))
+        self._number += 1
+
+    def _decay(self, time: float) -> Floats:
         self.counts = self.counts * np.float32(2 ** (-(time - self.time) / (HALF_LIFE_DAYS * DAY)))
         self.time = time
         return self.counts
-
-    def add(self, basket: Basket) -> None:
-        """Counts a basket at the time last asked for."""
-        self.counts[basket.items] += 1
 
 
 def plain_rows(counted: Floats, popularity: Floats) -> dict[str, Floats]:

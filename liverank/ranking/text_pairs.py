@@ -56,7 +56,7 @@ def neighbours(events: Events, rows: Rows, texts: int, window: int) -> Any:
         popularity_power=_DAMPING,
         max_neighbours=_NEIGHBOURS,
     )
-    now = float(events.timestamp.max(initial=0))
+    now = events.latest
     popularity = decayed_popularity(events, texts, _NEVER_DAYS, now)
     followed = strongest_transitions(events, texts, config, now, popularity)
     # Those are divided by square roots, which is right to choose the closest and too much to draw by.

@@ -7,7 +7,8 @@ import pytest
 
 from liverank.config.data import DataConfig
 from liverank.errors import DataError
-from liverank.ranking.basket_stream import read_stream
+from liverank.ranking.basket_stream import DAY, read_stream
+from liverank.ranking.prequential_counts import RunningPopularity
 from tests.ranking.baskets_world import ITEMS, START, weekly, write
 
 DEFAULT = DataConfig()
@@ -54,6 +55,31 @@ def test_sessions_numbered_for_each_user_anew_are_told_apart(tmp_path):
 def test_neighbouring_users_with_the_same_single_session_have_two_baskets(tmp_path):
     lines = [(user, "i1", 0.0, "0", "purchase") for user in "ab"]
     assert len(read_stream(write(tmp_path, lines, ITEMS), DEFAULT).baskets) == 2
+
+
+def test_a_session_that_goes_on_after_an_instant_is_nothing_to_learn_from_before_it(tmp_path):
+    lines = [("a", "i1", 0.0, "long", "purchase"), ("a", "i2", 500.0, "long", "purchase")]
+    lines += [("a", "i3", 300.0, "inside", "purchase"), ("a", "i4", 900.0, "later", "purchase")]
+    lines += [("b", "i5", 200.0, None, "purchase")]
+    stream = read_stream(write(tmp_path, lines, ITEMS), DEFAULT)
+    long = next(basket for basket in stream.baskets if len(basket.items) == 2)
+    assert (long.time, long.end) == (START, START + 500)
+    assert {stream.catalogue.item_ids[row] for row in stream.before(START + 400).item} == {"i3", "i5"}
+    assert len(stream.before(START + 501)) == 4
+    histories = [len(stream.request(basket).history) for basket in stream.baskets]
+    assert histories == [0, 0, 0, 3]  # in the order in which they are asked: long, b's, inside, later
+    ((_, baskets),) = stream.days(START - START % DAY)
+    assert baskets == stream.baskets
+
+
+def test_popularity_counts_a_basket_from_its_end_on(tmp_path):
+    lines = [("b", "i0", -100.0, None, "purchase")]
+    lines += [("a", "i1", 0.0, "long", "purchase"), ("a", "i2", 500.0, "long", "purchase")]
+    stream = read_stream(write(tmp_path, lines, ITEMS), DEFAULT)
+    popularity = RunningPopularity(stream, START - 50)
+    popularity.add(stream.baskets[1])
+    assert popularity.at(START + 499)[1:3].tolist() == [0, 0]
+    assert popularity.at(START + 500)[1:3].tolist() == [1, 1]
 
 
 def test_without_sessions_a_users_moment_is_a_basket(tmp_path):

@@ -149,3 +149,13 @@ def test_log_scaling_keeps_zero_and_order():
     scaled = log_scaled(np.asarray([0, 1, 2], np.float32))
     np.testing.assert_allclose(scaled, [0, np.log(11), np.log(21)], rtol=1e-6)
     assert not log_scaled(np.zeros(3, np.float32)).any()
+
+
+def test_events_before_1970_count_as_later_ones_do():
+    rows = [(user, item, 86400.0 * (user + item)) for user in range(4) for item in range(3)]
+    now, then = events_of(rows), events_of([(user, item, at - 4e9) for user, item, at in rows])
+    catalogue = catalogue_of("red lamp", "blue lamp", "green lamp")
+    late, early = (CountRanker.fit(catalogue, events, CountConfig()) for events in (now, then))
+    np.testing.assert_allclose(early.popularity, late.popularity)
+    np.testing.assert_allclose(early.transitions.toarray(), late.transitions.toarray())
+    assert early.transitions.nnz

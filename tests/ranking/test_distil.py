@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from liverank.config.training import DistilConfig, InterestConfig, TrainingConfig
+from liverank.config.training import DistilConfig, InterestConfig, RefitConfig, TrainingConfig
 from liverank.errors import BundleError, ConfigError
 from liverank.ranking.bundle import load_bundle
 from liverank.ranking.checkpoint import Checkpoint
@@ -200,8 +201,17 @@ def distilled(**given) -> TrainingConfig:
     return SMALL.model_copy(update={"interest": interest})
 
 
-def test_a_bundle_teaches_a_smaller_one(features, fitted, tmp_path):
-    config = distilled(teachers=[str(fitted[0])], weight=0.7, temperature=2.0)
+@pytest.fixture(scope="module")
+def unrefitted(features, tmp_path_factory) -> Path:
+    """A bundle that has not seen the validation."""
+    base = tmp_path_factory.mktemp("unrefitted")
+    config = SMALL.model_copy(update={"refit": RefitConfig(enabled=False)})
+    fit(features, base / "bundle", config, base / "checkpoints")
+    return base / "bundle"
+
+
+def test_a_bundle_teaches_a_smaller_one(features, unrefitted, tmp_path):
+    config = distilled(teachers=[str(unrefitted)], weight=0.7, temperature=2.0)
     first = fit(features, tmp_path / "b", config, tmp_path / "c")
     bundle = load_bundle(tmp_path / "b")
     assert bundle.rankers["interest"].table.width == 8
@@ -211,12 +221,18 @@ def test_a_bundle_teaches_a_smaller_one(features, fitted, tmp_path):
     assert plain.bundle_hash != first.bundle_hash
 
 
-def test_teachers_that_cannot_be_had(features, fitted, tmp_path):
+def test_a_teacher_that_knows_the_validation_is_refused(features, fitted, tmp_path):
+    with pytest.raises(ConfigError, match="learned the validation") as problem:
+        fit(features, tmp_path / "b", distilled(teachers=[str(fitted[0])]), tmp_path / "c")
+    assert "training.refit.enabled=false" in str(problem.value.hint)
+
+
+def test_teachers_that_cannot_be_had(features, unrefitted, tmp_path):
     with pytest.raises(BundleError, match="no model bundle"):
         fit(features, tmp_path / "b", distilled(teachers=["nowhere"]), tmp_path / "c")
-    compress(fitted[0], tmp_path / "small", CompressionSettings(vectors="int8"))
+    compress(unrefitted, tmp_path / "small", CompressionSettings(vectors="int8"))
     with pytest.raises(ConfigError, match="cannot teach"):
         fit(features, tmp_path / "b", distilled(teachers=[str(tmp_path / "small")]), tmp_path / "c")
-    other = distilled(teachers=[str(fitted[0])]).model_copy(update={"max_tokens": 12})
+    other = distilled(teachers=[str(unrefitted)]).model_copy(update={"max_tokens": 12})
     with pytest.raises(ConfigError, match="another language model"):
         fit(features, tmp_path / "b", other, tmp_path / "c")

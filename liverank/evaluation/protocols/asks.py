@@ -119,8 +119,8 @@ class Split:
         return TrainingData(replace(self.log.catalogue, train_events=counts), events, validation, data_hash, complete)
 
     def sequences(self) -> list[Rows]:
-        """Rows of the training events of each user that has some, oldest first."""
-        events = self.log.events.where(self.training)
+        """Rows of each user's training events that can be looked for (`Log.labels`), oldest first, where there are."""
+        events = self.log.events.where(self.training & self.log.labels)
         cuts = np.flatnonzero(np.diff(events.user)) + 1
         return np.split(events.item.astype(np.int64), cuts) if len(events) else []
 

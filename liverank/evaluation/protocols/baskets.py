@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from liverank.config.data import DataConfig
-from liverank.errors import ConfigError
-from liverank.evaluation.protocols.results import Table, together
+from liverank.evaluation.protocols.results import LEAST_REQUESTS, LEAST_USERS, Table, check_enough, together
+from liverank.evaluation.protocols.settings import cut_of
 from liverank.evaluation.protocols.split_run import Means, Ran
 from liverank.ranking.prequential import AS_OF_CUT, BLEND, COUNT, WITHOUT_INTEREST, run
 from liverank.ranking.prequential_counts import BOUGHT_MOST, POPULAR, TOGETHER
@@ -35,8 +35,7 @@ def run_baskets(dataset: Path, data: DataConfig, means: Means) -> Ran:
     """The walk with each seed, as one table for all baskets, new customers, and items new to the customer.
 
     Raises:
-        DataError: there are no baskets on both sides of the cut.
-        ConfigError: the cut is no date.
+        DataError: there are no baskets on both sides of the cut, or too few after it.
     """
     cut = cut_of(means.settings.cut)
     walks = []
@@ -44,7 +43,7 @@ def run_baskets(dataset: Path, data: DataConfig, means: Means) -> Ran:
         config = means.training.model_copy(update={"seed": means.training.seed + number})
         with means.watch("learn and walk"):
             settings = means.settings
-            walk = run(dataset, means.checkpoints, config, data, cut, share=settings.share, k=settings.k)
+            walk = run(dataset, means.checkpoints, config, data, cut, share=settings.share, k=settings.k, check=_check)
         means.watch.add({"walk alone": walk.seconds})
         walks.append(walk)
     tables = [together([_table(walk, column) for walk in walks]) for column in COLUMNS if _has(walks[0], column)]
@@ -57,23 +56,13 @@ def run_baskets(dataset: Path, data: DataConfig, means: Means) -> Ran:
     return Ran(tables, facts, {"seeds": [walk.facts for walk in walks]})
 
 
-def cut_of(text: str) -> datetime | None:
-    """The instant that a date names, in UTC where it names no zone; None for no text.
-
-    >>> cut_of("2011-11-10").isoformat()
-    '2011-11-10T00:00:00+00:00'
-    """
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--cut: '{text}' is no date.", "Write one such as 2011-11-10.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def _check(customers: Sequence[str]) -> None:
+    check_enough(customers, "Give more customers with baskets after the cut, or an earlier --cut.")
 
 
 def _has(walk: Walk, column: str) -> bool:
-    return bool(next(iter(walk.tallies.values())).users[column])
+    users = next(iter(walk.tallies.values())).users[column]
+    return len(users) >= LEAST_REQUESTS and len(set(users)) >= LEAST_USERS
 
 
 def _table(walk: Walk, column: str) -> Table:

@@ -20,7 +20,7 @@ from liverank.evaluation.measure import measure
 from liverank.evaluation.protocols.asks import Split, sample
 from liverank.evaluation.protocols.log import Log
 from liverank.evaluation.protocols.ranks import METRICS
-from liverank.evaluation.protocols.results import Table, together
+from liverank.evaluation.protocols.results import Table, check_enough, together
 from liverank.evaluation.protocols.scoring import CountScores
 from liverank.evaluation.protocols.split_run import Means, Ran, data_hash, fit_seed, split_facts
 from liverank.evaluation.protocols.temporal import cuts, temporal
@@ -43,7 +43,16 @@ class LoggedLists:
 
     shown: pa.Table
     """Impressions."""
-    answers: Answers
+    told: pa.Table
+    """Interactions that answer a list."""
+
+    def answers(self, until: float = np.inf) -> Answers:
+        """What was answered before an instant, seconds since 1970."""
+        kept = self.told.filter(pa.array(_seconds(self.told) < until))
+        answered: dict[str, dict[str, None]] = {}
+        for list_id, item in zip(kept[c.IMPRESSION_ID].to_pylist(), kept[c.ITEM_ID].to_pylist(), strict=True):
+            answered.setdefault(list_id, {})[item] = None
+        return {list_id: tuple(items) for list_id, items in answered.items()}
 
     def span(self) -> tuple[float, float]:
         """First and last instant, seconds since 1970."""
@@ -69,9 +78,11 @@ def run_lists(dataset: Path, log: Log, data: DataConfig, means: Means) -> Ran:
     span = _span(log, logged)
     validation_from, test_from = cuts(*span, means.settings.share)
     split = temporal(log, means.settings.share, span=span)
-    test = labelled_lists(log, logged.between(test_from, np.inf), logged.answers)
+    test = labelled_lists(log, logged.between(test_from, np.inf), logged.answers())
     judged = _answered(test)
-    shown = sample(labelled_lists(log, logged.between(validation_from, test_from), logged.answers), VALIDATION_LISTS)
+    # What was answered after the test began is not known when weights are learned.
+    earlier = logged.between(validation_from, test_from)
+    shown = sample(labelled_lists(log, earlier, logged.answers(test_from)), VALIDATION_LISTS)
     enough = sum(bool(one.labels.any()) for one in shown) >= LEAST_LISTS
     validation = shown if enough else _retrieved(split, means)
     table, chosen = _ranked(split, validation, judged, means)
@@ -93,6 +104,7 @@ def _answered(test: Sequence[LabelledRequest]) -> list[LabelledRequest]:
             "No list of the test is answered: no interaction of a label type carries its impression_id.",
             "Give interactions with impression_id, or another --share.",
         )
+    check_enough([one.request.user_id for one in judged], "Give more answered lists, or a larger --share.")
     return judged
 
 
@@ -124,11 +136,7 @@ def read_lists(dataset: Path, data: DataConfig) -> LoggedLists:
     positive = [kind for kind in data.label_types if data.event_weights.get(kind, 0) > 0]
     events = read_table(dataset, "interactions")
     told = pc.and_(pc.is_in(events[c.TYPE], pa.array(positive, pa.string())), pc.is_valid(events[c.IMPRESSION_ID]))
-    answered: dict[str, dict[str, None]] = {}
-    kept = events.filter(told)
-    for list_id, item in zip(kept[c.IMPRESSION_ID].to_pylist(), kept[c.ITEM_ID].to_pylist(), strict=True):
-        answered.setdefault(list_id, {})[item] = None
-    return LoggedLists(shown, {list_id: tuple(items) for list_id, items in answered.items()})
+    return LoggedLists(shown, events.filter(told))
 
 
 def labelled_lists(log: Log, shown: pa.Table, answers: Answers) -> list[LabelledRequest]:

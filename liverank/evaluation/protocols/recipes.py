@@ -19,13 +19,14 @@ VALIDATION_REQUESTS = 4000
 def plain_scores(split: Split, k: int) -> PlainScores:
     """The recipes on a split's training; of the weights tried, the one with the highest validation NDCG@k."""
     recipe = PlainCounts.fit(split.sequences(), split.log.catalogue.texts)
+    types = split.log.label_types
 
     def every_weight(requests: Sequence[EncodedRequest]) -> dict[str, Floats]:
-        sides = plain_sides(recipe, requests)
+        sides = plain_sides(recipe, types, requests)
         return {str(weight): together(*sides, weight) for weight in WEIGHTS}
 
     ranks = rank(split, sample(split.validation, VALIDATION_REQUESTS), every_weight, validation=True).ranks
     if not ranks:
-        return PlainScores(recipe, 0.0)
+        return PlainScores(recipe, types, 0.0)
     values = [float(np.mean(metrics(ranks[str(weight)], k)["ndcg"])) for weight in WEIGHTS]
-    return PlainScores(recipe, WEIGHTS[int(np.argmax(values))])
+    return PlainScores(recipe, types, WEIGHTS[int(np.argmax(values))])

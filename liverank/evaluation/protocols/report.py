@@ -138,6 +138,11 @@ def _reading(result: ProtocolResult) -> str:
     lines = [
         f"Intervals ({result.confidence:.0%}) resample users and are paired: all rows share the resamples. With "
         "several seeds they are those of the mean over seeds.",
-        "The plain recipes are fitted on the same training; the weight between their sides is chosen on validation.",
     ]
+    if result.protocol in ("leave-one-out", "temporal"):
+        lines.append(
+            "The plain recipes are fitted on the training alone; the weight between their sides is chosen on the "
+            "validation. Rows of liverank's rankers have learned the validation's events too, but for those that say "
+            "so: compare the plain rows with these."
+        )
     return _card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>")

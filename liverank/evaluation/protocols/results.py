@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from liverank.config.evaluation import EvaluationConfig
+from liverank.errors import DataError
 from liverank.evaluation.bootstrap import Bootstrap, Interval
 from liverank.evaluation.finite import finite
 from liverank.evaluation.lists import Floats
@@ -21,6 +22,8 @@ from liverank.evaluation.protocols.ranks import Values
 
 METRICS_FILE = "metrics.json"
 ALL = "all"
+LEAST_REQUESTS = 10
+LEAST_USERS = 10
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,36 @@ class Finding:
     """`a minus b` -> metric -> figure."""
 
 
+def check_enough(users: Collection[str], hint: str) -> None:
+    """Makes sure that a mean and its interval say something: intervals resample users, and so few hardly differ.
+
+    Args:
+        users: who asked, an entry for each request.
+        hint: what gives more of them.
+
+    Raises:
+        DataError: there are fewer than `LEAST_REQUESTS` requests, or fewer than `LEAST_USERS` users.
+    """
+    if len(users) < LEAST_REQUESTS:
+        raise DataError(f"Only {len(users)} requests can be tested; a mean needs at least {LEAST_REQUESTS}.", hint)
+    if len(set(users)) < LEAST_USERS:
+        raise DataError(
+            f"The requests that can be tested come from {len(set(users))} users; an interval needs at least "
+            f"{LEAST_USERS}.",
+            hint,
+        )
+
+
 def find(table: Table, config: EvaluationConfig) -> list[Finding]:
-    """The figures of a table: on all requests, then on each of its groups that has some."""
+    """The figures of a table: on all requests, then on each of its groups of enough requests and users."""
+    groups = {name: mask for name, mask in table.groups.items() if _enough(table, mask)}
     everyone = np.ones(len(table.users), bool)
-    groups = {ALL: everyone, **table.groups}
-    return [_finding(table, name, mask, config) for name, mask in groups.items() if mask.any()]
+    return [_finding(table, name, mask, config) for name, mask in {ALL: everyone, **groups}.items()]
+
+
+def _enough(table: Table, mask: Mask) -> bool:
+    users = [user for user, kept in zip(table.users, mask, strict=True) if kept]
+    return len(users) >= LEAST_REQUESTS and len(set(users)) >= LEAST_USERS
 
 
 def _finding(table: Table, group: str, mask: Mask, config: EvaluationConfig) -> Finding:

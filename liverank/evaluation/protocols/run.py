@@ -9,25 +9,22 @@ import numpy as np
 from liverank import progress
 from liverank.config import Config
 from liverank.config.training import TrainingConfig
-from liverank.errors import DataError
 from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.baskets import run_baskets
 from liverank.evaluation.protocols.leave_one_out import cold_groups, leave_one_out
 from liverank.evaluation.protocols.lists import run_lists
 from liverank.evaluation.protocols.log import Log, Mask, read_log
 from liverank.evaluation.protocols.report import write_report
-from liverank.evaluation.protocols.results import ProtocolResult, find
+from liverank.evaluation.protocols.results import METRICS_FILE, ProtocolResult, check_enough, find
 from liverank.evaluation.protocols.sampled import sampled_table
 from liverank.evaluation.protocols.settings import ProtocolSettings
 from liverank.evaluation.protocols.split_run import Means, Ran, run_split, split_facts
 from liverank.evaluation.protocols.temporal import temporal
 from liverank.evaluation.protocols.trained import SAMPLED, changes, check_training, undecayed
 from liverank.evaluation.protocols.watch import Watch
+from liverank.evaluation.report.page import REPORT_FILE
 from liverank.memory import peak_mib
 from liverank.output import output_folder
-
-LEAST_REQUESTS = 10
-"""A mean over fewer requests says nothing."""
 
 
 def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: Config) -> ProtocolResult:
@@ -48,6 +45,7 @@ def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: C
         OutputError: nothing can be written into `out`.
     """
     check_training(config.training, settings.protocol)
+    _forget_earlier(out)
     means = _means(settings, out, undecayed(config.training, settings.protocol))
     name, ran = _run(dataset, means, config)
     result = _found(settings.protocol, name, ran, means, config)
@@ -66,6 +64,7 @@ def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> Pr
     Writes the same files as `run_protocol`, and raises the same.
     """
     check_training(config.training, SAMPLED)
+    _forget_earlier(out)
     settings = ProtocolSettings()
     means = _means(settings, out, config.training)
     log = read_log(dataset, config.data)
@@ -77,6 +76,12 @@ def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> Pr
     write_report(out, result, table)
     result.write(out)
     return result
+
+
+def _forget_earlier(out: Path) -> None:
+    """Removes an earlier run's results, so that none of them stands beside this run's data where this one fails."""
+    for name in (METRICS_FILE, REPORT_FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def _means(settings: ProtocolSettings, out: Path, training: TrainingConfig) -> Means:
@@ -125,12 +130,11 @@ def split_of(log: Log, settings: ProtocolSettings) -> Split:
         split = temporal(log, settings.share, settings.keep_seen)
     else:
         split = leave_one_out(log, settings.keep_seen, settings.cold)
-    if len(split.test) < LEAST_REQUESTS:
-        needed = "users with three events" if settings.protocol == "leave-one-out" else "steps after the cut"
-        raise DataError(
-            f"Only {len(split.test)} requests can be tested; a mean needs at least {LEAST_REQUESTS}.",
-            f"Give more {needed}, or name the types that count in data.label_types.",
-        )
+    needed = "users with three events" if settings.protocol == "leave-one-out" else "users with steps after the cut"
+    hint = f"Give more {needed}, or name the types that count in data.label_types"
+    # A user's later events with the same item are not asked for.
+    hint += "." if settings.keep_seen else "; where users come back to the same items, add --keep-seen."
+    check_enough([log.events.users[ask.user] for ask in split.test], hint)
     return split
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,13 +151,14 @@ class CountScores:
 class PlainScores:
     """The plain recipes: counts, text, and both with one weight."""
 
-    def __init__(self, recipe: PlainCounts, weight: float) -> None:
+    def __init__(self, recipe: PlainCounts, label_types: Collection[str], weight: float) -> None:
         self.recipe = recipe
+        self.label_types = label_types
         self.weight = weight
 
     def __call__(self, requests: Sequence[EncodedRequest]) -> dict[str, Floats]:
         """Row -> `[requests, items]`."""
-        counted, similar = plain_sides(self.recipe, requests)
+        counted, similar = plain_sides(self.recipe, self.label_types, requests)
         return {
             PLAIN_BOTH: together(counted, similar, self.weight),
             PLAIN_COUNT: counted,
@@ -165,12 +166,24 @@ class PlainScores:
         }
 
 
-def plain_sides(recipe: PlainCounts, requests: Sequence[EncodedRequest]) -> tuple[Floats, Floats]:
-    """Both sides of the recipe, `[requests, items]` each, -inf where an item is no candidate."""
-    histories = [request.history for request in requests]
+def plain_sides(
+    recipe: PlainCounts, label_types: Collection[str], requests: Sequence[EncodedRequest]
+) -> tuple[Floats, Floats]:
+    """Both sides of the recipe, `[requests, items]` each, -inf where an item is no candidate.
+
+    Of histories it reads events of the types that can be looked for: a recipe without weights would take a view, or a
+    dislike, for as much as a purchase.
+    """
+    histories = [_looked_for(request, label_types) for request in requests]
     counted, similar = recipe.counted(histories), recipe.similar(histories)
     for at, request in enumerate(requests):
         others = np.ones(counted.shape[1], bool)
         others[request.candidates] = False
         counted[at, others] = similar[at, others] = -np.inf
     return counted, similar
+
+
+def _looked_for(request: EncodedRequest, label_types: Collection[str]) -> Rows:
+    """Rows of the history's events of these types."""
+    kept = [at for at, kind in enumerate(request.types) if kind in label_types]
+    return request.history if len(kept) == len(request.types) else request.history[kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
@@ -55,7 +56,9 @@ def protocol_settings(given: Mapping[str, Any]) -> ProtocolSettings:
         settings = ProtocolSettings.model_validate(told)
     except ValidationError as problem:
         error = problem.errors()[0]
-        raise ConfigError(f"--{option(str(error['loc'][0]))}: {error['msg']}.") from None
+        name = str(error["loc"][0])
+        about = ProtocolSettings.model_fields[name].description if name in ProtocolSettings.model_fields else ""
+        raise ConfigError(f"--{option(name)}: {error['msg']}.", about or "") from None
     for name in told:
         allowed = _ONLY.get(name, PROTOCOLS)
         if settings.protocol not in allowed and told[name]:
@@ -63,9 +66,25 @@ def protocol_settings(given: Mapping[str, Any]) -> ProtocolSettings:
                 f"--{option(name)} means nothing to the protocol {settings.protocol}.",
                 f"Leave it out, or choose --protocol {' or '.join(allowed)}.",
             )
+    cut_of(settings.cut)
     if any(length < 1 for length in settings.lists):
         raise ConfigError("--lists: a list has at least one place.", "Write for example --lists 20,100.")
     return settings
+
+
+def cut_of(text: str) -> datetime | None:
+    """The instant that a date names, in UTC where it names no zone; None for no text.
+
+    >>> cut_of("2011-11-10").isoformat()
+    '2011-11-10T00:00:00+00:00'
+    """
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--cut: '{text}' is no date.", "Write one such as 2011-11-10.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def option(name: str) -> str:

@@ -28,14 +28,12 @@ from liverank.evaluation.protocols.scoring import (
     rank,
 )
 from liverank.evaluation.protocols.settings import ProtocolSettings
-from liverank.evaluation.protocols.two_stage import Retriever, two_stage
+from liverank.evaluation.protocols.two_stage import BEFORE_REFIT, Retriever, two_stage
 from liverank.evaluation.protocols.watch import Watch
 from liverank.ranking.data import Rows, TrainingData
 from liverank.ranking.fit import Clock, Fitted, fit_rankers
 
 ALL_ITEMS = "all items"
-BEFORE_REFIT = ", before the refit"
-"""Ends the names of rows of rankers that have not seen the validation."""
 
 
 @dataclass
@@ -119,7 +117,8 @@ def all_items_table(split: Split, ranks: Mapping[str, Sequence[Any]], groups: Ma
     order = (*first, *(name + BEFORE_REFIT for name in first), "zero-shot", "popularity")
     rows = sorted(ranks, key=lambda name: (order.index(name) if name in order else len(order), name))
     pairs = [(one, other) for one in ("blend", "interest") for other in (PLAIN_BOTH, PLAIN_COUNT, "count")]
-    pairs += [(f"blend{BEFORE_REFIT}", PLAIN_BOTH), ("blend", f"blend{BEFORE_REFIT}")]
+    pairs += [(f"{one}{BEFORE_REFIT}", PLAIN_BOTH) for one in ("blend", "interest")]
+    pairs += [("blend", f"blend{BEFORE_REFIT}")]
     masked = "what the user had before too" if split.keep_seen else "but for those the user had before"
     return Table(
         ALL_ITEMS,

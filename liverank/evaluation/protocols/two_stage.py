@@ -20,6 +20,8 @@ from liverank.ranking.fit import Fitted
 
 VALIDATION_LISTS = 2000
 IN_LIST = "truth in the list"
+BEFORE_REFIT = ", before the refit"
+"""Ends the names of rows of rankers that have not seen the validation."""
 Lists = npt.NDArray[np.int32]
 """Best rows first, `[requests, most]`, -1 past the end."""
 
@@ -72,8 +74,11 @@ def two_stage(
     """
     split = retriever.split
     blend, report = fit_blend(fitted.judged, retriever.validation(length))
-    ranks = reranked(blend.over(fitted.rankers), split, split.test, retriever.best[:, :length], retriever.ranks)
-    rows = {"blend": ranks, retriever.name: retriever.ranks, PLAIN_BOTH: plain}
+    proposed = retriever.best[:, :length]
+    rows = {"blend": reranked(blend.over(fitted.rankers), split, split.test, proposed, retriever.ranks)}
+    if fitted.judged is not fitted.rankers:
+        rows[f"blend{BEFORE_REFIT}"] = reranked(blend, split, split.test, proposed, retriever.ranks)
+    rows |= {retriever.name: retriever.ranks, PLAIN_BOTH: plain}
     inside = np.asarray([bool((of <= length).any()) for of in retriever.ranks], bool)
     table = Table(
         f"lists of {length} from {retriever.name}",
@@ -82,7 +87,8 @@ def two_stage(
         [split.log.events.users[ask.user] for ask in split.test],
         {name: metrics(of, k) for name, of in rows.items()},
         {IN_LIST: inside},
-        [("blend", name) for name in rows if name != "blend"],
+        [("blend", name) for name in rows if name != "blend"]
+        + [(one, PLAIN_BOTH) for one in rows if one.endswith(BEFORE_REFIT)],
     )
     return table, report.weights
 

@@ -11,6 +11,8 @@ from liverank.errors import DataError
 from liverank.evaluation.protocols.asks import most_requests, sample
 from liverank.evaluation.protocols.leave_one_out import cold_groups, hidden_items, leave_one_out
 from liverank.evaluation.protocols.log import dataset_folder, read_log
+from liverank.evaluation.protocols.plain_counts import PlainCounts
+from liverank.evaluation.protocols.scoring import plain_sides
 from liverank.evaluation.protocols.temporal import temporal
 from tests.evaluation.protocols.made import chains, event, sequences, write
 
@@ -166,6 +168,25 @@ def test_one_cut_in_time_for_all(tmp_path):
     kept = temporal(split.log, keep_seen=True)
     assert [letters(kept, ask.truth) for ask in kept.test] == ["cd", "a", "f"]
     assert letters(kept, kept.history_rows(kept.test[1])) == "abcd"
+
+
+def test_plain_recipes_read_only_what_can_be_looked_for(tmp_path):
+    """Views lie between, before and after the ratings, of items that nobody rates."""
+    kinds = [("a", "rating"), ("x", "view"), ("b", "rating"), ("y", "dislike"), ("c", "rating")]
+    events = [
+        event(user, item, 10 * number + at, 10 * number + at, kind)
+        for number, user in enumerate("uvw")
+        for at, (item, kind) in enumerate(kinds)
+    ]
+    events += [event("v", "z", 65, 98), event("w", "z", 99, 99)]
+    split = temporal(read_log(write(tmp_path, events, list("abcxyz")), DataConfig()), 0.2)
+    assert [letters(split, rows) for rows in split.sequences()] == ["abc", "abc", "abc"]
+    recipe = PlainCounts.fit(split.sequences(), split.log.catalogue.texts)
+    request = split.encoded(split.test[0], np.arange(6))
+    assert letters(split, request.history) == "axbyc"
+    counted, similar = plain_sides(recipe, split.log.label_types, [request])
+    assert (counted == recipe.counted([request.history[[0, 2, 4]]])).all()
+    assert (similar == recipe.similar([request.history[[0, 2, 4]]])).all()
 
 
 def test_what_cannot_be_split_by_time_is_said(tmp_path):
