@@ -75,7 +75,9 @@ def two_stage(
     split = retriever.split
     blend, report = fit_blend(fitted.judged, retriever.validation(length))
     proposed = retriever.best[:, :length]
-    rows = {"blend": reranked(blend.over(fitted.rankers), split, split.test, proposed, retriever.ranks)}
+    rows: dict[str, Sequence[Rows]] = {
+        "blend": reranked(blend.over(fitted.rankers), split, split.test, proposed, retriever.ranks)
+    }
     if fitted.judged is not fitted.rankers:
         rows[f"blend{BEFORE_REFIT}"] = reranked(blend, split, split.test, proposed, retriever.ranks)
     rows |= {retriever.name: retriever.ranks, PLAIN_BOTH: plain}
