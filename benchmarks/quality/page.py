@@ -24,8 +24,8 @@ HEAD = (
     "by age: users are asked at the end of their own events, so that what is old for one is not for another. Each part "
     "names what it was trained with beside the default configuration.\n\nRows are of rankers as they are served: once "
     "the validation has chosen epochs and weights they learn its events too (the refit; docs/adr/0018). Those `before "
-    "the refit` have not seen it, as most published rows have not (HSTU's code trains on it), and the plain rows; in "
-    "lists of a retriever both the retriever and the blend are as served.\n"
+    "the refit` have not seen it, as most published rows have not (HSTU's code trains on it), and the plain rows; "
+    "the retriever of lists is as served.\n"
 )
 NAMES = {"ndcg": "NDCG", "hit_rate": "HR", "recall": "Recall", "mrr": "MRR"}
 Result = Mapping[str, Any]
