@@ -68,7 +68,7 @@ class BlendConfig(Section):
     """How the signals are weighed."""
 
     cold_price: float = Field(
-        0.025,
+        0.02,
         ge=0,
         le=0.5,
         description="Share of the NDCG on items with training events that may be given up so that items without any "
