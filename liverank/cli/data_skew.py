@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,10 +37,12 @@ def check_skew(
     from liverank.features.skew import check_skew as check
     from liverank.features.skew import impressions_since
     from liverank.features.value_skew import ValueCheck
+    from liverank.instants import instant_of
     from liverank.output import output_file
     from liverank.store import open_store
 
     config = load_config(file or None, overrides(settings))
+    first = instant_of(since, "--since") if since else None
     path = Path(store) if store else config.store_path
     if not path.is_file() or not path.stat().st_size:
         raise DataError(f"There is no live store at {path}.", "Name it with --store, or serve first.")
@@ -49,7 +50,7 @@ def check_skew(
     log = open_store(path)
     try:
         values = ValueCheck(_finder(config, bundle), config.features, most)
-        report = check(log, impressions_since(log, _instant(since)), config.features.history_length, values)
+        report = check(log, impressions_since(log, first), config.features.history_length, values)
     finally:
         log.close()
     report.write(target)
@@ -89,15 +90,3 @@ def _finder(config: Config, bundle: Path | None) -> Finder:
         return load_feature_ranker(registry.download(config.resolved().registry, version))
 
     return find
-
-
-def _instant(text: str) -> datetime | None:
-    from liverank.errors import ConfigError
-
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--since '{text}' is no time.", "Write it like 2026-03-01 or 2026-03-01T12:00Z.") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +23,10 @@ def truth(
     from liverank.data.truth import Truth
     from liverank.data.truth_files import likeliest, write_truth
     from liverank.errors import ConfigError
+    from liverank.instants import instant_of
 
     known = Truth(dataset)
-    moment = _instant(at) if at else known.end()
+    moment = instant_of(at, "--at", zoned=True) if at else known.end()
     if out is not None:
         rows = write_truth(known, known.numbers(user) if user else None, moment, out)
         typer.echo(f"Wrote {rows:,} true chances at {moment.isoformat()} to {out}.")
@@ -37,15 +37,3 @@ def truth(
         typer.echo(f"{name} at {moment.isoformat()}:")
         for item, chance, title in lines:
             typer.echo(f"  {chance:.4f}  {item}  {title}")
-
-
-def _instant(text: str) -> datetime:
-    from liverank.errors import ConfigError
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--at {text} is no time.", "Write it like 2026-02-01T12:00:00Z.") from None
-    if moment.tzinfo is None:
-        raise ConfigError(f"--at {text} has no zone.", "Write it like 2026-02-01T12:00:00Z.")
-    return moment

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from liverank.config.base import Section
 from liverank.errors import ConfigError
+from liverank.instants import instant_of
 
 Protocol = Literal["leave-one-out", "temporal", "prequential", "lists"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
@@ -73,18 +74,8 @@ def protocol_settings(given: Mapping[str, Any]) -> ProtocolSettings:
 
 
 def cut_of(text: str) -> datetime | None:
-    """The instant that a date names, in UTC where it names no zone; None for no text.
-
-    >>> cut_of("2011-11-10").isoformat()
-    '2011-11-10T00:00:00+00:00'
-    """
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--cut: '{text}' is no date.", "Write one such as 2011-11-10.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    """The instant at which a prequential test begins; None for no text."""
+    return instant_of(text, "--cut") if text else None
 
 
 def option(name: str) -> str:

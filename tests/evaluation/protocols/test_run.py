@@ -272,7 +272,7 @@ def test_answers_after_the_test_began_teach_no_weights(tmp_path):
         ({"protocol": "lists", "max_users": 5}, "--max-users means nothing"),
         ({"protocol": "leave-one-out", "lists": (0,)}, "at least one place"),
         ({"cold": 1.5}, "--cold: "),
-        ({"protocol": "prequential", "cut": "soon"}, "--cut: 'soon' is no date"),
+        ({"protocol": "prequential", "cut": "soon"}, "--cut: 'soon' is no date or time"),
     ],
 )
 def test_settings_without_meaning_are_refused(given, said):
