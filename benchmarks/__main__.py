@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import data, pipeline
-from benchmarks.page import PARTS, put
+from benchmarks.page import PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,8 +23,8 @@ def main() -> int:
         print(f"Error: {source} is not at hand. Set LIVERANK_DATA to the folder of real data sets.", file=sys.stderr)
         return 2
     for part in options.part:
-        with tempfile.TemporaryDirectory(dir=options.work) as folder:
-            text = _measured(part, options, Path(folder) / part)
+        with scratch(options.work) as folder:
+            text = _measured(part, options, folder / part)
         put(options.out, part, text)
         print(f"written: {options.out}, part {part}", flush=True)
     return 0

@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from benchmarks.compression_stages import RANKERS
 from benchmarks.measure import measure, say
-from benchmarks.page import machine, put
+from benchmarks.page import machine, put, scratch
 from benchmarks.quality import sources
 from benchmarks.quality.__main__ import PAGE, QUICK_PAGE
 from benchmarks.quality.page import HEAD
@@ -84,8 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out or (QUICK_PAGE if options.quick else PAGE)
     out.parent.mkdir(parents=True, exist_ok=True)
     for name in options.part:
-        with tempfile.TemporaryDirectory(dir=options.work) as folder:
-            put(out, name, _part(name, options, Path(folder)), PAGE_PARTS, HEAD)
+        with scratch(options.work) as folder:
+            put(out, name, _part(name, options, folder), PAGE_PARTS, HEAD)
         print(f"written: {out}, part {name}", flush=True)
     return 0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,6 +24,15 @@ HEAD = (
     "first lines name, one after the other, but for the tables of rows to beat.\n"
 )
 PARTS = ("pipeline", "data", "engines", "largest")
+
+
+@contextmanager
+def scratch(place: Path | None) -> Iterator[Path]:
+    """A folder that is gone afterwards, in `place` (made where missing), or where temporary files go."""
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)

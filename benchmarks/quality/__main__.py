@@ -6,10 +6,9 @@ import argparse
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.page import put
+from benchmarks.page import put, scratch
 from benchmarks.quality.page import HEAD, part
 from benchmarks.quality.parts import PAGE_PARTS, PARTS, QUICK_PARTS, Run, measured, missing
 from liverank.config import parse_settings
@@ -31,9 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     out = options.out or (QUICK_PAGE if options.quick else PAGE)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+    with scratch(options.work) as folder:
         seeds = 1 if options.quick else options.seeds
-        run = Run(options.data, Path(folder), seeds, options.quick, parse_settings(options.set))
+        run = Run(options.data, folder, seeds, options.quick, parse_settings(options.set))
         for name in names:
             text = part(name, measured(name, run), run, _command(name, options))
             put(out, name, text, PAGE_PARTS, HEAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.page import scratch
 from benchmarks.quality.page import HEAD, _data
 
 
@@ -24,3 +25,11 @@ def test_a_part_says_what_was_asked_and_what_it_was_trained_with():
 
 def test_the_head_says_why_leave_one_out_has_no_decay():
     assert "Leave-one-out counts have no decay by age: users are asked at the end of their own events" in HEAD
+
+
+def test_the_folder_of_what_is_written_meanwhile_is_made_and_emptied(tmp_path):
+    place = tmp_path / "on" / "a-larger-disk"
+    with scratch(place) as folder:
+        (folder / "data").touch()
+        assert folder.parent == place
+    assert list(place.iterdir()) == []
