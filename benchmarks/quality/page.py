@@ -119,6 +119,8 @@ def _without(result: Result) -> str:
 
 def _others(name: str) -> str:
     key = PARTS[name].published or name
+    if key not in ROWS:
+        return ""
     text = f"\n## Rows of others\n\n| row | {HEADS[key]} | |\n|---|---|---|\n"
     return text + "".join(f"| {row} | {figures} | {mark} |\n" for row, figures, mark in ROWS[key])
 

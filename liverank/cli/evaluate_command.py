@@ -41,6 +41,10 @@ def evaluate(
     renumber: Annotated[
         bool, typer.Option("--renumber", help="Give the items random ids first: shows what ids gave away.")
     ] = False,
+    shuffle_ties: Annotated[
+        bool,
+        typer.Option("--shuffle-ties", help="Events of one instant in random order: shows what the file's order gave."),
+    ] = False,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank what the user had before too.")] = False,
     max_users: Annotated[
         int | None, typer.Option("--max-users", help="Take the events of so many users only, drawn at random.")
@@ -72,6 +76,7 @@ def evaluate(
         "lists": lists or None,
         "cold": cold,
         "renumber": renumber or None,
+        "shuffle_ties": shuffle_ties or None,
         "keep_seen": keep_seen or None,
         "max_users": max_users,
         "share": share,

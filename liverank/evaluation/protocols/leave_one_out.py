@@ -15,6 +15,9 @@ COLD_SEED = 17
 def leave_one_out(log: Log, keep_seen: bool = False, cold: float = 0.0) -> Split:
     """Splits by position within the user: the order of time, equal times in the order of the file.
 
+    To the models, too, each event is a step of its own: events of one instant would be one step to them, without an
+    order, where recipes that read positions find one.
+
     Only events that can be looked for (`Log.labels`) count. Unless `keep_seen`, a user's later events with an item that
     the user had already are left out: what is masked can not be found.
 
@@ -24,7 +27,7 @@ def leave_one_out(log: Log, keep_seen: bool = False, cold: float = 0.0) -> Split
     other half is the test's: no truth of the validation is among them, and they are no candidates there either, so
     that in both a cold candidate is as likely to be right.
     """
-    log = log.where(log.labels)
+    log = log.where(log.labels).in_order()
     if not keep_seen:
         log = log.where(first_times(log))
     hidden, withheld = hidden_items(len(log.catalogue), cold) if cold else (None, None)

@@ -21,6 +21,8 @@ from liverank.ranking.weighed import read_weighed
 Mask = npt.NDArray[np.bool_]
 RENUMBERING_SEED = 101
 USERS_SEED = 11
+TIES_SEED = 13
+APART_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,24 @@ class Log:
         )
         events = replace(self.events, item=place[self.events.item])
         return replace(self, catalogue=catalogue, events=events, hash=f"{self.hash}/renumbered {seed}")
+
+    def shuffled_ties(self, seed: int = TIES_SEED) -> Log:
+        """Each user's events of one instant in a random order: what is gained from the order of the file is gone."""
+        events = self.events
+        order = np.lexsort((np.random.default_rng(seed).random(len(events)), events.timestamp, events.user))
+        return replace(self, events=events.where(order.astype(np.int64)), hash=f"{self.hash}/ties {seed}")
+
+    def in_order(self) -> Log:
+        """Each user's events one after the other: those of one instant follow each other a microsecond apart."""
+        events, starts = self.events, self.user_starts()
+        times = events.timestamp.copy()
+        for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            if (np.diff(times[start:end]) == 0).any():
+                added = APART_SECONDS * np.arange(end - start)
+                times[start:end] = np.maximum.accumulate(times[start:end] - added) + added
+        if (times == events.timestamp).all():
+            return self
+        return replace(self, events=replace(events, timestamp=times), hash=f"{self.hash}/in order")
 
     def sampled(self, users: int, seed: int = USERS_SEED) -> Log:
         """All events of so many users, drawn at random; all items stay."""

@@ -113,6 +113,7 @@ def _run(dataset: Path, means: Means, config: Config) -> tuple[str, Ran]:
         return log.name, run_baskets(dataset, config.data, means)
     log = log.sampled(settings.max_users)
     log = log.renumbered() if settings.renumber else log
+    log = log.shuffled_ties() if settings.shuffle_ties else log
     if settings.protocol == "lists":
         return log.name, run_lists(dataset, log, config.data, means)
     split = split_of(log, settings)

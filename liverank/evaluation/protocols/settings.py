@@ -19,6 +19,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "cold": ("leave-one-out",),
     "keep_seen": ("leave-one-out", "temporal"),
     "renumber": ("leave-one-out", "temporal"),
+    "shuffle_ties": ("leave-one-out",),
     "max_users": ("leave-one-out", "temporal"),
     "share": ("temporal", "prequential", "lists"),
     "cut": ("prequential",),
@@ -35,6 +36,7 @@ class ProtocolSettings(Section):
     lists: tuple[int, ...] = Field((), description="Lengths of retrieved lists that the blend re-ranks.")
     cold: float = Field(0.0, ge=0, lt=1, description="Share of the items that is hidden from all training.")
     renumber: bool = Field(False, description="Give the items random numbers as ids first.")
+    shuffle_ties: bool = Field(False, description="Put a user's events of one instant in a random order first.")
     keep_seen: bool = Field(False, description="Rank what the user had before too.")
     max_users: int = Field(0, ge=0, description="Users that are taken, drawn at random; 0: all.")
     share: float = Field(0.1, gt=0, lt=0.5, description="Share that is the test: of the time, or of the baskets.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,41 @@ def test_equal_times_keep_the_order_of_the_file(tmp_path):
     split = leave_one_out(sequences(tmp_path, {"u": "dbca"}, same_time=True))
     assert letters(split, split.test[0].truth) == "a"
     assert trained(split) == "db"
+
+
+def test_each_event_is_a_step_of_its_own(tmp_path):
+    split = leave_one_out(sequences(tmp_path, {"u": "dbca", "v": "bc"}, same_time=True))
+    request = split.encoded(split.test[0], split.candidates(split.test[0]))
+    assert request.steps_back.tolist() == [2, 1, 0]
+    assert request.request.context.timestamp > request.times.max()
+    times = split.log.events.timestamp
+    assert np.diff(times[:4]) == pytest.approx([1e-6] * 3, abs=3e-7)
+    assert times[4] == times[0]
+
+
+def test_later_events_wait_for_those_of_one_instant(tmp_path):
+    base = [event("u", item, 0, at) for at, item in enumerate("abc")] + [event("u", "d", 1, 3)]
+    log = read_log(write(tmp_path, base, list("abcd")), DataConfig())
+    near = replace(log, events=replace(log.events, timestamp=log.events.timestamp[0] + np.array([0, 0, 0, 1e-6])))
+    assert (np.diff(near.in_order().events.timestamp) > 0).all()
+    assert near.in_order().events.timestamp == pytest.approx(near.events.timestamp, abs=5e-6)
+    apart = sequences(tmp_path / "apart", {"u": "abcd"})
+    assert apart.in_order() is apart
+
+
+def test_ties_are_shuffled_and_nothing_else(tmp_path):
+    log = sequences(tmp_path / "one", {"u": "abcdefgh", "v": "hgfedcba"}, same_time=True)
+    other = log.shuffled_ties()
+    before, after = letters_of(log), letters_of(other)
+    assert before != after
+    assert [sorted(before[:8]), sorted(before[8:])] == [sorted(after[:8]), sorted(after[8:])]
+    assert other.hash != log.hash
+    apart = sequences(tmp_path / "two", {"u": "abcdefgh"})
+    assert letters_of(apart.shuffled_ties()) == "abcdefgh"
+
+
+def letters_of(log) -> str:
+    return "".join(log.catalogue.item_ids[row] for row in log.events.item)
 
 
 def test_what_the_user_had_is_no_candidate_unless_it_is_kept(tmp_path):
