@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from liverank.config.data import DataConfig
-from liverank.evaluation.protocols.results import LEAST_REQUESTS, LEAST_USERS, Table, check_enough, together
+from liverank.evaluation.protocols.results import Table, check_enough, enough, together
 from liverank.evaluation.protocols.settings import cut_of
 from liverank.evaluation.protocols.split_run import Means, Ran
 from liverank.ranking.prequential import AS_OF_CUT, BLEND, COUNT, WITHOUT_INTEREST, run
@@ -61,8 +61,7 @@ def _check(customers: Sequence[str]) -> None:
 
 
 def _has(walk: Walk, column: str) -> bool:
-    users = next(iter(walk.tallies.values())).users[column]
-    return len(users) >= LEAST_REQUESTS and len(set(users)) >= LEAST_USERS
+    return enough(next(iter(walk.tallies.values())).users[column])
 
 
 def _table(walk: Walk, column: str) -> Table:

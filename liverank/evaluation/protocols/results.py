@@ -75,6 +75,11 @@ class Finding:
     """`a minus b` -> metric -> figure."""
 
 
+def enough(users: Collection[object]) -> bool:
+    """Whether so many requests, a user for each, are enough for a mean and its interval."""
+    return len(users) >= LEAST_REQUESTS and len(set(users)) >= LEAST_USERS
+
+
 def check_enough(users: Collection[str], hint: str) -> None:
     """Makes sure that a mean and its interval say something: intervals resample users, and so few hardly differ.
 
@@ -97,14 +102,10 @@ def check_enough(users: Collection[str], hint: str) -> None:
 
 def find(table: Table, config: EvaluationConfig) -> list[Finding]:
     """The figures of a table: on all requests, then on each of its groups of enough requests and users."""
-    groups = {name: mask for name, mask in table.groups.items() if _enough(table, mask)}
+    users = np.asarray(table.users, dtype=object)
+    groups = {name: mask for name, mask in table.groups.items() if enough(users[mask].tolist())}
     everyone = np.ones(len(table.users), bool)
     return [_finding(table, name, mask, config) for name, mask in {ALL: everyone, **groups}.items()]
-
-
-def _enough(table: Table, mask: Mask) -> bool:
-    users = [user for user, kept in zip(table.users, mask, strict=True) if kept]
-    return len(users) >= LEAST_REQUESTS and len(set(users)) >= LEAST_USERS
 
 
 def _finding(table: Table, group: str, mask: Mask, config: EvaluationConfig) -> Finding:
