@@ -53,6 +53,22 @@ def test_the_plain_counts_reach_what_was_measured_beforehand(tmp_path):
     assert plain("ml100k", tmp_path)["plain count"] == pytest.approx((0.0777, 0.1344), abs=2e-4)
 
 
+def test_ratings_of_one_second_stand_in_the_order_of_their_ids_until_they_are_shuffled(tmp_path):
+    sources.prepare("ml100k", real_data(sources.ML100K).parent.parent, tmp_path)
+    log = read_log(tmp_path, DataConfig())
+    ids = np.asarray(log.catalogue.item_ids).astype(int)
+
+    def rising(of) -> tuple[float, float]:
+        """Share of the events at the instant of the one before, and of these the share with a higher id."""
+        events = of.events
+        same_user = np.diff(events.user) == 0
+        tied = same_user & (np.diff(events.timestamp) == 0)
+        return float(tied.sum() / len(events)), float((np.diff(ids[events.item]) > 0)[tied].mean())
+
+    assert rising(log) == pytest.approx((0.160, 0.985), abs=1e-3)
+    assert rising(log.shuffled_ties()) == pytest.approx((0.160, 0.5), abs=0.02)
+
+
 def test_a_sample_of_games_ranks_counts_above_text(tmp_path):
     found = plain("games", tmp_path, users=2000)
     assert found["plain count + TF-IDF"][0] > found["plain TF-IDF"][0] > 0.005
