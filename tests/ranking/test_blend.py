@@ -1,8 +1,7 @@
-"""Learned weights: the optimum, its prior, and the promise never to be worse than one signal alone."""
+"""The blend's weights: never worse than one signal alone, and what its signals and their products add."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -15,74 +14,10 @@ from liverank.ranking import arrays
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_learning import _no_worse_than_single, fit_blend, learn_blend
 from liverank.ranking.blend_signals import LEAST_LISTS, NEW, SEGMENTS, paired, product_names, with_products
-from liverank.ranking.cold_price import _Best, _List, open_to_new
-from liverank.ranking.count import segment
 from liverank.ranking.data import LabelledRequest, encode, load_requests
-from liverank.ranking.listwise import _loss, learn_weights, mean_ndcg, thinned, to_lists
+from liverank.ranking.listwise import mean_ndcg
 from liverank.ranking.protocol import Candidates, Context, History, Request
-
-
-def lists_of(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Lists whose first signal says what is liked, the second nothing."""
-    rng = np.random.default_rng(seed)
-    signals = [rng.normal(size=(12, 2)).astype(np.float32) for _ in range(count)]
-    labels = [(np.arange(12) == int(values[:, 0].argmax())).astype(np.float32) for values in signals]
-    return signals, labels
-
-
-def test_gradient_agrees_with_differences():
-    signals, labels = lists_of(30)
-    labels[0][:4] = 1
-    lists, prior = to_lists(signals, labels), np.asarray([0.3, -0.2])
-    at = np.asarray([0.7, 0.1])
-    _, gradient = _loss(at, lists, prior, 5.0)
-    for which in (0, 1):
-        step = np.eye(2)[which] * 1e-2
-        difference = (_loss(at + step, lists, prior, 5.0)[0] - _loss(at - step, lists, prior, 5.0)[0]) / 2e-2
-        assert gradient[which] == pytest.approx(difference, abs=2e-3)
-
-
-def test_the_signal_that_knows_gets_the_weight():
-    weights = learn_weights(to_lists(*lists_of(400)), np.zeros(2, np.float32), 1.0)
-    assert weights[0] > 2
-    assert abs(weights[1]) < 0.3
-
-
-def test_few_lists_leave_the_prior_nearly_alone():
-    prior = np.asarray([0.0, 1.0], np.float32)
-    few = learn_weights(to_lists(*lists_of(1)), prior, 10.0)
-    many = learn_weights(to_lists(*lists_of(400)), prior, 10.0)
-    assert np.abs(few - prior).max() < 0.25 < np.abs(many - prior).max()
-
-
-def test_lists_that_teach_nothing_are_left_out():
-    signals, labels = lists_of(3)
-    labels[0][:] = 0
-    labels[1][:] = 1
-    assert len(to_lists(signals, labels)) == 1
-    empty = to_lists([], [])
-    np.testing.assert_array_equal(learn_weights(empty, np.ones(2, np.float32), 1.0), [1, 1])
-
-
-def test_ndcg_by_hand():
-    labels = [np.asarray([0, 1, 1], np.float32), np.zeros(3, np.float32)]
-    scores = [np.asarray([3, 2, 1], np.float32), np.ones(3, np.float32)]
-    expected = (1 / np.log2(3) + 1 / np.log2(4)) / (1 + 1 / np.log2(3))
-    assert mean_ndcg(scores, labels) == pytest.approx(expected)
-    assert mean_ndcg([], []) == 0
-
-
-def test_scores_that_are_none_are_refused():
-    scores = [np.asarray([np.nan, 2, 1], np.float32)]
-    with pytest.raises(ValueError, match="NaN"):
-        mean_ndcg(scores, [np.asarray([1, 0, 0], np.float32)])
-
-
-def test_equal_scores_are_worth_their_mean_over_all_orders():
-    scores, labels = np.asarray([1, 2, 1, 1], np.float32), np.asarray([1, 0, 0, 0], np.float32)
-    orders = [np.asarray(order) for order in itertools.permutations(range(4))]
-    by_chance = np.mean([mean_ndcg([scores[at] + 1e-3 * np.arange(4)], [labels[at]], k=3) for at in orders])
-    assert all(mean_ndcg([scores[at]], [labels[at]], k=3) == pytest.approx(by_chance) for at in orders)
+from tests.ranking.test_cold_price import popular
 
 
 def test_a_signal_that_says_nothing_is_not_taken_for_the_order_of_the_lists(bundle, features):
@@ -214,114 +149,6 @@ def test_a_blend_that_beats_all_but_the_incoming_order_stays(bundle):
     assert len(notes) == 1
 
 
-def lists_with_new_items(blend, cold: int, warm: int = 200):
-    """Lists of 40 with ten new items; popularity tells the wanted item, but new ones stand three lower."""
-    rng = np.random.default_rng(2)
-    names = blend.signal_names
-    signals, labels = [], []
-    for at in range(cold + warm):
-        row = np.zeros((40, len(names)), np.float32)
-        row[:10, names.index(NEW)] = 1
-        row[:, names.index("popularity")] = rng.normal(size=40)
-        wanted = rng.integers(10) if at < cold else 10 + rng.integers(30)
-        row[wanted, names.index("popularity")] += 2
-        row[:10, names.index("popularity")] -= 3
-        signals.append(row)
-        labels.append(np.eye(40, dtype=np.float32)[wanted])
-    return signals, labels
-
-
-def popular(bundle, features, count: int, of: int = 1):
-    """A blend of popularity alone, and so many requests of a segment."""
-    blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32))
-    blend.weights = np.zeros((2, len(blend.weight_names)), np.float32)
-    blend.weights[:, blend.signal_names.index("popularity")] = 1
-    requests = [encode(bundle.catalogue, one.request) for one in load_requests(features, "validation")]
-    return blend, ([one for one in requests if segment(one) == of] * count)[:count]
-
-
-@pytest.mark.parametrize("price", [0.02, 0.2])
-def test_new_items_come_up_as_far_as_their_price_reaches(bundle, features, price):
-    blend, requests = popular(bundle, features, 260)
-    signals, labels = lists_with_new_items(blend, 60)
-    before, notes = blend.combine(requests, signals), []
-    told = open_to_new(blend, requests, signals, labels, price, notes)
-    after = blend.combine(requests, signals)
-    paid = mean_ndcg(after[60:], labels[60:]) / mean_ndcg(before[60:], labels[60:])
-    assert 1 - price <= paid < 1
-    assert mean_ndcg(after[:60], labels[:60]) > 2 * mean_ndcg(before[:60], labels[:60])
-    assert told == pytest.approx(mean_ndcg(after, labels))
-    moved = blend.weights - popular(bundle, features, 1)[0].weights
-    assert np.argwhere(moved).tolist() == [[SEGMENTS.index("returning"), blend.signal_names.index(NEW)]]
-    assert "on 60 validation lists" in notes[0]
-
-
-def test_without_lists_that_want_new_items_nothing_is_paid(bundle, features):
-    blend, requests = popular(bundle, features, 200 + LEAST_LISTS - 1)
-    signals, labels = lists_with_new_items(blend, LEAST_LISTS - 1)
-    before, notes = blend.weights.copy(), []
-    told = open_to_new(blend, requests, signals, labels, 0.1, notes)
-    np.testing.assert_array_equal(blend.weights, before)
-    assert told == pytest.approx(mean_ndcg(blend.combine(requests, signals), labels))
-    assert not notes
-
-
-def test_each_segment_pays_for_itself(bundle, features):
-    """Newcomers with lists enough are raised, users with a history who have too few of them are not."""
-    blend, newcomers = popular(bundle, features, 260, of=0)
-    _, returning = popular(bundle, features, LEAST_LISTS - 1, of=1)
-    signals, labels = lists_with_new_items(blend, 60)
-    few, fewer = lists_with_new_items(blend, LEAST_LISTS - 1, 0)
-    before, notes = blend.weights.copy(), []
-    open_to_new(blend, [*newcomers, *returning], [*signals, *few], [*labels, *fewer], 0.1, notes)
-    assert np.argwhere(blend.weights - before).tolist() == [[0, blend.signal_names.index(NEW)]]
-    assert [note.split(":")[0] for note in notes] == ["newcomers"]
-
-
-@pytest.mark.parametrize(("known", "paid"), [(0.0, False), (0.3, False), (2.0, True)])
-def test_new_items_that_cannot_be_told_apart_are_not_paid_for(bundle, features, known, paid):
-    """How much higher the wanted new item stands than the other new ones, in deviations of a list's scores."""
-    blend, requests = popular(bundle, features, 260)
-    signals, labels = lists_with_new_items(blend, LEAST_LISTS)
-    column = blend.signal_names.index("popularity")
-    for row, label in zip(signals[:LEAST_LISTS], labels, strict=False):
-        row[:, column] += np.float32(known - 2) * label
-    before, notes = blend.weights.copy(), []
-    open_to_new(blend, requests[: len(signals)], signals, labels, 0.1, notes)
-    assert (blend.weights != before).any() == paid
-    assert len(notes) == paid
-
-
-@pytest.mark.parametrize("more", [0.0, 0.7, 3.0])
-@pytest.mark.parametrize("fresh", [False, True])
-def test_what_a_kind_of_items_is_expected_to_get_is_the_sum_over_all_of_them(more, fresh):
-    rng = np.random.default_rng(3)
-    lists = [
-        _List(rng.normal(size=size).astype(np.float32), np.arange(size) % 3 == 0, np.arange(size) == 1)
-        for size in (4, 30, 60)
-    ]
-    gained = wanted = 0.0
-    for one in lists:
-        own = one.fresh == fresh
-        chance = np.exp(one.scores) / np.exp(one.scores).sum() * own
-        ranks = np.argsort(np.argsort(-(one.scores + np.float32(more) * ~own)))
-        gained += float((chance * np.where(ranks < 10, 1 / np.log2(ranks + 2), 0)).sum())
-        wanted += float(chance.sum())
-    found = _Best.of(lists, fresh).expected(_Best.of(lists, not fresh), more)
-    assert found == pytest.approx(gained / wanted, rel=1e-5)
-
-
-def test_new_items_that_are_found_as_it_is_are_not_paid_for(bundle, features):
-    blend, requests = popular(bundle, features, 260)
-    signals, labels = lists_with_new_items(blend, 60)
-    for row in signals:
-        row[:10, blend.signal_names.index("popularity")] += 6
-    before, notes = blend.weights.copy(), []
-    open_to_new(blend, requests, signals, labels, 0.1, notes)
-    np.testing.assert_array_equal(blend.weights, before)
-    assert not notes
-
-
 def test_products_by_hand():
     names = ("transitions", "text", "popularity", "zero-shot", "linear", "interest", NEW)
     signals = np.asarray([[1, 2, 9, 9, 3, 5, 9], [2, 0, 9, 9, 1, -3, 9], [0, 0, 9, 9, 0, -99, 9]], np.float32)
@@ -368,25 +195,6 @@ def test_agreement_of_two_signals_is_learned(bundle, features):
     report = learn_blend(blend, requests, signals, labels)
     assert report.ndcg["blend"] > 0.98
     assert report.weights["returning"]["transitions x text"] > 0.5
-
-
-def test_weights_from_a_part_of_long_lists_are_those_of_all_of_them():
-    rng = np.random.default_rng(4)
-    truth = np.asarray([1.5, -0.5, 0.0], np.float32)
-    signals, labels = [], []
-    for _ in range(300):
-        row = rng.normal(size=(3000, 3)).astype(np.float32)
-        chance = np.exp(row @ truth)
-        signals.append(row)
-        labels.append(np.eye(1, 3000, int(rng.choice(3000, p=chance / chance.sum())), dtype=np.float32)[0])
-    whole = learn_weights(to_lists(signals, labels), np.zeros(3, np.float32), 1.0)
-    kept = [thinned(row @ np.asarray([1, 0, 0], np.float32), label) for row, label in zip(signals, labels, strict=True)]
-    rows = [row[chosen] for row, (chosen, _) in zip(signals, kept, strict=True)]
-    of = [label[chosen] for label, (chosen, _) in zip(labels, kept, strict=True)]
-    part = learn_weights(to_lists(rows, of, [stands for _, stands in kept]), np.zeros(3, np.float32), 1.0)
-    assert len(rows[0]) < 3000 / 4
-    np.testing.assert_allclose(part, whole, atol=0.1)
-    np.testing.assert_allclose(part, truth, atol=0.2)
 
 
 def test_only_what_a_text_tells_of_is_new(bundle):
