@@ -55,10 +55,6 @@ PARTS: Final[dict[str, Part]] = {
         "\"ML-100k\", ratings of one second in random order", "ml100k", (sources.ML100K, sources.MOVIES),
         {**LEFT_OUT, "shuffle_ties": True},
     ),
-    "ml100k-temporal": Part(
-        "\"ML-100k\" by time: the last tenth of it", "ml100k", (sources.ML100K, sources.MOVIES),
-        {"protocol": "temporal"},
-    ),
     "ml1m": Part("MovieLens-1M (SASRec file): all items", "ml1m", (sources.ML1M,), LEFT_OUT),
     "lists": Part(
         "Amazon Games 2018: SASRec's lists of 100, re-ranked", "lists",
