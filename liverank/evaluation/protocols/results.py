@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +103,14 @@ def check_enough(users: Collection[str], hint: str) -> None:
 
 def find(table: Table, config: EvaluationConfig) -> list[Finding]:
     """The figures of a table: on all requests, then on each of its groups of enough requests and users."""
-    users = np.asarray(table.users, dtype=object)
-    groups = {name: mask for name, mask in table.groups.items() if enough(users[mask].tolist())}
+    groups = {name: mask for name, mask in table.groups.items() if enough(list(compress(table.users, mask)))}
     everyone = np.ones(len(table.users), bool)
     return [_finding(table, name, mask, config) for name, mask in {ALL: everyone, **groups}.items()]
 
 
 def _finding(table: Table, group: str, mask: Mask, config: EvaluationConfig) -> Finding:
     columns = _columns(table, mask)
-    users = [user for user, kept in zip(table.users, mask, strict=True) if kept]
+    users = list(compress(table.users, mask))
     bootstrap = Bootstrap(users, config.bootstrap_samples, config.confidence, config.seed)
     drawn = bootstrap.intervals(np.column_stack([values.mean(axis=0) for values in columns.values()]))
     figures: dict[str, dict[str, Figure]] = {}
