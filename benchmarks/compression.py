@@ -39,11 +39,11 @@ FORMS: Final[Mapping[str, Mapping[str, Any]]] = {
 STUDENT: Final = {"training.interest.dimension": 64, "training.interest.layers": 1}
 QUICK_STUDENT: Final = {"training.interest.dimension": 16, "training.interest.layers": 1}
 SMALLEST: Final = "student, distilled, onnx-int8, vectors in int8"
-SETS: Final[Mapping[str, tuple[str, str, Mapping[str, Any]]]] = {
-    "compression-games": ("games", sources.GAMES, {"protocol": "leave-one-out"}),
-    "compression-uci": ("uci", sources.UCI, {"protocol": "temporal", "keep_seen": True}),
+SETS: Final[Mapping[str, tuple[str, str, str, Mapping[str, Any]]]] = {
+    "compression-games": ("Amazon Video Games", "games", sources.GAMES, {"protocol": "leave-one-out"}),
+    "compression-uci": ("UCI Online Retail", "uci", sources.UCI, {"protocol": "temporal", "keep_seen": True}),
 }
-"""Part of the page -> data set, its file, protocol."""
+"""Part of the page -> title, data set, its file, protocol."""
 ROUNDS: Final = 20
 
 
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for; 2 where its data are not at hand."""
     silence_telemetry()
     options = _options(arguments)
-    absent = [path for name in options.part if not (path := options.data / SETS[name][1]).exists()]
+    absent = [path for name in options.part if not (path := options.data / SETS[name][2]).exists()]
     if absent:
         print(f"Error: {absent[0]} is not at hand. Set LIVERANK_DATA to the folder of real data sets.", file=sys.stderr)
         return 2
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _part(name: str, options: argparse.Namespace, work: Path) -> str:
-    source, _, protocol = SETS[name]
+    title, source, _, protocol = SETS[name]
     dataset = work / "data"
     say(measure("quality_data", name=source, data=str(options.data), folder=str(dataset)))
     settings = {**protocol, **({"max_users": QUICK_USERS} if options.quick else {})}
@@ -104,7 +104,7 @@ def _part(name: str, options: argparse.Namespace, work: Path) -> str:
     told = [f"--part {name}", *(["--quick"] if options.quick else [])]
     told += [f"-s {shlex.quote(setting)}" for setting in options.set]
     command = f"python -m benchmarks.compression {' '.join(told)}"
-    return f"# Compression: {source}\n\n{machine(command)}{_lead(protocol)}{_table(found, milliseconds)}"
+    return f"# Compression: {title}\n\n{machine(command)}{_lead(protocol)}{_table(found, milliseconds)}"
 
 
 def _bundles(run: Run) -> dict[str, Path]:
