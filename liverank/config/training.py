@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from liverank.config.base import Section
 from liverank.config.launch import LaunchConfig
+from liverank.config.lm import LmConfig
 
 
 class CountConfig(Section):
@@ -262,4 +263,5 @@ class TrainingConfig(Section):
     linear: LinearConfig = LinearConfig()
     blend: BlendConfig = BlendConfig()
     interest: InterestConfig = InterestConfig()
+    lm: LmConfig = LmConfig()
     refit: RefitConfig = RefitConfig()

@@ -34,6 +34,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 TUNED_LAYERS = "language-model/layers.safetensors"
 """In bundles whose language model was tuned: what changed of it."""
+_MADE_OF_OTHERS = ("blend", "cascade")
+"""Rankers over other rankers, each after those that it is made of."""
 _AGAIN = "Fetch the bundle again, or train a new one."
 
 
@@ -76,13 +78,17 @@ class Bundle:
 
     @property
     def rankers(self) -> Mapping[str, Ranker]:
-        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where fitted, the others of the blend."""
+        """Name -> ranker: `blend`, `count`, `popularity`, `zero-shot` and, where fitted, the others of the blend.
+
+        Where a language model re-ranks the blend's best, it is `lm`, and both together are `cascade`.
+        """
         return cast(Mapping[str, Ranker], self._state.rankers)
 
     @property
     def primary(self) -> Ranker:
-        """The ranker that serves: the blend."""
-        return self._state.rankers["blend"]
+        """The ranker that serves: the cascade where there is one, else the blend."""
+        rankers = self._state.rankers
+        return rankers["cascade"] if "cascade" in rankers else rankers["blend"]
 
     def add_items(self, items: Sequence[Item]) -> None:
         """Makes new items rankable and takes changed texts over, at once; safe beside scoring in other threads."""
@@ -91,12 +97,15 @@ class Bundle:
             if len(changed) and catalogue.embeddings is not None:
                 catalogue.embeddings[changed] = self._encoder.encode([catalogue.texts[row] for row in changed])
             rankers: Rankers = {
-                name: ranker.on(catalogue, changed) for name, ranker in self._state.rankers.items() if name != "blend"
+                name: ranker.on(catalogue, changed)
+                for name, ranker in self._state.rankers.items()
+                if name not in _MADE_OF_OTHERS
             }
             if "features" in rankers:
                 rankers["features"] = cast(Any, rankers["features"]).knowing(items)
-            blend = self._state.rankers["blend"]
-            rankers["blend"] = cast(Any, blend).over(rankers)
+            for name in _MADE_OF_OTHERS:
+                if name in self._state.rankers:
+                    rankers[name] = cast(Any, self._state.rankers[name]).over(rankers)
             self._state = _State(catalogue, rankers)
 
     def remember_texts(self, texts: Sequence[str]) -> None:
@@ -289,4 +298,10 @@ def _load_rankers(path: Path, names: Sequence[str], catalogue: Catalogue, encode
 
         rankers["features"] = FeatureRanker.load(path / "features", catalogue)
     rankers["blend"] = BlendRanker.load(path / "blend", rankers)
+    if "cascade" in names:
+        from liverank.ranking.lm.cascade import CascadeRanker
+        from liverank.ranking.lm.ranker import LmRanker
+
+        rankers["lm"] = LmRanker.load(path / "lm", catalogue)
+        rankers["cascade"] = CascadeRanker.load(path / "cascade", rankers)
     return rankers

@@ -8,9 +8,10 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from liverank import progress
 from liverank.errors import BundleError
@@ -37,13 +38,25 @@ class TrainingState:
     """Spent by all runs so far, where that is limited."""
 
 
+class Stateful(Protocol):
+    """A module, or a part of one: what its tensors are by name, and how they are put back."""
+
+    def state_dict(self) -> Any:
+        """Name -> tensor."""
+        ...
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """The inverse of `state_dict`."""
+        ...
+
+
 class Checkpoint:
     """Model, optimizer and position of a run, in the file `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+    def save(self, model: Stateful, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Writes everything; once it returns, a crash resumes from here."""
         from safetensors.torch import save_file
 
@@ -61,7 +74,7 @@ class Checkpoint:
         _sync(part)
         os.replace(part, self.path)
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+    def load(self, model: Stateful, optimizer: torch.optim.Optimizer) -> TrainingState | None:
         """Puts everything back; None where there is no checkpoint.
 
         Raises:

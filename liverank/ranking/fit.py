@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ class FitSummary:
     """`InterestReport` of the interest model; empty where it was not trained."""
     text: dict[str, Any] = field(default_factory=dict)
     """How tuning of the language model went; empty where it is off."""
+    lm: dict[str, Any] = field(default_factory=dict)
+    """`LmOutcome` of the language-model re-ranker; empty where it was not trained."""
     refit_events: int = 0
     """Events that the bundle's rankers learned in the end, the validation's among them; 0 where there was no refit."""
 
@@ -75,12 +78,13 @@ def fit(features: Path, out: Path, config: TrainingConfig, checkpoints: Path, ra
             "training": {
                 "seconds": dict(clock.seconds),
                 "interest": fitted.interest,
+                "lm": fitted.lm,
                 "refit_events": fitted.refit_events,
             },
         }
         manifest = save_bundle(out, fitted.catalogue, fitted.rankers, config, facts, fitted.model.tuned)
     report = fitted.report
-    told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text)
+    told = (report.ndcg, report.weights, report.notes, fitted.interest, fitted.text, fitted.lm)
     return FitSummary(bundle_hash(manifest), data.data_hash, clock.seconds, *told, fitted.refit_events)
 
 
@@ -99,6 +103,7 @@ class Fitted:
     interest: dict[str, Any]
     """As in `FitSummary`; so are the next ones."""
     text: dict[str, Any] = field(default_factory=dict)
+    lm: dict[str, Any] = field(default_factory=dict)
     refit_events: int = 0
 
 
@@ -130,7 +135,7 @@ def fit_rankers(
         model, tuning = _language_model(data, config, checkpoints)
     with clock("embed"):
         data = _embedded(data, model, checkpoints)
-    if ranks and config.interest.enabled:
+    if ranks and (config.interest.enabled or config.lm.enabled):
         ranks.agree(_DATA, data.data_hash)
     with clock("count"):
         count = CountRanker.fit(data.catalogue, data.events, config.count)
@@ -157,13 +162,18 @@ def fit_rankers(
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation, config.blend.cold_price)
     _tell(report)
+    reranking: dict[str, Any] = {}
+    with clock("lm"):
+        if config.lm.enabled:
+            more, reranking = _lm(data, rankers, config, checkpoints, ranks)
+            rankers |= more
     with clock("refit"):
         later = refit_data(data, config)
         served = refitted(rankers, data.events.types, later, config, checkpoints, ranks) if later else rankers
     if ranks:
         ranks.leave()
     learned = len(later.events) if later else 0
-    return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, learned)
+    return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, reranking, learned)
 
 
 def _language_model(
@@ -180,30 +190,62 @@ def _language_model(
 
 
 def help_fit(features: Path, config: TrainingConfig, checkpoints: Path, ranks: Ranks) -> None:
-    """What every process but the first does of `fit`: it helps to train the interest model.
+    """What every process but the first does of `fit`: it helps to train the interest model and the re-ranker.
 
     Raises:
         DataError: as `fit`.
         TrainingError: the first process has other data.
     """
-    if not config.interest.enabled:
+    if not (config.interest.enabled or config.lm.enabled):
         return
-    from liverank.ranking.checkpoint import Checkpoint
-    from liverank.ranking.distil import teachers_of
-    from liverank.ranking.interest import help_fit_interest
-
     data = load_training_data(features)
     # The first process has tuned the language model and embedded the texts when it comes to this.
     ranks.agree(_DATA, data.data_hash)
     model, _ = _language_model(data, config, checkpoints)
     data = _embedded(data, model, checkpoints)
+    later = refit_data(data, config)
+    refit = _help_interest(data, model, later, config, checkpoints, ranks) if config.interest.enabled else None
+    if config.lm.enabled:
+        from liverank.ranking.lm.fitting import help_fit_lm
+
+        count = CountRanker.fit(data.catalogue, data.events, config.count)
+        help_fit_lm(data, count, config, checkpoints, ranks)
+    if refit:
+        refit()
+    ranks.leave()
+
+
+def _help_interest(
+    data: TrainingData,
+    model: LanguageModel,
+    later: TrainingData | None,
+    config: TrainingConfig,
+    checkpoints: Path,
+    ranks: Ranks,
+) -> Callable[[], object] | None:
+    """Helps to train the interest model; what then helps to refit it, where it is refitted."""
+    from liverank.ranking.checkpoint import Checkpoint
+    from liverank.ranking.distil import teachers_of
+    from liverank.ranking.interest import help_fit_interest
+
     taught = teachers_of(data, model, config, checkpoints, None, ranks)
     checkpoint = Checkpoint(_checkpoint(data, model, config, checkpoints, taught))
-    teachers, later = taught.teachers if taught else None, refit_data(data, config)
+    teachers = taught.teachers if taught else None
     chosen, texts = help_fit_interest(data.catalogue, data.events, config, checkpoint, ranks, teachers)
-    if later:
-        refit_model(chosen, texts, data.events.types, later, config, checkpoints, ranks)
-    ranks.leave()
+    if later is None:
+        return None
+    return partial(refit_model, chosen, texts, data.events.types, later, config, checkpoints, ranks)
+
+
+def _lm(
+    data: TrainingData, rankers: dict[str, Any], config: TrainingConfig, checkpoints: Path, ranks: Ranks | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    from dataclasses import asdict
+
+    from liverank.ranking.lm.fitting import fit_lm
+
+    more, outcome = fit_lm(data, rankers, config, checkpoints, ranks)
+    return more, asdict(outcome)
 
 
 def _embedded(data: TrainingData, model: LanguageModel, checkpoints: Path) -> TrainingData:

@@ -60,7 +60,12 @@ def refitted(
         fitted = {**rankers, **refit_counts(rankers, later, config)}
         if "interest" in rankers:
             fitted["interest"] = refit_interest(rankers["interest"], types, later, config, checkpoints, ranks)
-        return {**fitted, "blend": rankers["blend"].over(fitted)}
+        fitted["blend"] = rankers["blend"].over(fitted)
+        if "cascade" in rankers:
+            # The language model reads texts, whatever was counted since; it moves to the items with their new counts.
+            fitted["lm"] = rankers["lm"].on(later.catalogue, np.zeros(0, np.int64))
+            fitted["cascade"] = rankers["cascade"].over(fitted)
+        return fitted
 
 
 def refit_counts(rankers: Mapping[str, Any], later: TrainingData, config: TrainingConfig) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""The cascade: the blend ranks all, the language model puts the blend's best in a new order, as far as time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from liverank.ranking import arrays
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_signals import centred
+from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
+from liverank.ranking.lm.ranker import LmRanker
+from liverank.ranking.protocol import Request, Scores, ranking
+
+SIGNALS: Final = ("blend", "lm", "lm, sure")
+"""What the order of the best is weighed from: the blend's scores, the language model's, both centred within the best;
+and the language model's times how far its best stands out, since a model that can tell says so by its spread."""
+PRIOR: Final = np.asarray([1.0, 0.0, 0.0], np.float32)
+"""The blend's order as it is."""
+_WEIGHT_OF_NEW: Final = 0.1
+"""Of a measured cost in the running mean of costs."""
+_RESERVE: Final = 1.25
+"""Costs are reckoned so much higher than they were: what is late is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """Scores of a list, and how far the language model got."""
+
+    scores: Scores
+    read: int
+    """Candidates that the language model scored."""
+    wanted: int
+    """Candidates that it would have scored with time enough."""
+
+
+class CascadeRanker:
+    """The blend's scores, with those of its best dealt out anew.
+
+    The best `top` candidates by the blend are ordered by a weighted sum of `SIGNALS`, and get each other's scores in
+    that order: they stay before all others, and scores stay on the blend's scale.
+    """
+
+    name = "cascade"
+
+    def __init__(self, blend: BlendRanker, lm: LmRanker, weights: Floats, top: int) -> None:
+        self.blend, self.lm, self.weights, self.top = blend, lm, weights, top
+        self.costs = Costs()
+
+    @property
+    def count(self) -> Any:
+        """The blend's count ranker."""
+        return self.blend.count
+
+    @property
+    def rankers(self) -> Mapping[str, Any]:
+        """The blend's rankers by name."""
+        return self.blend.rankers
+
+    def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
+        """Scores of each request: a list of `[candidates]` arrays."""
+        encoded = [encode(self.count.catalogue, request) for request in requests]
+        return self.rescored(encoded, self.blend.combine(encoded, self.blend.signals(encoded)))
+
+    def rescored(self, requests: Sequence[EncodedRequest], scores: Sequence[Scores]) -> list[Scores]:
+        """The blend's scores of these requests after the language model has looked at the best, without a deadline."""
+        return [self.rescore(request, of).scores for request, of in zip(requests, scores, strict=True)]
+
+    def rescore(self, request: EncodedRequest, scores: Scores, seconds: float | None = None) -> Rescored:
+        """As `rescored`, of one request, with as many of the best as its time allows; at least two, or none.
+
+        Args:
+            request: looked up in this catalogue.
+            scores: the blend's, `[candidates]`.
+            seconds: that are left; None: as many as it takes.
+        """
+        wanted = min(self.top, len(scores))
+        if wanted < 2 or not len(request.history):
+            return Rescored(scores, 0, 0)
+        possible = wanted if seconds is None else min(wanted, self.costs.affordable(seconds))
+        if possible < 2:
+            return Rescored(scores, 0, wanted)
+        best = np.sort(ranking(scores)[:possible])
+        started = time.perf_counter()
+        read = self.lm.score_some(request, best)
+        self.costs.note(possible, time.perf_counter() - started)
+        return Rescored(dealt(scores, best, cascade_signals(scores[best], read) @ self.weights), possible, wanted)
+
+    def contributions(self, request: EncodedRequest) -> Floats:
+        """What each of the blend's signals adds to its score, `[candidates, signals]`."""
+        return self.blend.contributions(request)
+
+    def warm(self, request: EncodedRequest) -> None:
+        """Measures on a request what reading costs, so that the first deadline is kept too."""
+        places = np.arange(min(self.top, len(request.candidates)))
+        if len(places) and len(request.history):
+            self.costs.start(len(places), *self.lm.cost(request, places))
+
+    def on(self, catalogue: Catalogue, changed: Rows) -> CascadeRanker:
+        """The same cascade over another catalogue."""
+        return self.over_blend(self.blend.on(catalogue, changed), self.lm.on(catalogue, changed))
+
+    def over(self, rankers: Mapping[str, Any]) -> CascadeRanker:
+        """The same weights over rankers of the same names, `lm` and `blend` among them."""
+        return self.over_blend(rankers["blend"], rankers["lm"])
+
+    def over_blend(self, blend: BlendRanker, lm: LmRanker) -> CascadeRanker:
+        """The same weights over another blend and model."""
+        moved = CascadeRanker(blend, lm, self.weights, self.top)
+        moved.costs = self.costs
+        return moved
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights; the rankers are the bundle's."""
+        arrays.write(folder, {"weights": self.weights}, {"signals": list(SIGNALS), "top": self.top})
+
+    @classmethod
+    def load(cls, folder: Path, rankers: Mapping[str, Any]) -> CascadeRanker:
+        """The cascade that `save` wrote, over the rankers of its bundle.
+
+        Raises:
+            ValueError: it was written with other signals.
+        """
+        data, settings = arrays.read(folder)
+        if settings["signals"] != list(SIGNALS):
+            raise ValueError(f"the cascade wants the signals {settings['signals']}, this version has {list(SIGNALS)}")
+        return cls(rankers["blend"], cast(LmRanker, rankers["lm"]), data["weights"], int(settings["top"]))
+
+
+def cascade_signals(blend: Scores, lm: Scores) -> Floats:
+    """`SIGNALS` of the best, `[candidates, signals]`."""
+    read = centred(lm)
+    sure = read * np.float32(min(3.0, float(read.max(initial=0.0))))
+    return np.stack([centred(blend), read, sure], 1).astype(np.float32)
+
+
+def dealt(scores: Scores, best: Rows, order: Scores) -> Scores:
+    """Scores in which the candidates `best` have each other's, the highest for the first by `order`."""
+    given = scores.copy()
+    given[best[ranking(order)]] = np.sort(scores[best])[::-1]
+    return given
+
+
+class Costs:
+    """What reading costs on this machine: a running mean of seconds for a list and for each of its candidates."""
+
+    def __init__(self) -> None:
+        self.history: float | None = None
+        self.candidate = 0.0
+
+    def start(self, candidates: int, history: float, scoring: float) -> None:
+        """Takes a measurement in which the history was read apart."""
+        self.history, self.candidate = history, scoring / max(1, candidates)
+
+    def note(self, candidates: int, seconds: float) -> None:
+        """Takes in what a list cost; a history that was known costs nothing, which is no reason to expect it again."""
+        if self.history is None:
+            self.start(candidates, seconds / 2, seconds / 2)
+            return
+        expected = self.history + candidates * self.candidate
+        if seconds > expected:  # slower than expected: both have become dearer, at once
+            factor = 1 + (seconds / expected - 1) * 0.5
+        else:
+            factor = 1 + (seconds / expected - 1) * _WEIGHT_OF_NEW * (candidates * self.candidate / expected)
+        self.history, self.candidate = self.history * factor, self.candidate * factor
+
+    def affordable(self, seconds: float) -> int:
+        """Candidates that can be read in so many seconds; before anything was measured none."""
+        if self.history is None:
+            return 0
+        left = seconds / _RESERVE - self.history
+        return max(0, int(left / self.candidate)) if self.candidate > 0 else 0

@@ -1,0 +1,248 @@
+"""From training data and a fitted blend to a re-ranker, and whether it makes the blend's lists better."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from liverank import progress
+from liverank.config.training import TrainingConfig
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
+from liverank.ranking.count import CountRanker
+from liverank.ranking.data import EncodedRequest, Floats, LabelledRequest, Rows, TrainingData, encode
+from liverank.ranking.listwise import learn_weights, list_ndcg, mean_ndcg, to_lists
+from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, dealt
+from liverank.ranking.lm.loading import load_scorer, model_name
+from liverank.ranking.lm.model import LmScorer
+from liverank.ranking.lm.prompts import Prompts
+from liverank.ranking.lm.ranker import LmRanker, weights_mark
+from liverank.ranking.lm.training import LmReport, train
+from liverank.ranking.lm.training_lists import training_lists
+from liverank.ranking.protocol import Scores, ranking
+from liverank.ranking.ranks import Ranks
+from liverank.ranking.significance import SURE
+from liverank.ranking.speed import pick_device
+
+KIND = "lm"
+"""Begins the names of the checkpoints."""
+JUDGING_LISTS: Final = 2000
+"""Validation lists at most that say whether the re-ranker helps; those that picked its state are not among them."""
+STRENGTH: Final = 10.0
+_AT_ONCE: Final = 32
+
+
+@dataclass(frozen=True)
+class LmOutcome:
+    """What fine-tuning brought; plain values. NDCGs are at 10, on validation lists."""
+
+    deployed: bool
+    gain: float
+    """Of the cascade over the blend, on lists that chose neither the model's state nor the weights."""
+    low: float
+    """Lower end of the gain's 95 % interval, users being independent."""
+    high: float
+    judged: int
+    """Lists that the gain was measured on."""
+    blend: float
+    """NDCG of the blend alone on those."""
+    cascade: float
+    alone: float
+    """NDCG of the best in the language model's own order."""
+    weights: dict[str, float]
+    training: dict[str, Any]
+    """`LmReport`."""
+
+    def told(self) -> str:
+        """The outcome as a sentence.
+
+        >>> LmOutcome(False, 0.001, -0.002, 0.004, 900, 0.1, 0.101, 0.06, {}, {}).told()
+        'the language model changes validation NDCG@10 by +0.0010 [-0.0020, +0.0040] (900 lists): it is not deployed'
+        """
+        change = f"{self.gain:+.4f} [{self.low:+.4f}, {self.high:+.4f}] ({self.judged:,} lists)"
+        verdict = "it re-ranks the best" if self.deployed else "it is not deployed"
+        return f"the language model changes validation NDCG@10 by {change}: {verdict}"
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A validation list after the blend: what the re-ranker may still change."""
+
+    request: EncodedRequest
+    scores: Scores
+    labels: Floats
+    best: Rows
+    """Places of the candidates that are re-ranked."""
+    user: str
+
+
+def fit_lm(
+    data: TrainingData,
+    rankers: Mapping[str, Any],
+    config: TrainingConfig,
+    checkpoints: Path,
+    ranks: Ranks | None = None,
+) -> tuple[dict[str, Any], LmOutcome]:
+    """Fine-tunes the language model and learns how much its word counts beside the blend's.
+
+    Args:
+        data: items, training events and validation requests.
+        rankers: fitted on the training events, `count` and `blend` among them.
+        config: settings of training.
+        checkpoints: keeps the training state.
+        ranks: the processes that train together; the others call `help_fit_lm`.
+
+    Returns:
+        `lm` and `cascade` where it is deployed, else nothing; and what it brought.
+
+    Raises:
+        LanguageModelError: the language model cannot be had.
+        TrainingError: training diverged.
+    """
+    lists = _validation(data, rankers["blend"], config)
+    picking = [one for one in lists if _picks(one.user)][: config.lm.judge_lists]
+    judging = [one for one in lists if not _picks(one.user)][:JUDGING_LISTS]
+
+    def ranker(scorer: LmScorer, prompts: Prompts) -> LmRanker:
+        return LmRanker(data.catalogue, prompts, scorer, config.lm, base)
+
+    name = model_name(config)
+    base = name, weights_mark(name)
+    prompts, scorer, report = _trained(
+        data, rankers["count"], config, checkpoints, ranks, lambda now, told: _value(ranker(now, told), picking)
+    )
+    lm = ranker(scorer, prompts)
+    with progress.stage("judge the re-ranker", len(picking) + len(judging)) as stage:
+        found = [_read(lm, one, stage) for one in (*picking, *judging)]
+    picked, rest = found[: len(picking)], found[len(picking) :]
+    outcome, weights = _outcome(picking, picked, judging, rest, report, config)
+    progress.note(outcome.told())
+    if not outcome.deployed:
+        return {}, outcome
+    return {"lm": lm, "cascade": CascadeRanker(rankers["blend"], lm, weights, config.lm.top)}, outcome
+
+
+def help_fit_lm(
+    data: TrainingData, count: CountRanker, config: TrainingConfig, checkpoints: Path, ranks: Ranks
+) -> None:
+    """What every process but the first does of `fit_lm`: it trains."""
+    _trained(data, count, config, checkpoints, ranks, lambda scorer, prompts: 0.0)
+
+
+def _trained(
+    data: TrainingData,
+    count: CountRanker,
+    config: TrainingConfig,
+    checkpoints: Path,
+    ranks: Ranks | None,
+    judge: Any,
+) -> tuple[Prompts, LmScorer, LmReport]:
+    settings, ranks = config.lm, ranks or Ranks()
+    name = model_name(config)
+    prompts, scorer = load_scorer(name, settings, pick_device(config.device, ranks.local))
+    drawn = settings.lists, settings.negatives, settings.hard, config.seed
+    lists = training_lists(data.catalogue, data.events, count, *drawn)
+    left_out = {"enabled", "deploy", "minutes", "cache_mib"}
+    parts = [data.data_hash, weights_mark(name), settings.model_dump(mode="json", exclude=left_out), config.seed]
+    path = checkpoint_path(checkpoints, KIND, parts)
+    if ranks.first:
+        forget_others(checkpoints, KIND, [path])
+    report = train(
+        scorer, prompts, data.catalogue, lists, config, lambda now: judge(now, prompts), Checkpoint(path), ranks
+    )
+    return prompts, scorer, report
+
+
+def _validation(data: TrainingData, blend: BlendRanker, config: TrainingConfig) -> list[_List]:
+    """The validation lists with an answer and a history, after the blend; in an order that no file decides."""
+    told = [labelled for labelled in data.validation if labelled.labels.any() and len(labelled.request.history)]
+    told = [told[at] for at in np.random.default_rng([config.seed, 4]).permutation(len(told))]
+    told = told[: 3 * (JUDGING_LISTS + config.lm.judge_lists)]
+    found: list[_List] = []
+    for start in range(0, len(told), _AT_ONCE):
+        part = told[start : start + _AT_ONCE]
+        requests = [encode(data.catalogue, labelled.request) for labelled in part]
+        scores = blend.combine(requests, blend.signals(requests))
+        found += [_list(*of, config.lm.top) for of in zip(part, requests, scores, strict=True)]
+    return found
+
+
+def _list(labelled: LabelledRequest, request: EncodedRequest, scores: Scores, top: int) -> _List:
+    best = np.sort(ranking(scores)[:top])
+    return _List(request, scores, labelled.labels, best, labelled.request.user_id or labelled.request_id)
+
+
+def _picks(user: str) -> bool:
+    """Whether a user's lists pick the best state and the weights that are judged on the others'."""
+    return hashlib.sha256(user.encode()).digest()[0] % 2 == 0
+
+
+def _read(lm: LmRanker, one: _List, stage: progress.Stage | None = None) -> Scores:
+    scores = lm.score_some(one.request, one.best)
+    if stage:
+        stage.advance(1)
+    return scores
+
+
+def _value(lm: LmRanker, lists: Sequence[_List]) -> float:
+    """NDCG@10 of the lists with the weights that are best for them."""
+    lm.forget()
+    read = [_read(lm, one) for one in lists]
+    weights = _weights(lists, read)
+    return mean_ndcg([_order(*pair, weights) for pair in zip(lists, read, strict=True)], [one.labels for one in lists])
+
+
+def _weights(lists: Sequence[_List], read: Sequence[Scores]) -> Floats:
+    signals = [cascade_signals(one.scores[one.best], of) for one, of in zip(lists, read, strict=True)]
+    return learn_weights(to_lists(signals, [one.labels[one.best] for one in lists]), PRIOR, STRENGTH)
+
+
+def _order(one: _List, read: Scores, weights: Floats) -> Scores:
+    """Scores of a list in the cascade's order, `[candidates]`."""
+    return dealt(one.scores, one.best, cascade_signals(one.scores[one.best], read) @ weights)
+
+
+def _outcome(
+    picking: Sequence[_List],
+    picked: Sequence[Scores],
+    judging: Sequence[_List],
+    rest: Sequence[Scores],
+    report: LmReport,
+    config: TrainingConfig,
+) -> tuple[LmOutcome, Floats]:
+    labels = [one.labels for one in judging]
+    blend = list_ndcg([one.scores for one in judging], labels)
+    weights = _weights(picking, picked)
+    with_lm = list_ndcg([_order(*pair, weights) for pair in zip(judging, rest, strict=True)], labels)
+    alone = mean_ndcg([dealt(one.scores, one.best, of) for one, of in zip(judging, rest, strict=True)], labels)
+    gain, error = _gain(with_lm - blend, [one.user for one in judging])
+    final = _weights([*picking, *judging], [*picked, *rest])
+    outcome = LmOutcome(
+        deployed=config.lm.deploy == "on" or gain > SURE * error > 0,
+        gain=gain,
+        low=gain - SURE * error,
+        high=gain + SURE * error,
+        judged=len(judging),
+        blend=float(blend.mean()) if len(blend) else 0.0,
+        cascade=float(with_lm.mean()) if len(with_lm) else 0.0,
+        alone=alone,
+        weights={
+            name: round(float(weight), 4) for name, weight in zip(("blend", "lm", "lm, sure"), final, strict=True)
+        },
+        training=asdict(report),
+    )
+    return outcome, final
+
+
+def _gain(gains: Any, users: Sequence[str]) -> tuple[float, float]:
+    """Mean over the lists, and its standard error with users as what is independent."""
+    if len(gains) < 2:
+        return float(np.sum(gains)), 0.0
+    number = np.unique(np.asarray(users), return_inverse=True)[1]
+    away = np.bincount(number, gains - gains.mean())
+    return float(gains.mean()), float(np.sqrt((away**2).sum()) / len(gains))

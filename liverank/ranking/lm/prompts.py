@@ -1,0 +1,103 @@
+"""Requests as token ids: the history within its budget, and each candidate's text, tokenised once and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank.ranking.catalogue import Catalogue
+from liverank.ranking.data import EncodedRequest
+from liverank.ranking.lm.template import HistoryTemplate, TitledEvent
+
+TokenIds = npt.NDArray[np.int64]
+_REMEMBERED: Final = 200_000
+"""Texts whose tokens are kept; beyond that all are forgotten and asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSizes:
+    """What of a request is read, in events and tokens."""
+
+    history_events: int
+    """Latest events at most."""
+    history_tokens: int
+    """Of history and context together, special tokens among them."""
+    candidate_tokens: int
+    """Of each candidate and of each title in the history."""
+
+
+class Prompts:
+    """Makes token ids of histories and candidates for one tokenizer.
+
+    Encoders get both between their own special tokens ([CLS] ... [SEP]). Decoders read the candidate's score off an
+    end-of-text token behind it.
+    """
+
+    def __init__(self, tokenizer: Any, template: HistoryTemplate, sizes: PromptSizes) -> None:
+        self.template, self.sizes = template, sizes
+        self._tokenizer = tokenizer
+        self._known: dict[str, TokenIds] = {}
+        first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self._first = [one for one in (tokenizer.bos_token_id if first is None else first,) if one is not None]
+        self._last = [one for one in (tokenizer.eos_token_id if last is None else last,) if one is not None]
+        self._is_encoder = first is not None
+        self.padding = int(tokenizer.pad_token_id or 0)
+
+    def history(self, catalogue: Catalogue, request: EncodedRequest) -> TokenIds:
+        """Token ids of a history and its context, `[tokens]`: as many of the newest events as the budget holds.
+
+        Context values are dropped as a whole where they alone would take more than half of it.
+        """
+        left = self.sizes.history_tokens - len(self._first) - len(self._last)
+        told = self.template.context(request.request.context.attributes)
+        context = self._tokens(told) if told else np.zeros(0, np.int64)
+        parts = [context] if len(context) <= left // 2 else []
+        left -= sum(map(len, parts))
+        for before, title in self.template.pieces(self._events(catalogue, request)):
+            both = np.concatenate([self._tokens(before), self._tokens(title)[: self.sizes.candidate_tokens]])
+            if len(both) > left:
+                break
+            parts.append(both)
+            left -= len(both)
+        return np.concatenate([self._first, *parts, self._last]).astype(np.int64)
+
+    def candidate(self, text: str) -> TokenIds:
+        """Token ids of a candidate's text, `[tokens]`."""
+        first = self._first if self._is_encoder else []
+        return np.concatenate([first, self._tokens(text)[: self.sizes.candidate_tokens], self._last]).astype(np.int64)
+
+    def _events(self, catalogue: Catalogue, request: EncodedRequest) -> list[TitledEvent]:
+        latest = slice(max(0, len(request.history) - self.sizes.history_events), None)
+        now = request.request.context.timestamp
+        rows, types, times = request.history[latest].tolist(), request.types[latest], request.times[latest].tolist()
+        return [
+            TitledEvent(catalogue.titles[row] or catalogue.texts[row], kind, max(0.0, now - time))
+            for row, kind, time in zip(rows, types, times, strict=True)
+        ]
+
+    def _tokens(self, text: str) -> TokenIds:
+        known = self._known.get(text)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            ids = self._tokenizer(text, add_special_tokens=False, truncation=True, max_length=self._most)["input_ids"]
+            known = self._known[text] = np.asarray(ids, np.int64)
+        return known
+
+    @property
+    def _most(self) -> int:
+        return max(self.sizes.history_tokens, self.sizes.candidate_tokens)
+
+
+def padded(rows: Sequence[TokenIds], padding: int) -> tuple[TokenIds, npt.NDArray[np.bool_]]:
+    """Rows of token ids filled up to the longest, and where they are real, `[rows, tokens]` both."""
+    longest = max((len(row) for row in rows), default=1)
+    ids = np.full((len(rows), max(1, longest)), padding, np.int64)
+    real = np.zeros(ids.shape, bool)
+    for at, row in enumerate(rows):
+        ids[at, : len(row)], real[at, : len(row)] = row, True
+    return ids, real

@@ -1,0 +1,161 @@
+"""The language-model ranker: reads a history once, and the candidates that it is asked about against it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from liverank.config.lm import LmConfig
+from liverank.errors import BundleError
+from liverank.ranking import arrays
+from liverank.ranking.catalogue import Catalogue
+from liverank.ranking.data import EncodedRequest, Rows, encode
+from liverank.ranking.interest_steps import precision_on
+from liverank.ranking.lm.loading import load_scorer
+from liverank.ranking.lm.model import HistoryStates, LmScorer
+from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
+from liverank.ranking.lm.training import candidate_block
+from liverank.ranking.protocol import Request, Scores
+from liverank.text import LanguageModel
+
+CANDIDATES_AT_ONCE: Final = 64
+"""Candidates in one forward pass."""
+HISTORIES: Final = 256
+"""Users whose read history is kept while it stays as it is."""
+
+
+class LmRanker:
+    """Scores of a fine-tuned language model; 0 without a history, and the others' mean without a text to read.
+
+    Candidates are read in an order of their own, by length and text: what rounding does to a score does not depend on
+    the order in which they came.
+    """
+
+    name = "lm"
+
+    def __init__(
+        self, catalogue: Catalogue, prompts: Prompts, scorer: LmScorer, config: LmConfig, base: tuple[str, str]
+    ) -> None:
+        """Takes what was fitted or loaded; `base` is the name of the language model and the hash of its weights."""
+        self.catalogue = catalogue
+        self.prompts = prompts
+        self.scorer = scorer.eval()
+        self.config = config
+        self.base = base
+        self._device = next(scorer.parameters()).device
+        self._lock = threading.Lock()
+        self._read: OrderedDict[bytes, HistoryStates] = OrderedDict()
+
+    def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
+        """Scores of each request: a list of `[candidates]` arrays."""
+        return self.score_encoded([encode(self.catalogue, request) for request in requests])
+
+    def score_encoded(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
+        """As `score_batch`, for requests that were looked up in this catalogue."""
+        return [self.score_some(request, np.arange(len(request.candidates))) for request in requests]
+
+    def score_some(self, request: EncodedRequest, places: Rows) -> Scores:
+        """Scores of the candidates in some places of the list, `[places]`."""
+        scores = np.zeros(len(places), np.float32)
+        texts = self._texts(request, places)
+        told = [at for at, text in enumerate(texts) if text]
+        if not len(request.history) or not told:
+            return scores
+        with self._lock, torch.no_grad(), precision_on(self._device):
+            states = self._history(request)
+            scores[told] = self._against(states, [self.prompts.candidate(texts[at]) for at in told])
+        if len(told) < len(texts):
+            untold = np.setdiff1d(np.arange(len(texts)), told)
+            scores[untold] = scores[told].mean()
+        return scores
+
+    def _texts(self, request: EncodedRequest, places: Rows) -> list[str]:
+        given = request.request.candidates
+        rows = request.candidates[places].tolist()
+        return [
+            self.catalogue.texts[row] if row >= 0 else given.texts.get(given.item_ids[place], "")
+            for row, place in zip(rows, places.tolist(), strict=True)
+        ]
+
+    def _history(self, request: EncodedRequest) -> HistoryStates:
+        ids = self.prompts.history(self.catalogue, request)
+        key = ids.tobytes()
+        states = self._read.pop(key, None)
+        if states is None:
+            row, real = padded([ids], self.prompts.padding)
+            states = self.scorer.reader.read(
+                torch.from_numpy(row).to(self._device), torch.from_numpy(real).to(self._device)
+            )
+            while len(self._read) >= HISTORIES:
+                self._read.popitem(last=False)
+        self._read[key] = states
+        return states
+
+    def _against(self, states: HistoryStates, candidates: Sequence[TokenIds]) -> Scores:
+        order = sorted(range(len(candidates)), key=lambda at: (len(candidates[at]), candidates[at].tobytes()))
+        scores = np.zeros(len(candidates), np.float32)
+        for start in range(0, len(order), CANDIDATES_AT_ONCE):
+            part = order[start : start + CANDIDATES_AT_ONCE]
+            ids, real = candidate_block([[candidates[at] for at in part]], self.prompts.padding)
+            found = self.scorer.scores(
+                states, torch.from_numpy(ids).to(self._device), torch.from_numpy(real).to(self._device)
+            )
+            scores[part] = found[0].float().cpu().numpy()
+        return scores
+
+    def forget(self) -> None:
+        """Forgets the histories that were read: the weights have changed, or a clock is to measure reading."""
+        with self._lock:
+            self._read.clear()
+
+    def cost(self, request: EncodedRequest, places: Rows) -> tuple[float, float]:
+        """Seconds to read the history and to score these candidates, measured on the spot."""
+        self.forget()
+        self.score_some(request, places)  # texts that are met the first time are read, which later ones need not
+        self.forget()
+        started = time.perf_counter()
+        self.score_some(request, places[:1])
+        read = time.perf_counter()
+        self.score_some(request, places)
+        return read - started, time.perf_counter() - read
+
+    def on(self, catalogue: Catalogue, changed: Rows) -> LmRanker:
+        """The same model over another catalogue: it reads texts, whatever rows they stand in."""
+        return LmRanker(catalogue, self.prompts, self.scorer, self.config, self.base)
+
+    def save(self, folder: Path) -> None:
+        """Writes what was trained; the rest is the language model as it was published."""
+        tensors = {name: of.detach().float().cpu().numpy() for name, of in self.scorer.trained().items()}
+        name, fingerprint = self.base
+        settings = {"config": self.config.model_dump(), "model": name, "fingerprint": fingerprint}
+        arrays.write(folder, tensors, settings)
+
+    @classmethod
+    def load(cls, folder: Path, catalogue: Catalogue, device: str = "cpu") -> LmRanker:
+        """The ranker that `save` wrote.
+
+        Raises:
+            BundleError: the language model here has other weights than the one that was fine-tuned.
+            LanguageModelError: it cannot be had.
+        """
+        data, settings = arrays.read(folder)
+        config, name = LmConfig.model_validate(settings["config"]), settings["model"]
+        if weights_mark(name) != settings["fingerprint"]:
+            raise BundleError(
+                f"The re-ranker was fine-tuned from other weights than this {name}'s.", "Give those, or train again."
+            )
+        prompts, scorer = load_scorer(name, config, torch.device(device))
+        scorer.load_trained({key: torch.from_numpy(array) for key, array in data.items()})
+        return cls(catalogue, prompts, scorer, config, (name, settings["fingerprint"]))
+
+
+def weights_mark(name: str) -> str:
+    """Hash of a language model's weights, or of its name where they are not local."""
+    return LanguageModel(name, 0).fingerprint()

@@ -1,0 +1,117 @@
+"""What the re-ranker learns from: steps of users, each with what came next and what could well have come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank import progress
+from liverank.ranking.count import CountRanker
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Rows
+from liverank.ranking.protocol import Candidates, Context, History, Request
+
+CELLS_AT_ONCE = 2_000_000
+"""Pairs of a request and an item that are scored at once."""
+SEEN_AGAIN = 0.05
+"""Share of the events with an item that the user had before, above which such items are negatives too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingList:
+    """One list: the state of a user, and candidates with the right one first."""
+
+    request: EncodedRequest
+    rows: Rows
+    """Rows of the candidates, `[candidates]`; the first is what the user took next."""
+
+
+def training_lists(
+    catalogue: Catalogue, events: Events, count: CountRanker, lists: int, negatives: int, hard: int, seed: int
+) -> list[TrainingList]:
+    """Draws steps of users and hard negatives for each.
+
+    Args:
+        catalogue: of the events' items.
+        events: the training events.
+        count: ranks all items for each state; negatives are drawn from its best.
+        lists: how many at most.
+        negatives: of each list, where there are so many.
+        hard: of how many best items they are drawn.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng([seed, 3])
+    chosen = np.sort(_drawn(catalogue, events, lists, rng))
+    again = _seen_again(events)
+    starts = np.searchsorted(events.user, np.arange(len(events.users)))
+    at_once = max(1, CELLS_AT_ONCE // max(1, len(catalogue)))
+    found: list[TrainingList] = []
+    with progress.stage("candidates to learn from", len(chosen)) as stage:
+        for start in range(0, len(chosen), at_once):
+            part = chosen[start : start + at_once]
+            states = [_state(events, starts, at) for at in part.tolist()]
+            best = _best(count, states, hard + 1)
+            for at, state, ranked in zip(part.tolist(), states, best, strict=True):
+                wrong = ranked[~np.isin(ranked, _answers(events, at))]
+                if again <= SEEN_AGAIN:
+                    wrong = wrong[~np.isin(wrong, state.history)]
+                drawn = rng.permutation(wrong)[:negatives]
+                if len(drawn):
+                    found.append(TrainingList(state, np.concatenate([[events.item[at]], drawn]).astype(np.int64)))
+            stage.advance(len(part))
+    return [found[at] for at in rng.permutation(len(found))]
+
+
+def batches(lists: Sequence[TrainingList], size: int, step: int) -> list[TrainingList]:
+    """The lists of one step: all lists in turn, over and over."""
+    return [lists[at % len(lists)] for at in range(step * size, (step + 1) * size)]
+
+
+def _drawn(catalogue: Catalogue, events: Events, most: int, rng: np.random.Generator) -> Rows:
+    """Events that something comes before, that are liked, and whose item has a text."""
+    steps = events.steps()
+    first = np.flatnonzero(np.diff(events.user, prepend=-1))
+    not_first = steps != steps[first][np.searchsorted(first, np.arange(len(steps)), side="right") - 1]
+    told = np.fromiter((bool(text) for text in catalogue.texts), bool, len(catalogue))
+    possible = np.flatnonzero(not_first & (events.weight > 0) & told[events.item])
+    return rng.permutation(possible)[:most].astype(np.int64)
+
+
+def _seen_again(events: Events) -> float:
+    """Share of the events whose item their user had before."""
+    pairs = np.stack([events.user.astype(np.int64), events.item.astype(np.int64)], 1)
+    return 1 - len(np.unique(pairs, axis=0)) / max(1, len(events))
+
+
+def _state(events: Events, starts: Rows, at: int) -> EncodedRequest:
+    """The user's state just before the event's step."""
+    time = float(events.timestamp[at])
+    start = int(starts[events.user[at]])
+    end = start + int(np.searchsorted(events.timestamp[start:at], time))
+    history = slice(start, end)
+    times = events.timestamp[history]
+    back = np.concatenate([np.cumsum((np.diff(times) != 0)[::-1])[::-1], [0]]) if len(times) else np.zeros(0)
+    types = tuple(events.types[kind] for kind in events.type[history].tolist())
+    request = Request(History(), Candidates(()), Context(time))
+    rows = events.item[history].astype(np.int64)
+    return EncodedRequest(request, rows, types, times, back.astype(np.int64), np.zeros(0, np.int64))
+
+
+def _answers(events: Events, at: int) -> npt.NDArray[np.int32]:
+    """Items of the event's step."""
+    time, user = events.timestamp[at], events.user[at]
+    low = high = at
+    while low > 0 and events.user[low - 1] == user and events.timestamp[low - 1] == time:
+        low -= 1
+    while high + 1 < len(events) and events.user[high + 1] == user and events.timestamp[high + 1] == time:
+        high += 1
+    return events.item[low : high + 1]
+
+
+def _best(count: CountRanker, states: Sequence[EncodedRequest], most: int) -> Iterator[Rows]:
+    """Best rows of each state, in no particular order."""
+    for signals in count.all_signals(states):
+        scores = signals @ count.weights[1]
+        yield np.argpartition(-scores, min(most, len(scores) - 1))[:most]
