@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from liverank.ranking.blend import BlendRanker
 from liverank.ranking.data import encode
-from liverank.ranking.protocol import Ranker, Request
+from liverank.ranking.lm.cascade import blend_of
+from liverank.ranking.protocol import Ranker, Request, Scores
 
+LM = "lm"
 NOT_AVAILABLE = "explain: not available"
 MOST_REASONS = 5
 DECIMALS = 6
@@ -34,9 +35,16 @@ class Contributions:
         ]
 
 
-def contributions(ranker: Ranker, request: Request) -> Contributions | None:
-    """What each signal adds to each candidate's score; None for a ranker that is no sum of signals."""
-    if not isinstance(ranker, BlendRanker):
+def contributions(ranker: Ranker, request: Request, scores: Scores) -> Contributions | None:
+    """What each signal adds to each candidate's score; None for a ranker that is no sum of signals.
+
+    Where a language model dealt the best their scores anew, what that changed of a score is a signal, `lm`.
+    """
+    blend = blend_of(ranker)
+    if blend is None:
         return None
-    encoded = encode(ranker.count.catalogue, request)
-    return Contributions(ranker.signal_names, ranker.contributions(encoded))
+    added = blend.contributions(encode(blend.count.catalogue, request))
+    if blend is ranker:
+        return Contributions(blend.signal_names, added)
+    moved = np.append(added, (scores - added.sum(1))[:, None], 1)
+    return Contributions((*blend.signal_names, LM), moved)

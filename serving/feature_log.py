@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.events import FeatureValues
-from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_signals import FEATURES
 from liverank.ranking.feature_ranker import FeatureRanker
+from liverank.ranking.lm.cascade import blend_of
 from liverank.ranking.protocol import Ranker, Request
 
 
@@ -48,7 +48,8 @@ def used_features(ranker: Ranker, request: Request) -> UsedFeatures | None:
 
     They are computed again, by the very objects that ranked.
     """
-    source: Any = ranker.rankers.get(FEATURES) if isinstance(ranker, BlendRanker) else None
+    blend = blend_of(ranker)
+    source: Any = blend.rankers.get(FEATURES) if blend else None
     if source is None:
         return None
     features = cast(FeatureRanker, source)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from liverank.config import RegistryConfig
 from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
+from liverank.ranking.data import encode
+from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
 from serving.following import LogFollower
 
@@ -67,7 +69,14 @@ class ServedModel:
         history = History(past, ["click"] * len(past), [float(second) for second in range(len(past))])
         for size in WARM_UP_SIZES:
             self.bundle.primary.score_batch([Request(history, Candidates(ids[:size]), Context(1e9))] * 2)
+        self._measure(Request(history, Candidates(ids[: WARM_UP_SIZES[2]]), Context(1e9)))
         self._warm_up_texts()
+
+    def _measure(self, request: Request) -> None:
+        """Finds what the language model costs here, so that the first deadline is kept too."""
+        primary = self.bundle.primary
+        if isinstance(primary, CascadeRanker):
+            primary.warm(encode(primary.count.catalogue, request))
 
     def _warm_up_texts(self) -> None:
         try:

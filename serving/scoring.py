@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from liverank.errors import LiverankError
 from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import SqliteStore
+from serving.cascading import cascaded
 from serving.explaining import Contributions, contributions
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
@@ -30,6 +32,8 @@ class Job:
     context: Context
     received: float
     explain: bool = False
+    deadline: float | None = None
+    """When the caller needs the answer, on the same clock; None: whenever it comes."""
     log_features: bool = False
     """Whether the answer is to bring the feature values that it used."""
 
@@ -49,13 +53,28 @@ class Answer:
     """What it knew of the candidates, where that was asked for and the model has such features."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    scores: Scores
+    lacking: tuple[str, ...] = ()
+    timing_ms: Mapping[str, float] = field(default_factory=dict)
+    ranked: bool = True
+    """Whether the model ranked, rather than the order that came in."""
+
+
 class Scorer:
     """Scores a batch with the model of the moment: all its lists with the same one."""
 
     def __init__(
-        self, model: Callable[[], ServedModel], store: SqliteStore, history_length: int, metrics: Metrics
+        self,
+        model: Callable[[], ServedModel],
+        store: SqliteStore,
+        history_length: int,
+        metrics: Metrics,
+        rerank_seconds: float = 0.1,
     ) -> None:
         self._model = model
+        self._rerank_seconds = rerank_seconds
         self._store = store
         self._history_length = history_length
         self._metrics = metrics
@@ -71,30 +90,28 @@ class Scorer:
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
         lagging = self._followed(model, jobs)
-        scored = self._score(ranker, requests)
+        scored = self._score(ranker, requests, [job.deadline for job in jobs])
         why = [
-            contributions(ranker, request) if job.explain and not failed else None
-            for job, request, (_, failed) in zip(jobs, requests, scored, strict=True)
+            contributions(ranker, request, of.scores) if job.explain and of.ranked else None
+            for job, request, of in zip(jobs, requests, scored, strict=True)
         ]
         used = [
-            used_features(ranker, request) if job.log_features and not failed else None
-            for job, request, (_, failed) in zip(jobs, requests, scored, strict=True)
+            used_features(ranker, request) if job.log_features and of.ranked else None
+            for job, request, of in zip(jobs, requests, scored, strict=True)
         ]
         seconds = time.perf_counter() - taken
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
             Answer(
                 model.version,
-                scores,
-                (*lacking, *lagging, *failed),
-                {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds)},
+                of.scores,
+                (*lacking, *lagging, *of.lacking),
+                {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds), **of.timing_ms},
                 reasons,
                 history_digest(history),
                 features,
             )
-            for job, (history, lacking), (scores, failed), reasons, features in zip(
-                jobs, read, scored, why, used, strict=True
-            )
+            for job, (history, lacking), of, reasons, features in zip(jobs, read, scored, why, used, strict=True)
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
@@ -116,15 +133,20 @@ class Scorer:
             return ("features: the counts of past days lag behind the live store",)
         return ()
 
-    def _score(self, ranker: Ranker, requests: Sequence[Request]) -> list[tuple[Scores, tuple[str, ...]]]:
+    def _score(self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None]) -> list[_Scored]:
         try:
-            return [(scores, ()) for scores in ranker.score_batch(requests)]
+            if isinstance(ranker, CascadeRanker):
+                found = cascaded(ranker, requests, deadlines, self._rerank_seconds)
+                return [_Scored(of.scores, of.lacking, {"lm": milliseconds(of.seconds)}) for of in found]
+            return [_Scored(scores) for scores in ranker.score_batch(requests)]
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
-                return [self._score(ranker, [request])[0] for request in requests]
+                pairs = zip(requests, deadlines, strict=True)
+                return [self._score(ranker, [request], [deadline])[0] for request, deadline in pairs]
             _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
-            return [(incoming_scores(requests[0].candidates), (f"model: {type(problem).__name__}",))]
+            why = f"model: {type(problem).__name__}"
+            return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]
 
 
 def milliseconds(seconds: float) -> float:

@@ -71,7 +71,7 @@ class RankingService:
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            Scorer(lambda: self.model, store, limits.history_length, metrics),
+            Scorer(lambda: self.model, store, limits.history_length, metrics, limits.rerank_ms / 1000),
             limits.batch_requests,
             limits.queue_requests,
         )
@@ -118,7 +118,9 @@ class RankingService:
         at = api.request_time(request, self._latest(now)) or now
         identity = uuid.uuid4().hex
         logged = sampled(identity, self._limits.feature_log_share)
-        job = Job(request.user_id, _candidates(offered), _context(request, at), received, request.explain, logged)
+        deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
+        offer, context = _candidates(offered), _context(request, at)
+        job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
         return _Asked(identity, request, offered, at, job)
 
     def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
@@ -214,10 +216,10 @@ class RankingService:
         return now.timestamp() + self._limits.max_future_seconds
 
     async def _score(self, asked: _Asked) -> Answer:
-        request, job = asked.request, asked.job
-        if request.deadline_ms is None:
+        job = asked.job
+        if job.deadline is None:
             return await self._by_the_model(job)
-        left = request.deadline_ms / 1000 - (time.perf_counter() - job.received)
+        left = job.deadline - time.perf_counter()
         try:
             return await asyncio.wait_for(self._by_the_model(job), left)
         except TimeoutError:

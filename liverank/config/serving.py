@@ -27,6 +27,12 @@ class ServingConfig(Section):
     )
     history_length: int = Field(200, ge=1, description="Latest events read for a request.")
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
+    rerank_ms: float = Field(
+        100,
+        ge=0,
+        description="Milliseconds that the language model may take for a request, where the model has one; a request's "
+        "own deadline may leave it less. What it then has not read stays in the blend's order.",
+    )
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(
         1,

@@ -25,9 +25,9 @@ from liverank.evaluation.report import write_report
 from liverank.evaluation.scoring import score_rankers
 from liverank.output import output_folder
 from liverank.ranking.baselines import IncomingOrder
-from liverank.ranking.blend import BlendRanker
 from liverank.ranking.bundle import Bundle, load_bundle
 from liverank.ranking.data import LabelledRequest, check_features, load_requests, load_training_data
+from liverank.ranking.lm.cascade import blend_of
 from liverank.ranking.protocol import Ranker
 
 CURVE_FOLDER = "learning-curve"
@@ -105,8 +105,8 @@ def _rankers(challenger: Bundle, current: Bundle | None) -> dict[str, Ranker]:
 def _ablations(
     bundle: Bundle, requests: Sequence[LabelledRequest], lists: Lists, config: EvaluationConfig
 ) -> Ablations | None:
-    blend = bundle.primary
-    if not config.ablations or not isinstance(blend, BlendRanker):
+    blend = blend_of(bundle.primary)
+    if not config.ablations or blend is None:
         return None
     bootstrap = bootstrap_of(requests, config)
     return find_ablations(blend, requests, lists, config.gate.metric, config.k, bootstrap)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from liverank.ranking import arrays
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_signals import centred
 from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
-from liverank.ranking.lm.ranker import LmRanker
-from liverank.ranking.protocol import Request, Scores, ranking
+from liverank.ranking.protocol import Ranker, Request, Scores, ranking
+
+if TYPE_CHECKING:
+    from liverank.ranking.lm.ranker import LmRanker
 
 SIGNALS: Final = ("blend", "lm", "lm, sure")
 """What the order of the best is weighed from: the blend's scores, the language model's, both centred within the best;
@@ -57,11 +59,6 @@ class CascadeRanker:
         """The blend's count ranker."""
         return self.blend.count
 
-    @property
-    def rankers(self) -> Mapping[str, Any]:
-        """The blend's rankers by name."""
-        return self.blend.rankers
-
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
         encoded = [encode(self.count.catalogue, request) for request in requests]
@@ -90,10 +87,6 @@ class CascadeRanker:
         read = self.lm.score_some(request, best)
         self.costs.note(possible, time.perf_counter() - started)
         return Rescored(dealt(scores, best, cascade_signals(scores[best], read) @ self.weights), possible, wanted)
-
-    def contributions(self, request: EncodedRequest) -> Floats:
-        """What each of the blend's signals adds to its score, `[candidates, signals]`."""
-        return self.blend.contributions(request)
 
     def warm(self, request: EncodedRequest) -> None:
         """Measures on a request what reading costs, so that the first deadline is kept too."""
@@ -129,7 +122,13 @@ class CascadeRanker:
         data, settings = arrays.read(folder)
         if settings["signals"] != list(SIGNALS):
             raise ValueError(f"the cascade wants the signals {settings['signals']}, this version has {list(SIGNALS)}")
-        return cls(rankers["blend"], cast(LmRanker, rankers["lm"]), data["weights"], int(settings["top"]))
+        return cls(rankers["blend"], rankers["lm"], data["weights"], int(settings["top"]))
+
+
+def blend_of(ranker: Ranker) -> BlendRanker | None:
+    """The blend that a ranker is, or begins with; None where it has none."""
+    blend = ranker.blend if isinstance(ranker, CascadeRanker) else ranker
+    return blend if isinstance(blend, BlendRanker) else None
 
 
 def cascade_signals(blend: Scores, lm: Scores) -> Floats:
