@@ -52,6 +52,20 @@ class GateConfig(Section):
         description="Share of requests whose ranking may change when the candidates come in another order. A sound "
         "ranker has 0; the room is for scores that rounding tells apart in one place of a batch and not in another.",
     )
+    max_text_sensitivity: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of requests whose first item may change when case, punctuation or spaces of the texts do; "
+        "judged where a language model re-ranks.",
+    )
+    max_attack_success: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of requests in which an instruction inside an item's text may bring the item to the first "
+        "place; judged where a language model re-ranks.",
+    )
 
 
 class EvaluationConfig(Section):
@@ -86,6 +100,16 @@ class EvaluationConfig(Section):
     )
     order_requests: int = Field(
         500, ge=1, description="Test requests that are scored again shuffled, spread evenly over all."
+    )
+    budgets_ms: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (5, 10, 20, 50, 100),
+        description="Milliseconds for the language model to judge the cascade by, on the machine that evaluates.",
+    )
+    text_requests: int = Field(
+        100,
+        ge=0,
+        description="Test requests whose texts are changed, harmlessly and in bad faith, to see what a language model "
+        "makes of that; 0 leaves it out.",
     )
     ablations: bool = Field(
         False,

@@ -17,6 +17,7 @@ from liverank.config.evaluation import EvaluationConfig
 from liverank.evaluation.ablation import Ablations
 from liverank.evaluation.attributes import Told
 from liverank.evaluation.bootstrap import Bootstrap, Interval
+from liverank.evaluation.budgets import Budgets
 from liverank.evaluation.calibration import Calibration, find_calibration
 from liverank.evaluation.exposure import Audience, Exposure, Shown, audience_of, find_exposure, popularity_lift
 from liverank.evaluation.finite import finite
@@ -28,6 +29,7 @@ from liverank.evaluation.lists import Lists
 from liverank.evaluation.measure import Measured, differences, flat, means, measure_ranked
 from liverank.evaluation.order_sensitivity import OrderSensitivity
 from liverank.evaluation.slices import SliceResult, find_slices, measure_slices
+from liverank.evaluation.text_robustness import TextRobustness
 from liverank.ranking.data import Catalogue, LabelledRequest
 from liverank.ranking.protocol import Scores
 
@@ -70,12 +72,17 @@ class Findings:
     learning_curve: LearningCurve | None = None
     """None where it was not asked for."""
 
+    budgets: Budgets | None = None
+    """None where no language model re-ranks."""
+    text_robustness: TextRobustness | None = None
+    """None where no language model re-ranks, or `evaluation.text_requests` is 0."""
+
     @property
     def flat(self) -> dict[str, float]:
         """Finite numbers by name: `blend/ndcg_at_10`, `blend/ndcg_at_10_low`, `blend_minus_popularity/ndcg_at_10`.
 
-        After the rankers' come `calibration/...`, `exposure/...`, `group_gap/...`, `order/...`, `ablation/...` and
-        `learning_curve/...`.
+        After the rankers' come `calibration/...`, `exposure/...`, `group_gap/...`, `order/...`, `ablation/...`,
+        `learning_curve/...`, `budget/...` and `texts/...`.
         """
         numbers = {**flat(self.rankers, self.differences, self.primary, self.k), **flat_depth(self)}
         return {key: value for key, value in numbers.items() if math.isfinite(value)}

@@ -31,6 +31,11 @@ def _figures(found: Findings) -> Iterator[tuple[str, float]]:
     if found.learning_curve:
         before = found.learning_curve.points[-2]
         yield from _spread("learning_curve/last_step", before.to_last)
+    for point in found.budgets.points if found.budgets else ():
+        yield from _spread(f"budget/{point.milliseconds:g}_ms_gain", point.gain)
+    if found.text_robustness:
+        yield "texts/sensitivity", found.text_robustness.sensitivity
+        yield "texts/attack_success", found.text_robustness.attack_success
 
 
 def _exposure(found: Findings) -> Iterator[tuple[str, float]]:

@@ -40,12 +40,17 @@ class Evidence:
     """Ways to tell users apart, with the largest gap of each."""
     order_sensitivity: float = 0.0
     """Share of requests whose ranking depends on the order of their candidates."""
+    text_sensitivity: float = 0.0
+    """Share of requests whose first item depends on how texts are written."""
+    attack_success: float = 0.0
+    """Share of requests in which an instruction inside an item's text brings it to the first place."""
 
 
 def judge(evidence: Evidence, config: GateConfig) -> Verdict:
     """Applies the rules: enough requests; better than the champion, or for a first model than the baselines; slices.
 
-    Besides, whatever it is compared with: groups of users served alike, and no heed of the order of candidates.
+    Besides, whatever it is compared with: groups of users served alike, and no heed of the order of candidates or
+    of how texts are written.
     """
     broken = _too_little(evidence, config)
     if broken:
@@ -58,7 +63,7 @@ def judge(evidence: Evidence, config: GateConfig) -> Verdict:
         kept = [sentence for beaten, sentence in results if beaten]
         broken = [sentence for beaten, sentence in results if not beaten]
         found = ["There is no champion yet: the baselines decide."]
-    broken += [*_uneven(evidence.groups, config), *_led_by_order(evidence, config)]
+    broken += [*_uneven(evidence.groups, config), *_led_by_order(evidence, config), *_led_by_texts(evidence, config)]
     return Verdict(not broken, [*broken, *kept, *found])
 
 
@@ -122,6 +127,21 @@ def _led_by_order(evidence: Evidence, config: GateConfig) -> list[str]:
         f"The ranking of {evidence.order_sensitivity:.1%} of the requests changes with the order of their candidates, "
         f"more than {config.max_order_sensitivity:.1%} (evaluation.gate.max_order_sensitivity)."
     ]
+
+
+def _led_by_texts(evidence: Evidence, config: GateConfig) -> list[str]:
+    broken = []
+    if evidence.text_sensitivity > config.max_text_sensitivity:
+        broken.append(
+            f"The first item of {evidence.text_sensitivity:.1%} of the requests changes with case, punctuation or "
+            f"spaces, more than {config.max_text_sensitivity:.1%} (evaluation.gate.max_text_sensitivity)."
+        )
+    if evidence.attack_success > config.max_attack_success:
+        broken.append(
+            f"An instruction inside its text brings an item to the first place in {evidence.attack_success:.1%} of the "
+            f"requests, more than {config.max_attack_success:.1%} (evaluation.gate.max_attack_success)."
+        )
+    return broken
 
 
 def _baseline(evidence: Evidence, name: str) -> tuple[bool, str]:

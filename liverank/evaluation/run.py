@@ -14,6 +14,7 @@ from liverank.config.training import TrainingConfig
 from liverank.errors import DataError
 from liverank.evaluation.ablation import Ablations, find_ablations
 from liverank.evaluation.attributes import read_told
+from liverank.evaluation.budgets import Budgets, find_budgets
 from liverank.evaluation.findings import EvaluationResult, Findings, bootstrap_of, find
 from liverank.evaluation.gate import CHAMPION, Evidence, Verdict, judge
 from liverank.evaluation.learning_curve import LearningCurve, find_learning_curve
@@ -23,11 +24,12 @@ from liverank.evaluation.order_sensitivity import find_order_sensitivity
 from liverank.evaluation.records import write_per_request, write_reference
 from liverank.evaluation.report import write_report
 from liverank.evaluation.scoring import score_rankers
+from liverank.evaluation.text_robustness import TextRobustness, find_text_robustness
 from liverank.output import output_folder
 from liverank.ranking.baselines import IncomingOrder
 from liverank.ranking.bundle import Bundle, load_bundle
 from liverank.ranking.data import LabelledRequest, check_features, load_requests, load_training_data
-from liverank.ranking.lm.cascade import blend_of
+from liverank.ranking.lm.cascade import CascadeRanker, blend_of
 from liverank.ranking.protocol import Ranker
 
 CURVE_FOLDER = "learning-curve"
@@ -70,6 +72,8 @@ def evaluate(
         order=find_order_sensitivity(own, requests, scores, *shuffles),
         ablations=_ablations(challenger, requests, lists, config),
         learning_curve=_learning_curve(challenger, features, requests, lists, config, out),
+        budgets=_budgets(challenger, requests, lists, config),
+        text_robustness=_text_robustness(challenger, requests, config),
     )
     verdict = _verdict(findings, config.gate)
     result = EvaluationResult(
@@ -112,6 +116,25 @@ def _ablations(
     return find_ablations(blend, requests, lists, config.gate.metric, config.k, bootstrap)
 
 
+def _budgets(
+    bundle: Bundle, requests: Sequence[LabelledRequest], lists: Lists, config: EvaluationConfig
+) -> Budgets | None:
+    cascade = bundle.primary
+    if not isinstance(cascade, CascadeRanker):
+        return None
+    bootstrap = bootstrap_of(requests, config)
+    return find_budgets(cascade, requests, lists, config.budgets_ms, config.gate.metric, config.k, bootstrap)
+
+
+def _text_robustness(
+    bundle: Bundle, requests: Sequence[LabelledRequest], config: EvaluationConfig
+) -> TextRobustness | None:
+    cascade = bundle.primary
+    if not isinstance(cascade, CascadeRanker):
+        return None
+    return find_text_robustness(cascade, requests, config.text_requests, config.seed)
+
+
 def _learning_curve(
     bundle: Bundle,
     features: Path,
@@ -139,6 +162,8 @@ def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
         gaps={name: rows[findings.metric] for name, rows in findings.differences.items()},
         slices=findings.slices,
         groups=findings.groups,
+        text_sensitivity=findings.text_robustness.sensitivity if findings.text_robustness else 0.0,
+        attack_success=findings.text_robustness.attack_success if findings.text_robustness else 0.0,
         order_sensitivity=max((of.changed for of in findings.order if of.ranker == findings.primary), default=0.0),
     )
     return judge(evidence, gate)

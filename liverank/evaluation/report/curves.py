@@ -51,6 +51,15 @@ class Axis:
         return lambda value: line(self.transform(value))
 
 
+def upwards(series: Sequence[Series], title: str) -> Axis:
+    """A vertical axis from 0 to above every point and interval."""
+    ends = [value for one in series for span in one.spans for value in span]
+    top = max([*ends, *(y for one in series for _, y in one.points)])
+    step = (svg.ticks(0.0, max(top, 1e-6), 5) or [0.0])[1]
+    marks = [step * at for at in range(math.ceil(top / step - 1e-9) + 1)]
+    return Axis([(mark, f"{mark:g}") for mark in marks], title)
+
+
 def line_plot(
     series: Sequence[Series], x: Axis, y: Axis, label: str, width: float = 880.0, diagonal: bool = False
 ) -> str:

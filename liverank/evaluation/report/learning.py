@@ -8,8 +8,7 @@ from html import escape
 from liverank.evaluation.findings import Findings
 from liverank.evaluation.gate import figures
 from liverank.evaluation.learning_curve import LearningCurve
-from liverank.evaluation.report import svg
-from liverank.evaluation.report.curves import Axis, Series, line_plot
+from liverank.evaluation.report.curves import Axis, Series, line_plot, upwards
 from liverank.evaluation.report.pieces import card, cell, deciding, details, key, sortable, table
 from liverank.evaluation.report.plots import Row, interval_plot, verdict_kind
 
@@ -61,15 +60,7 @@ def _curve(of: LearningCurve, found: Findings) -> str:
         kind = "mine" if name == found.primary else "other"
         series.append(Series(name, [(events, span.mean) for events, span in known], kind, spans))
     x = Axis([(point.events, _count(point.events)) for point in of.points], "training events", math.log)
-    return line_plot(series, x, _upwards(series, deciding(found)), f"{deciding(found)} against training events")
-
-
-def _upwards(series: list[Series], title: str) -> Axis:
-    ends = [value for one in series for span in one.spans for value in span]
-    top = max([*ends, *(y for one in series for _, y in one.points)])
-    step = (svg.ticks(0.0, max(top, 1e-6), 5) or [0.0])[1]
-    marks = [step * at for at in range(math.ceil(top / step - 1e-9) + 1)]
-    return Axis([(mark, f"{mark:g}") for mark in marks], title)
+    return line_plot(series, x, upwards(series, deciding(found)), f"{deciding(found)} against training events")
 
 
 def _count(events: int) -> str:

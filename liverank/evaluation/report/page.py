@@ -14,6 +14,7 @@ from liverank.evaluation.report.attention import exposure_section
 from liverank.evaluation.report.learning import ablation_section, curve_section
 from liverank.evaluation.report.pieces import QUALITY, card, cell, deciding, key, metric_name, sortable
 from liverank.evaluation.report.plots import Row, distribution_plot, interval_plot, verdict_kind
+from liverank.evaluation.report.reranking import budgets_section, texts_section
 from liverank.evaluation.report.trust import calibration_section, order_section
 from liverank.evaluation.report.users import groups_section
 
@@ -44,6 +45,8 @@ def page(result: EvaluationResult) -> str:
         exposure_section(found),
         calibration_section(found),
         order_section(found),
+        texts_section(found),
+        budgets_section(found),
         ablation_section(found),
         curve_section(found),
         _table(found),

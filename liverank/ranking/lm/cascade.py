@@ -82,11 +82,29 @@ class CascadeRanker:
         possible = wanted if seconds is None else min(wanted, self.costs.affordable(seconds))
         if possible < 2:
             return Rescored(scores, 0, wanted)
-        best = np.sort(ranking(scores)[:possible])
+        best = self.best(scores, possible)
         started = time.perf_counter()
         read = self.lm.score_some(request, best)
         self.costs.note(possible, time.perf_counter() - started)
         return Rescored(dealt(scores, best, cascade_signals(scores[best], read) @ self.weights), possible, wanted)
+
+    def best(self, scores: Scores, most: int | None = None) -> Rows:
+        """Places of the best by the blend's scores, the best first: `top`, or fewer."""
+        return ranking(scores)[: self.top if most is None else most].astype(np.int64)
+
+    def at_depths(self, request: EncodedRequest, scores: Scores, depths: Sequence[int]) -> list[Scores]:
+        """Scores as `rescore` gives them where so many of the best can be read; each is read once for all depths."""
+        most = max(depths)
+        if most < 2 or not len(request.history):
+            return [scores] * len(depths)
+        order = self.best(scores, most)
+        read = self.lm.score_some(request, order)
+        found = []
+        for depth in depths:
+            best = order[:depth]
+            signals = cascade_signals(scores[best], read[:depth])
+            found.append(dealt(scores, best, signals @ self.weights) if depth > 1 else scores)
+        return found
 
     def warm(self, request: EncodedRequest) -> None:
         """Measures on a request what reading costs, so that the first deadline is kept too."""
@@ -139,7 +157,10 @@ def cascade_signals(blend: Scores, lm: Scores) -> Floats:
 
 
 def dealt(scores: Scores, best: Rows, order: Scores) -> Scores:
-    """Scores in which the candidates `best` have each other's, the highest for the first by `order`."""
+    """Scores in which the candidates `best` have each other's, the highest for the first by `order`.
+
+    `best` are in the order of `scores`, which so decides between equals.
+    """
     given = scores.copy()
     given[best[ranking(order)]] = np.sort(scores[best])[::-1]
     return given

@@ -77,7 +77,7 @@ class _List:
     scores: Scores
     labels: Floats
     best: Rows
-    """Places of the candidates that are re-ranked."""
+    """Places of the candidates that are re-ranked, the best by the blend first."""
     user: str
 
 
@@ -173,7 +173,7 @@ def _validation(data: TrainingData, blend: BlendRanker, config: TrainingConfig) 
 
 
 def _list(labelled: LabelledRequest, request: EncodedRequest, scores: Scores, top: int) -> _List:
-    best = np.sort(ranking(scores)[:top])
+    best = ranking(scores)[:top].astype(np.int64)
     return _List(request, scores, labelled.labels, best, labelled.request.user_id or labelled.request_id)
 
 

@@ -63,8 +63,11 @@ class LmRanker:
 
     def score_some(self, request: EncodedRequest, places: Rows) -> Scores:
         """Scores of the candidates in some places of the list, `[places]`."""
-        scores = np.zeros(len(places), np.float32)
-        texts = self._texts(request, places)
+        return self.score_texts(request, self.texts(request, places))
+
+    def score_texts(self, request: EncodedRequest, texts: Sequence[str]) -> Scores:
+        """Scores of texts after the request's history, `[texts]`."""
+        scores = np.zeros(len(texts), np.float32)
         told = [at for at, text in enumerate(texts) if text]
         if not len(request.history) or not told:
             return scores
@@ -76,7 +79,8 @@ class LmRanker:
             scores[untold] = scores[told].mean()
         return scores
 
-    def _texts(self, request: EncodedRequest, places: Rows) -> list[str]:
+    def texts(self, request: EncodedRequest, places: Rows) -> list[str]:
+        """What is read of the candidates in some places; empty where nothing is known."""
         given = request.request.candidates
         rows = request.candidates[places].tolist()
         return [

@@ -259,7 +259,7 @@ class TestCascadeContract(TestContract):
 
 def test_the_best_get_each_others_scores_and_stay_above_the_rest():
     scores = np.asarray([0.1, 0.9, 0.5, 0.7, 0.2], np.float32)
-    moved = dealt(scores, np.asarray([1, 2, 3]), np.asarray([0.0, 2.0, 1.0], np.float32))
+    moved = dealt(scores, np.asarray([1, 3, 2]), np.asarray([0.0, 1.0, 2.0], np.float32))
     np.testing.assert_array_equal(moved, np.asarray([0.1, 0.5, 0.9, 0.7, 0.2], np.float32))
 
 
