@@ -65,6 +65,11 @@ class Prompts:
             left -= len(both)
         return np.concatenate([self._first, *parts, self._last]).astype(np.int64)
 
+    def text(self, told: str) -> TokenIds:
+        """Token ids of a history that was told, cut at its budget, `[tokens]`."""
+        room = self.sizes.history_tokens - len(self._first) - len(self._last)
+        return np.concatenate([self._first, self._tokens(told)[:room], self._last]).astype(np.int64)
+
     def candidate(self, text: str) -> TokenIds:
         """Token ids of a candidate's text, `[tokens]`."""
         first = self._first if self._is_encoder else []
