@@ -109,7 +109,8 @@ class BundleScores:
     """Every ranker of a bundle, from one pass over the blend's signals.
 
     The blend holds the signals of the count ranker and the scores of the others, at most standardised within the
-    request, which changes no order; what it does not hold is scored by the ranker itself.
+    request, which changes no order; what it does not hold is scored by the ranker itself. A language model only reads
+    the blend's best.
     """
 
     def __init__(self, rankers: Mapping[str, Any]) -> None:
@@ -120,7 +121,8 @@ class BundleScores:
     def __call__(self, requests: Sequence[EncodedRequest]) -> dict[str, Floats]:
         """Row -> `[requests, items]`."""
         signals = self.blend.signals(requests)
-        rows = {"blend": self.blend.combine(requests, signals), "count": self._counted(requests, signals)}
+        blended = self.blend.combine(requests, signals)
+        rows = {"blend": blended, "count": self._counted(requests, signals), **self._reranked(requests, blended)}
         for name in self.rankers.keys() & set(self.blend.signal_names):
             column = self.blend.signal_names.index(name)
             rows[name] = [of[:, column] for of in signals]
@@ -128,6 +130,14 @@ class BundleScores:
         for name in sorted(self.rankers.keys() - dense.keys()):
             dense[name] = full_scores(self.rankers[name], self.catalogue, requests)
         return dense
+
+    def _reranked(self, requests: Sequence[EncodedRequest], blended: Sequence[Scores]) -> dict[str, list[Scores]]:
+        """The blend's best in the cascade's order and in its language model's, where there is one."""
+        if "cascade" not in self.rankers:
+            return {}
+        pairs = zip(requests, blended, strict=True)
+        found = [self.rankers["cascade"].beside(request, scores) for request, scores in pairs]
+        return {name: [of[name] for of in found] for name in ("cascade", "lm")}
 
     def _counted(self, requests: Sequence[EncodedRequest], signals: Sequence[Floats]) -> list[Scores]:
         weights, width = self.blend.count.weights, len(count.SIGNALS)

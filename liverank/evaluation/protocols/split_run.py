@@ -20,6 +20,7 @@ from liverank.evaluation.protocols.results import Table, together
 from liverank.evaluation.protocols.scoring import (
     PLAIN_BOTH,
     PLAIN_COUNT,
+    PLAIN_TEXT,
     BundleScores,
     CountScores,
     PlainScores,
@@ -86,6 +87,7 @@ def _one_seed(
     tables = [all_items_table(split, {**found.ranks, **before, **plain.ranks}, groups, settings.k)]
     told = {"blend": fitted.report.weights, "notes": fitted.report.notes, "interest": fitted.interest}
     told |= {"text": fitted.text} if fitted.text else {}
+    told |= {"lm": fitted.lm} if fitted.lm else {}
     if not most:
         return tables, told
     with means.watch("two stages"):
@@ -96,7 +98,9 @@ def _one_seed(
         for name, (proposes, test) in scorers.items():
             retriever = Retriever(name, split, proposes, test, most)
             for length in settings.lists:
-                table, weights = two_stage(retriever, length, fitted, plain.ranks[PLAIN_BOTH], settings.k)
+                table, weights = two_stage(
+                    retriever, length, fitted, plain.ranks[PLAIN_BOTH], settings.k, means.training
+                )
                 tables.append(table)
                 told[table.name] = weights
     return tables, told
@@ -113,12 +117,15 @@ def _before_refit(split: Split, fitted: Fitted) -> dict[str, list[Rows]]:
 
 def all_items_table(split: Split, ranks: Mapping[str, Sequence[Any]], groups: Mapping[str, Mask], k: int) -> Table:
     """The table of all items."""
-    first = ("blend", "interest", "linear", "count")
+    first = ("cascade", "blend", "lm", "interest", "linear", "count")
     order = (*first, *(name + BEFORE_REFIT for name in first), "zero-shot", "popularity")
     rows = sorted(ranks, key=lambda name: (order.index(name) if name in order else len(order), name))
-    pairs = [(one, other) for one in ("blend", "interest") for other in (PLAIN_BOTH, PLAIN_COUNT, "count")]
+    pairs = [("cascade", "blend")] if "cascade" in ranks else []
+    pairs += [(one, other) for one in ("blend", "interest") for other in (PLAIN_BOTH, PLAIN_COUNT, "count")]
     pairs += [(f"{one}{BEFORE_REFIT}", PLAIN_BOTH) for one in ("blend", "interest")]
     pairs += [("blend", f"blend{BEFORE_REFIT}")]
+    # What counts says nothing of items that nobody had: texts are what a blend has to beat there.
+    pairs += [("blend", name) for name in ("zero-shot", PLAIN_TEXT)] if "cold" in groups else []
     masked = "what the user had before too" if split.keep_seen else "but for those the user had before"
     return Table(
         ALL_ITEMS,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from liverank.config.training import TrainingConfig
 from liverank.evaluation.protocols.asks import Ask, Split, sample
 from liverank.evaluation.protocols.ranks import metrics
 from liverank.evaluation.protocols.results import Table
@@ -17,6 +18,7 @@ from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.catalogue import Rows
 from liverank.ranking.data import LabelledRequest
 from liverank.ranking.fit import Fitted
+from liverank.ranking.lm.cascade import CascadeRanker
 
 VALIDATION_LISTS = 2000
 IN_LIST = "truth in the list"
@@ -58,7 +60,7 @@ def list_requests(split: Split, asks: Sequence[Ask], best: Lists) -> list[Labell
 
 
 def two_stage(
-    retriever: Retriever, length: int, fitted: Fitted, plain: Sequence[Rows], k: int
+    retriever: Retriever, length: int, fitted: Fitted, plain: Sequence[Rows], k: int, config: TrainingConfig
 ) -> tuple[Table, dict[str, Any]]:
     """The table of lists of one length, and the weights of the blend.
 
@@ -71,13 +73,23 @@ def two_stage(
         fitted: the rankers; those before the refit learn the weights, those after it take them over.
         plain: ranks of the plain recipe over all items, to compare with.
         k: cut-off of the metrics.
+        config: settings of training; says how many of a list a language model reads.
     """
     split = retriever.split
-    blend, report = fit_blend(fitted.judged, retriever.validation(length))
+    validation = retriever.validation(length)
+    blend, report = fit_blend(fitted.judged, validation)
     proposed = retriever.best[:, :length]
-    rows: dict[str, Sequence[Rows]] = {
-        "blend": reranked(blend.over(fitted.rankers), split, split.test, proposed, retriever.ranks)
-    }
+    served = blend.over(fitted.rankers)
+    rows: dict[str, Sequence[Rows]] = {}
+    if "lm" in fitted.rankers:
+        # Imported here: torch is only wanted where a language model was trained.
+        from liverank.ranking.lm.fitting import learn_cascade
+
+        cascade = learn_cascade(blend, fitted.judged["lm"], validation, config)
+        cascade = cascade.over_blend(served, fitted.rankers["lm"])
+        for name in ("cascade", "lm"):
+            rows[name] = reranked(served, split, split.test, proposed, retriever.ranks, cascade, name)
+    rows["blend"] = reranked(served, split, split.test, proposed, retriever.ranks)
     if fitted.judged is not fitted.rankers:
         rows[f"blend{BEFORE_REFIT}"] = reranked(blend, split, split.test, proposed, retriever.ranks)
     rows |= {retriever.name: retriever.ranks, PLAIN_BOTH: plain}
@@ -89,20 +101,34 @@ def two_stage(
         [split.log.events.users[ask.user] for ask in split.test],
         {name: metrics(of, k) for name, of in rows.items()},
         {IN_LIST: inside},
-        [("blend", name) for name in rows if name != "blend"]
+        ([("cascade", "blend")] if "cascade" in rows else [])
+        + [("blend", name) for name in rows if name not in {"blend", "cascade", "lm"}]
         + [(one, PLAIN_BOTH) for one in rows if one.endswith(BEFORE_REFIT)],
     )
     return table, report.weights
 
 
-def reranked(blend: BlendRanker, split: Split, asks: Sequence[Ask], best: Lists, ranks: Sequence[Rows]) -> list[Rows]:
-    """Ranks of the wanted items after the blend has put the lists in its order; equal scores keep the list's."""
+def reranked(
+    blend: BlendRanker,
+    split: Split,
+    asks: Sequence[Ask],
+    best: Lists,
+    ranks: Sequence[Rows],
+    cascade: CascadeRanker | None = None,
+    which: str = "",
+) -> list[Rows]:
+    """Ranks of the wanted items after the blend has put the lists in its order; equal scores keep the list's.
+
+    With a `cascade` over the blend the best are in its order, or in its language model's own (`which`).
+    """
     found: list[Rows] = []
     for start in range(0, len(asks), REQUESTS_AT_ONCE):
         part = slice(start, start + REQUESTS_AT_ONCE)
         lists = [_listed(of) for of in best[part]]
         requests = [split.encoded(ask, rows) for ask, rows in zip(asks[part], lists, strict=True)]
         scores = blend.combine(requests, blend.signals(requests))
+        if cascade:
+            scores = [cascade.beside(*pair)[which] for pair in zip(requests, scores, strict=True)]
         for ask, rows, of, before in zip(asks[part], lists, scores, ranks[part], strict=True):
             order = rows[np.argsort(-of, kind="stable")]
             found.append(new_ranks(order, ask.truth, before))

@@ -92,6 +92,15 @@ class CascadeRanker:
         """Places of the best by the blend's scores, the best first: `top`, or fewer."""
         return ranking(scores)[: self.top if most is None else most].astype(np.int64)
 
+    def beside(self, request: EncodedRequest, scores: Scores) -> dict[str, Scores]:
+        """The blend's scores of a request, with its best in the cascade's order and in the language model's own."""
+        if min(self.top, len(scores)) < 2 or not len(request.history):
+            return {self.name: scores, self.lm.name: scores}
+        best = self.best(scores)
+        read = self.lm.score_some(request, best)
+        weighed = cascade_signals(scores[best], read) @ self.weights
+        return {self.name: dealt(scores, best, weighed), self.lm.name: dealt(scores, best, read)}
+
     def at_depths(self, request: EncodedRequest, scores: Scores, depths: Sequence[int]) -> list[Scores]:
         """Scores as `rescore` gives them where so many of the best can be read; each is read once for all depths."""
         most = max(depths)

@@ -15,7 +15,7 @@ from liverank.config.training import TrainingConfig
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import EncodedRequest, Floats, LabelledRequest, Rows, TrainingData, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Floats, LabelledRequest, Rows, TrainingData, encode
 from liverank.ranking.listwise import learn_weights, list_ndcg, mean_ndcg, to_lists
 from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, dealt
 from liverank.ranking.lm.loading import load_scorer, model_name
@@ -104,7 +104,7 @@ def fit_lm(
         LanguageModelError: the language model cannot be had.
         TrainingError: training diverged.
     """
-    lists = _validation(data, rankers["blend"], config)
+    lists = _validation(data.catalogue, data.validation, rankers["blend"], config)
     picking = [one for one in lists if _picks(one.user)][: config.lm.judge_lists]
     judging = [one for one in lists if not _picks(one.user)][:JUDGING_LISTS]
 
@@ -125,6 +125,16 @@ def fit_lm(
     if not outcome.deployed:
         return {}, outcome
     return {"lm": lm, "cascade": CascadeRanker(rankers["blend"], lm, weights, config.lm.top)}, outcome
+
+
+def learn_cascade(
+    blend: BlendRanker, lm: LmRanker, validation: Sequence[LabelledRequest], config: TrainingConfig
+) -> CascadeRanker:
+    """A cascade over another blend, its weights learned on other validation requests."""
+    lists = _validation(lm.catalogue, validation, blend, config)[:JUDGING_LISTS]
+    with progress.stage("weigh the re-ranker", len(lists)) as stage:
+        read = [_read(lm, one, stage) for one in lists]
+    return CascadeRanker(blend, lm, _weights(lists, read), config.lm.top)
 
 
 def help_fit_lm(
@@ -158,15 +168,17 @@ def _trained(
     return prompts, scorer, report
 
 
-def _validation(data: TrainingData, blend: BlendRanker, config: TrainingConfig) -> list[_List]:
+def _validation(
+    catalogue: Catalogue, validation: Sequence[LabelledRequest], blend: BlendRanker, config: TrainingConfig
+) -> list[_List]:
     """The validation lists with an answer and a history, after the blend; in an order that no file decides."""
-    told = [labelled for labelled in data.validation if labelled.labels.any() and len(labelled.request.history)]
+    told = [labelled for labelled in validation if labelled.labels.any() and len(labelled.request.history)]
     told = [told[at] for at in np.random.default_rng([config.seed, 4]).permutation(len(told))]
     told = told[: 3 * (JUDGING_LISTS + config.lm.judge_lists)]
     found: list[_List] = []
     for start in range(0, len(told), _AT_ONCE):
         part = told[start : start + _AT_ONCE]
-        requests = [encode(data.catalogue, labelled.request) for labelled in part]
+        requests = [encode(catalogue, labelled.request) for labelled in part]
         scores = blend.combine(requests, blend.signals(requests))
         found += [_list(*of, config.lm.top) for of in zip(part, requests, scores, strict=True)]
     return found
