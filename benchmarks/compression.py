@@ -23,6 +23,7 @@ from benchmarks.quality.parts import COMPRESSION_PARTS, PAGE_PARTS, QUICK, QUICK
 from liverank.config import parse_settings
 from liverank.environment import silence_telemetry
 from liverank.evaluation.bootstrap import Bootstrap
+from liverank.evaluation.protocols.trained import told as training_told
 
 ORIGINAL: Final = "float32"
 FORMS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -104,7 +105,7 @@ def _part(name: str, options: argparse.Namespace, work: Path) -> str:
     told = [f"--part {name}", *(["--quick"] if options.quick else [])]
     told += [f"-s {shlex.quote(setting)}" for setting in options.set]
     command = f"python -m benchmarks.compression {' '.join(told)}"
-    return f"# Compression: {title}\n\n{machine(command)}{_lead(protocol)}{_table(found, milliseconds)}"
+    return f"# Compression: {title}\n\n{machine(command)}{_lead(protocol, overrides)}{_table(found, milliseconds)}"
 
 
 def _bundles(run: Run) -> dict[str, Path]:
@@ -139,12 +140,14 @@ def _ranked(run: Run, row: str, bundle: Path) -> dict[str, Any]:
         return {**done.result, **{name: arrays[name] for name in ("users", *RANKERS)}}
 
 
-def _lead(protocol: Mapping[str, Any]) -> str:
+def _lead(protocol: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    ranked = "what the user had before too" if protocol.get("keep_seen") else "but for those the user had before"
     return (
-        f"Protocol {protocol['protocol']}, all items ranked. One training of each model; a difference is paired with "
-        f"{ORIGINAL}, the bundle as it was trained, with an interval over users. Milliseconds are those of the "
-        "interest ranker alone for one request (500 candidates, a history of 50) on one core, the rows taking turns. "
-        "Sizes are of files; vectors are those of the items in memory. Students are one layer of half the width.\n\n"
+        f"Protocol {protocol['protocol']}, all items, {ranked}, are ranked. {training_told(overrides)} One training of "
+        f"each model; a difference is paired with {ORIGINAL}, the bundle as it was trained, with an interval over "
+        "users. Milliseconds are those of the interest ranker alone for one request (500 candidates, a history of 50) "
+        "on one core, the rows taking turns. Sizes are of files; vectors are those of the items in memory. Students "
+        "are one layer of half the width.\n\n"
     )
 
 

@@ -22,7 +22,8 @@ HEAD = (
     "mean over seeds; the spread is the standard deviation of the seeds' means. A row without a spread does not change "
     "with the seed, or was trained once.\n\nLeave-one-out counts have no decay "
     "by age: users are asked at the end of their own events, so that what is old for one is not for another. Each part "
-    "names what it was trained with beside the default configuration.\n\nRows are of rankers as they are served: once "
+    "names what it was trained with beside the default configuration. Parts were measured one at a time, on the code "
+    "of their date: figures of two parts differ by that too.\n\nRows are of rankers as they are served: once "
     "the validation has chosen epochs and weights they learn its events too (the refit; docs/adr/0018). Those `before "
     "the refit` have not seen it, as most published rows have not (HSTU's code trains on it), and the plain rows; "
     "the retriever of lists is as served.\n"
@@ -94,8 +95,8 @@ def _interval(figure: Result, sign: str = "") -> str:
 
 def _spread(figure: Result) -> str:
     seeds = [value for value in figure["seeds"] if value is not None]
-    spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0
-    return f"{spread:.4f}" if spread > 0 else ""
+    # Not by the spread itself, which rounding makes a little more than 0 where all seeds are the same.
+    return f"{float(np.std(seeds, ddof=1)):.4f}" if len(set(seeds)) > 1 else ""
 
 
 def _plain(value: float | None) -> str:
@@ -134,7 +135,8 @@ def _chosen(result: Result) -> str:
 
 def _cost(found: Measured) -> str:
     seconds = ", ".join(f"{part} {value:.0f}" for part, value in found.result["seconds"].items())
+    both = f" of the first run, {found.seconds:.0f} of both" if "without" in found.result else ""
     return (
-        f"\nSeconds, all seeds together: {seconds}; {found.cpu_seconds:,.0f} s of processor time; peak memory "
+        f"\nSeconds, all seeds together: {seconds}{both}; {found.cpu_seconds:,.0f} s of processor time; peak memory "
         f"{found.peak_mib:,.0f} MiB.\n"
     )

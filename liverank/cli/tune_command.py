@@ -55,7 +55,8 @@ def tune(
         write_settings(Path(write), result.best.settings)
         typer.echo(f"Wrote the best settings into {write}")
     elif write:
-        typer.echo(f"{write} stays as it is; --force writes the best settings all the same.")
+        kept = f"{write} stays as it is" if Path(write).exists() else f"{write} was not written"
+        typer.echo(f"{kept}; --force writes the best settings all the same.")
 
 
 def _tell(console: Console, result: TuningResult, folder: Path) -> None:

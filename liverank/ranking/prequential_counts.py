@@ -73,15 +73,15 @@ class RunningPopularity:
         self._number = 0
 
     def at(self, time: float) -> Floats:
-        """The counts as they stand at `time`, with the baskets that have ended by then."""
-        while self._open and self._open[0][0] <= time:
+        """The counts as they stand at `time`, with the baskets that ended before."""
+        while self._open and self._open[0][0] < time:
             end, _, basket = heapq.heappop(self._open)
             self._decay(max(end, self.time))
             self.counts[basket.items] += 1
         return self._decay(time)
 
     def add(self, basket: Basket) -> None:
-        """Counts a basket from its end on."""
+        """Counts a basket once it has ended."""
         heapq.heappush(self._open, (basket.end, self._number, basket))
         self._number += 1
 

@@ -54,6 +54,13 @@ class LoggedLists:
             answered.setdefault(list_id, {})[item] = None
         return {list_id: tuple(items) for list_id, items in answered.items()}
 
+    def first_answers(self) -> dict[str, float]:
+        """When each list that was answered was so first, seconds since 1970."""
+        first: dict[str, float] = {}
+        for list_id, time in zip(self.told[c.IMPRESSION_ID].to_pylist(), _seconds(self.told).tolist(), strict=True):
+            first[list_id] = min(time, first.get(list_id, time))
+        return first
+
     def span(self) -> tuple[float, float]:
         """First and last instant, seconds since 1970."""
         times = _seconds(self.shown)
@@ -78,11 +85,12 @@ def run_lists(dataset: Path, log: Log, data: DataConfig, means: Means) -> Ran:
     span = _span(log, logged)
     validation_from, test_from = cuts(*span, means.settings.share)
     split = temporal(log, means.settings.share, span=span)
-    test = labelled_lists(log, logged.between(test_from, np.inf), logged.answers())
+    known = logged.first_answers()
+    test = labelled_lists(log, logged.between(test_from, np.inf), logged.answers(), known)
     judged = _answered(test)
     # What was answered after the test began is not known when weights are learned.
     earlier = logged.between(validation_from, test_from)
-    shown = sample(labelled_lists(log, earlier, logged.answers(test_from)), VALIDATION_LISTS)
+    shown = sample(labelled_lists(log, earlier, logged.answers(test_from), known), VALIDATION_LISTS)
     enough = sum(bool(one.labels.any()) for one in shown) >= LEAST_LISTS
     validation = shown if enough else _retrieved(split, means)
     table, chosen = _ranked(split, validation, judged, means)
@@ -139,8 +147,14 @@ def read_lists(dataset: Path, data: DataConfig) -> LoggedLists:
     return LoggedLists(shown, events.filter(told))
 
 
-def labelled_lists(log: Log, shown: pa.Table, answers: Answers) -> list[LabelledRequest]:
-    """Lists as requests, candidates in the order that came in, with the history that lies before each."""
+def labelled_lists(
+    log: Log, shown: pa.Table, answers: Answers, answered_at: Mapping[str, float]
+) -> list[LabelledRequest]:
+    """Lists as requests, candidates in the order that came in, with the history that lies before each.
+
+    Clocks differ: an answer may be dated before its list (`answered_at`, seconds since 1970). The history ends before
+    it all the same, or it would hold what is asked for.
+    """
     users = {name: at for at, name in enumerate(log.events.users)}
     starts = log.user_starts()
     requests = []
@@ -149,7 +163,8 @@ def labelled_lists(log: Log, shown: pa.Table, answers: Answers) -> list[Labelled
         time = row[c.TIMESTAMP].timestamp()
         user = users.get(row[c.USER_ID], -1)
         start, end = (int(starts[user]), int(starts[user + 1])) if user >= 0 else (0, 0)
-        stop = start + int(np.searchsorted(log.events.timestamp[start:end], time))
+        until = min(time, answered_at.get(row[c.IMPRESSION_ID], time))
+        stop = start + int(np.searchsorted(log.events.timestamp[start:end], until))
         context = Context(time, row[c.SURFACE] or "", dict(row[c.CONTEXT] or ()))
         request = Request(_history(log, start, stop), Candidates(ids, scores=scores), context, row[c.USER_ID])
         truth = answers.get(row[c.IMPRESSION_ID], ())

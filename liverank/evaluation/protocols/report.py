@@ -145,4 +145,9 @@ def _reading(result: ProtocolResult) -> str:
             "validation. Rows of liverank's rankers have learned the validation's events too, but for those that say "
             "so: compare the plain rows with these."
         )
+    if result.protocol == "lists":
+        lines.append(
+            "Rows of liverank's rankers have learned the events of the validation's time too, as a served model has; "
+            "the incoming order is what its proposer made of what it knew then."
+        )
     return _card("How to read this", "", f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>")

@@ -142,4 +142,5 @@ def split_of(log: Log, settings: ProtocolSettings) -> Split:
 def history_groups(split: Split) -> dict[str, Mask]:
     """The test requests by whether their user has a history."""
     known = np.asarray([ask.stop > ask.start for ask in split.test], bool)
-    return {"with a history": known, "without a history": ~known}
+    # A group that is everyone would be the same table again.
+    return {} if known.all() or not known.any() else {"with a history": known, "without a history": ~known}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from liverank.config.base import Section
 from liverank.errors import ConfigError
@@ -41,6 +41,13 @@ class ProtocolSettings(Section):
     max_users: int = Field(0, ge=0, description="Users that are taken, drawn at random; 0: all.")
     share: float = Field(0.1, gt=0, lt=0.5, description="Share that is the test: of the time, or of the baskets.")
     cut: str = Field("", description="ISO date from which baskets are scored; empty: told by `share`.")
+
+    @field_validator("lists")
+    @classmethod
+    def _each_length_once(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(lengths)) < len(lengths):
+            raise ValueError("each length of lists may be named once")
+        return lengths
 
     def explain(self) -> dict[str, Any]:
         """The settings that mean something to the protocol."""

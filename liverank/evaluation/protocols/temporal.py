@@ -43,8 +43,9 @@ def temporal(log: Log, share: float = 0.1, keep_seen: bool = False, span: tuple[
     validation = _asks(log, validation_from, test_from, keep_seen)
     test = _asks(log, test_from, np.inf, keep_seen)
     if not training.any() or not (span or (validation and test)):
+        part = f"{100 * share:.3g} %"
         raise DataError(
-            f"The last {share:.0%} of the time, the {share:.0%} before and what lies earlier do not each hold events.",
+            f"The last {part} of the time, the {part} before and what lies earlier do not each hold events.",
             "Give events of a longer time, or another --share; leave-one-out needs no times.",
         )
     return Split(log, training, validation, test, keep_seen, complete=times < test_from)

@@ -61,8 +61,8 @@ def sequences(folder: Path, given: dict[str, str], items: str = "abcdefgh", same
     return read_log(write(folder, events, list(items)), DataConfig())
 
 
-def chains(folder: Path, users: int = 60, items: int = 40, length: int = 8, seed: int = 4) -> Path:
-    """Users who walk through the items in a circle, mostly to the next one."""
+def chains(folder: Path, users: int = 60, items: int = 40, length: int = 8, seed: int = 4, newcomers: int = 0) -> Path:
+    """Users who walk through the items in a circle, mostly to the next one; newcomers take one item on the last day."""
     rng, events = np.random.default_rng(seed), []
     for user in range(users):
         at, seen = int(rng.integers(items)), []
@@ -74,18 +74,20 @@ def chains(folder: Path, users: int = 60, items: int = 40, length: int = 8, seed
             event(f"u{user:03d}", f"i{item:02d}", 24 * hour + user / 100, len(events) + hour)
             for hour, item in enumerate(seen)
         ]
+    events += [event(f"v{at:03d}", f"i{at % items:02d}", 24 * (length - 1) + at / 100, 0) for at in range(newcomers)]
     for number, row in enumerate(events):
         row[c.EVENT_ID] = f"{number:06d}"
     return write(folder, events, [f"i{item:02d}" for item in range(items)])
 
 
-def logged_lists(folder: Path, kept: Sequence[int] = (6, 7), otherwise: int = 0) -> Path:
+def logged_lists(folder: Path, kept: Sequence[int] = (6, 7), otherwise: int = 0, late: float = -1.0) -> Path:
     """40 users with six events and two lists each; the item that came stands third, and every fourth list lacks it.
 
     Args:
         folder: to write.
         kept: the user's events before which a list was shown.
         otherwise: the one whose list is answered by its last item instead; 0: none.
+        late: hours by which a list's clock is ahead of its answer's; an hour behind it by default.
     """
     rng, events, lists = np.random.default_rng(3), [], []
     items = [f"i{at:02d}" for at in range(40)]
@@ -103,7 +105,7 @@ def logged_lists(folder: Path, kept: Sequence[int] = (6, 7), otherwise: int = 0)
                     {c.ITEM_ID: items[one], c.POSITION: place, c.SCORE: 1.0 / place}
                     for place, one in enumerate(held, 1)
                 ]
-                when = START + timedelta(hours=hour - 1)
+                when = START + timedelta(hours=hour + late)
                 lists.append({c.IMPRESSION_ID: name, c.USER_ID: f"u{user}", c.TIMESTAMP: when, c.SHOWN: lines,
                               c.CONTEXT: [], c.DEGRADED: []})  # fmt: skip
     return write(folder, events, items, lists)

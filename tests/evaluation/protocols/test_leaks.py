@@ -10,6 +10,7 @@ import pytest
 from liverank.config import Config
 from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.leave_one_out import leave_one_out
+from liverank.evaluation.protocols.lists import labelled_lists, read_lists
 from liverank.evaluation.protocols.log import Log, read_log
 from liverank.evaluation.protocols.run import run_protocol
 from liverank.evaluation.protocols.settings import ProtocolSettings, protocol_settings
@@ -89,3 +90,15 @@ def test_the_refit_learns_the_validation_and_nothing_of_the_test(dataset, config
     assert not answers & learned(first)
     if first.hidden is not None:
         assert not any(first.hidden[item] for _, item, _ in learned(first))
+
+
+def test_an_answer_dated_before_its_list_is_not_in_the_history(config, tmp_path):
+    """Clocks differ: what was asked for must not stand in the history for that."""
+    dataset = logged_lists(tmp_path / "data", late=0.01)
+    log, logged = read_log(dataset, config.data), read_lists(dataset, config.data)
+    found = labelled_lists(log, logged.shown, logged.answers(), logged.first_answers())
+    assert len(found) == 80
+    for one in found:
+        assert one.truth
+        assert not set(one.truth) & set(one.request.history.item_ids)
+        assert max(one.request.history.timestamps) < logged.first_answers()[one.request_id]

@@ -151,9 +151,13 @@ def test_cold_items_are_told_apart(config, tmp_path):
 
 
 def test_temporal_tells_users_with_a_history_apart(dataset, config, tmp_path):
-    quick = without_interest(config)
-    result = run_protocol(dataset, tmp_path, protocol_settings({"protocol": "temporal", "share": 0.2}), quick)
-    assert {one.group for one in result.findings} == {"all", "with a history"}
+    quick, settings = without_interest(config), protocol_settings({"protocol": "temporal", "share": 0.2})
+    mixed = run_protocol(chains(tmp_path / "data", newcomers=20), tmp_path / "mixed", settings, quick)
+    groups = {one.group: one.requests for one in mixed.findings}
+    assert set(groups) == {"all", "with a history", "without a history"}
+    assert groups["all"] == groups["with a history"] + groups["without a history"]
+    result = run_protocol(dataset, tmp_path / "out", settings, quick)
+    assert {one.group for one in result.findings} == {"all"}  # nobody is new: the other tables would be the same again
     assert finding(result, "all items").rows["plain count"]["ndcg"].interval.mean > 0.1
 
 
