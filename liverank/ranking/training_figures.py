@@ -13,10 +13,14 @@ def figures(training: Mapping[str, Any]) -> dict[str, float]:
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Figures of each epoch, the first first: `training/interest/losses`, `training/interest/ndcgs`."""
-    interest = training.get("interest", {})
-    lists = {name: values for name, values in interest.items() if isinstance(values, list)}
-    return {f"training/interest/{name}": [float(value) for value in values] for name, values in lists.items()}
+    """Figures in the order of time: `training/interest/losses` of each epoch, `training/lm/judged` of each judgement."""
+    trained = {"interest": training.get("interest", {}), "lm": training.get("lm", {}).get("training", {})}
+    return {
+        f"training/{part}/{name}": [float(value) for value in values]
+        for part, of in trained.items()
+        for name, values in of.items()
+        if isinstance(values, list)
+    }
 
 
 def _numbers(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

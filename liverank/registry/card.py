@@ -47,7 +47,7 @@ def model_card(
         f"# {name}: model card",
         f"Re-ranks candidates for one user from the user's latest events. Serves the ranker `{found['primary']}`, made "
         f"of {', '.join(f'`{ranker}`' for ranker in manifest.get('rankers', []))}; item texts are read by "
-        f"{_language_model(manifest)}.",
+        f"{_language_model(manifest)}.{_reranker(manifest)}",
         "## Verdict",
         f"The gate **{'promotes' if evaluation['promote'] else 'refuses'}** this model.",
         "\n".join(f"- {reason}" for reason in evaluation["reasons"]),
@@ -78,6 +78,18 @@ def _language_model(manifest: Mapping[str, Any]) -> str:
         return name
     plain, tuned = tuning["plain_recall"], tuning["tuned_recall"]
     return f"{name}, tuned on the training events (recall@10 of unseen items' neighbours {plain:.4f} -> {tuned:.4f})"
+
+
+def _reranker(manifest: Mapping[str, Any]) -> str:
+    """What fine-tuning a re-ranker brought, where it was tried."""
+    outcome = manifest.get("training", {}).get("lm")
+    if not outcome:
+        return ""
+    settings = manifest["config"]["lm"]
+    name = settings["model"] or manifest["config"]["language_model"]
+    gain = f"{outcome['gain']:+.4f} [{outcome['low']:+.4f}, {outcome['high']:+.4f}]"
+    verdict = "re-ranks the best candidates" if outcome["deployed"] else "was fine-tuned too, and left out"
+    return f" A language model (`{name}`) {verdict}: on {outcome['judged']:,} validation lists it changes NDCG@10 by {gain}."
 
 
 def _figures(found: Mapping[str, Any]) -> str:
