@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from liverank.config.base import Section
+from liverank.config.endpoint import EndpointConfig
 
 
 class LmConfig(Section):
@@ -80,6 +81,8 @@ class LmConfig(Section):
     cache_mib: int = Field(
         512, ge=0, description="Most memory for what the untrained layers made of items, in training and in serving."
     )
+
+    teacher: EndpointConfig = EndpointConfig()
 
     @model_validator(mode="after")
     def _four_bits_want_adapters(self) -> Self:

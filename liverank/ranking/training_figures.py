@@ -13,7 +13,7 @@ def figures(training: Mapping[str, Any]) -> dict[str, float]:
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Figures in the order of time: `training/interest/losses` of each epoch, `training/lm/judged` of each judgement."""
+    """Figures in the order of time: `training/interest/losses` by epoch, `training/lm/judged` by judgement."""
     trained = {"interest": training.get("interest", {}), "lm": training.get("lm", {}).get("training", {})}
     return {
         f"training/{part}/{name}": [float(value) for value in values]

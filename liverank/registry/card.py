@@ -89,7 +89,8 @@ def _reranker(manifest: Mapping[str, Any]) -> str:
     name = settings["model"] or manifest["config"]["language_model"]
     gain = f"{outcome['gain']:+.4f} [{outcome['low']:+.4f}, {outcome['high']:+.4f}]"
     verdict = "re-ranks the best candidates" if outcome["deployed"] else "was fine-tuned too, and left out"
-    return f" A language model (`{name}`) {verdict}: on {outcome['judged']:,} validation lists it changes NDCG@10 by {gain}."
+    lists = f"{outcome['judged']:,} validation lists"
+    return f" A language model (`{name}`) {verdict}: on {lists} it changes NDCG@10 by {gain}."
 
 
 def _figures(found: Mapping[str, Any]) -> str:

@@ -157,7 +157,7 @@ def _trained(
     prompts, scorer = load_scorer(name, settings, pick_device(config.device, ranks.local))
     drawn = settings.lists, settings.negatives, settings.hard, config.seed
     lists = training_lists(data.catalogue, data.events, count, *drawn)
-    left_out = {"enabled", "deploy", "minutes", "cache_mib"}
+    left_out = {"enabled", "deploy", "minutes", "cache_mib", "teacher"}
     parts = [data.data_hash, weights_mark(name), settings.model_dump(mode="json", exclude=left_out), config.seed]
     path = checkpoint_path(checkpoints, KIND, parts)
     if ranks.first:
