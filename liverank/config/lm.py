@@ -82,6 +82,9 @@ class LmConfig(Section):
         512, ge=0, description="Most memory for what the untrained layers made of items, in training and in serving."
     )
 
+    judgements: str = Field(
+        "", description="File that `liverank distil` wrote: a teacher's orders to learn from beside the events."
+    )
     teacher: EndpointConfig = EndpointConfig()
 
     @model_validator(mode="after")

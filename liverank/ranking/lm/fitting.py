@@ -18,12 +18,13 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, EncodedRequest, Floats, LabelledRequest, Rows, TrainingData, encode
 from liverank.ranking.listwise import learn_weights, list_ndcg, mean_ndcg, to_lists
 from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, dealt
+from liverank.ranking.lm.judgements import taught_lists
 from liverank.ranking.lm.loading import load_scorer, model_name
 from liverank.ranking.lm.model import LmScorer
 from liverank.ranking.lm.prompts import Prompts
 from liverank.ranking.lm.ranker import LmRanker, weights_mark
 from liverank.ranking.lm.training import LmReport, train
-from liverank.ranking.lm.training_lists import training_lists
+from liverank.ranking.lm.training_lists import TrainingList, training_lists
 from liverank.ranking.protocol import Scores, ranking
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.significance import SURE
@@ -157,8 +158,15 @@ def _trained(
     prompts, scorer = load_scorer(name, settings, pick_device(config.device, ranks.local))
     drawn = settings.lists, settings.negatives, settings.hard, config.seed
     lists = training_lists(data.catalogue, data.events, count, *drawn)
-    left_out = {"enabled", "deploy", "minutes", "cache_mib", "teacher"}
-    parts = [data.data_hash, weights_mark(name), settings.model_dump(mode="json", exclude=left_out), config.seed]
+    lists, taught = _with_taught(lists, data.catalogue, config)
+    left_out = {"enabled", "deploy", "minutes", "cache_mib", "teacher", "judgements"}
+    parts = [
+        data.data_hash,
+        weights_mark(name),
+        settings.model_dump(mode="json", exclude=left_out),
+        config.seed,
+        taught,
+    ]
     path = checkpoint_path(checkpoints, KIND, parts)
     if ranks.first:
         forget_others(checkpoints, KIND, [path])
@@ -166,6 +174,18 @@ def _trained(
         scorer, prompts, data.catalogue, lists, config, lambda now: judge(now, prompts), Checkpoint(path), ranks
     )
     return prompts, scorer, report
+
+
+def _with_taught(
+    lists: list[TrainingList], catalogue: Catalogue, config: TrainingConfig
+) -> tuple[list[TrainingList], str]:
+    """The lists with a teacher's among them, where there is a file of judgements, and the hash of that."""
+    if not config.lm.judgements:
+        return lists, ""
+    path = Path(config.lm.judgements).expanduser()
+    together = [*lists, *taught_lists(path, catalogue)]
+    order = np.random.default_rng([config.seed, 5]).permutation(len(together))
+    return [together[at] for at in order], hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _validation(

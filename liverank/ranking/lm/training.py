@@ -22,7 +22,7 @@ from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.divergence import check_converging
 from liverank.ranking.interest_steps import precision_on
-from liverank.ranking.lm.losses import LOSSES
+from liverank.ranking.lm.losses import LOSSES, distillation
 from liverank.ranking.lm.model import LmScorer
 from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
 from liverank.ranking.lm.training_lists import TrainingList, batches
@@ -152,6 +152,7 @@ class _Run:
         found = hashlib.sha256(repr((self.config, self.seed, len(self.lists))).encode())
         for one in self.lists:
             found.update(one.rows.tobytes())
+            found.update(b"" if one.teacher is None else one.teacher.tobytes())
         return found.hexdigest()[:16]
 
     def to_the_end(self) -> None:
@@ -206,9 +207,28 @@ class _Run:
         history, candidates, there = self._tensors(lists)
         with precision_on(self.device):
             scores = self.scorer(history, candidates)
-        labels = torch.zeros_like(scores, dtype=torch.float32)
+        scores = scores.float()
+        taught = torch.tensor([one.teacher is not None for one in lists], device=self.device)
+        labels = torch.zeros_like(scores)
         labels[:, 0] = 1.0
-        return self.loss(scores.float(), labels, there)
+        total = scores.new_zeros(())
+        if not taught.all():
+            own = ~taught
+            total = total + self.loss(scores[own], labels[own], there[own]) * own.sum()
+        if taught.any():
+            total = (
+                total
+                + distillation(scores[taught], self._teachers(lists, scores)[taught], there[taught], 1.0) * taught.sum()
+            )
+        return total / len(lists)
+
+    def _teachers(self, lists: Sequence[TrainingList], scores: Tensor) -> Tensor:
+        """Teachers' scores, `[lists, candidates]`, 0 where there is none."""
+        found = torch.zeros_like(scores)
+        for at, one in enumerate(lists):
+            if one.teacher is not None:
+                found[at, : len(one.rows)] = torch.from_numpy(one.teacher).to(found)
+        return found
 
     def _tensors(self, lists: Sequence[TrainingList]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
         histories = [self.prompts.history(self.catalogue, one.request) for one in lists]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from liverank import progress
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, EncodedRequest, Events, Rows
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows
 from liverank.ranking.protocol import Candidates, Context, History, Request
 
 CELLS_AT_ONCE = 2_000_000
@@ -25,7 +25,9 @@ class TrainingList:
 
     request: EncodedRequest
     rows: Rows
-    """Rows of the candidates, `[candidates]`; the first is what the user took next."""
+    """Rows of the candidates, `[candidates]`; the first is what the user took next, or what a teacher put first."""
+    teacher: Floats | None = None
+    """A teacher's scores of them, `[candidates]`; None: the user's answer is to be learned."""
 
 
 def training_lists(

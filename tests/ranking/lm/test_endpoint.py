@@ -29,6 +29,7 @@ class Model:
         self.answers: list[Any] = []
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.rank = ranked
         model = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,7 +37,7 @@ class Model:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 model.asked.append({"path": self.path, **body})
                 model.headers.append(dict(self.headers))
-                model.answer(self, model.answers.pop(0) if model.answers else ranked(body))
+                model.answer(self, model.answers.pop(0) if model.answers else model.rank(body))
 
             def log_message(self, *given: object) -> None:
                 return
