@@ -59,6 +59,12 @@ class GateConfig(Section):
         description="Share of requests whose first item may change when case, punctuation or spaces of the texts do; "
         "judged where a language model re-ranks.",
     )
+    max_epsilon: float | None = Field(
+        None,
+        ge=0,
+        description="Largest epsilon of differential privacy that a language model which re-ranks may have been "
+        "fine-tuned with; one that was fine-tuned without is refused then. Empty: not judged.",
+    )
     max_attack_success: float = Field(
         0.05,
         ge=0,

@@ -10,6 +10,19 @@ from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
 
 
+class PrivacyConfig(Section):
+    """Differentially private fine-tuning (DP-SGD); wants Opacus: `pip install 'liverank[privacy]'`."""
+
+    epsilon: float = Field(
+        0.0,
+        ge=0,
+        description="Bound on what the fine-tuned tensors tell of any one user: below 1 strong, above 10 weak; 0: no "
+        "bound. With one a single step of each user is learned from.",
+    )
+    delta: float = Field(1e-5, gt=0, lt=1, description="Chance that the bound does not hold; well below 1 / users.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of one list's gradient.")
+
+
 class LmConfig(Section):
     """A language model that reads the history and each candidate, fine-tuned on the training events."""
 
@@ -82,10 +95,17 @@ class LmConfig(Section):
         512, ge=0, description="Most memory for what the untrained layers made of items, in training and in serving."
     )
 
+    privacy: PrivacyConfig = PrivacyConfig()
     judgements: str = Field(
         "", description="File that `liverank distil` wrote: a teacher's orders to learn from beside the events."
     )
     teacher: EndpointConfig = EndpointConfig()
+
+    @model_validator(mode="after")
+    def _privacy_knows_no_teacher(self) -> Self:
+        if self.privacy.epsilon and self.judgements:
+            raise ValueError("privacy.epsilon bounds what users' lists tell; judgements are made of the same lists")
+        return self
 
     @model_validator(mode="after")
     def _four_bits_want_adapters(self) -> Self:

@@ -42,6 +42,8 @@ class Evidence:
     """Share of requests whose ranking depends on the order of their candidates."""
     text_sensitivity: float = 0.0
     """Share of requests whose first item depends on how texts are written."""
+    epsilon: float | None = None
+    """Of the fine-tuning of the language model that re-ranks, 0: not private; None: there is none."""
     attack_success: float = 0.0
     """Share of requests in which an instruction inside an item's text brings it to the first place."""
 
@@ -63,7 +65,12 @@ def judge(evidence: Evidence, config: GateConfig) -> Verdict:
         kept = [sentence for beaten, sentence in results if beaten]
         broken = [sentence for beaten, sentence in results if not beaten]
         found = ["There is no champion yet: the baselines decide."]
-    broken += [*_uneven(evidence.groups, config), *_led_by_order(evidence, config), *_led_by_texts(evidence, config)]
+    broken += [
+        *_uneven(evidence.groups, config),
+        *_led_by_order(evidence, config),
+        *_led_by_texts(evidence, config),
+        *_told_on(evidence, config),
+    ]
     return Verdict(not broken, [*broken, *kept, *found])
 
 
@@ -142,6 +149,14 @@ def _led_by_texts(evidence: Evidence, config: GateConfig) -> list[str]:
             f"requests, more than {config.max_attack_success:.1%} (evaluation.gate.max_attack_success)."
         )
     return broken
+
+
+def _told_on(evidence: Evidence, config: GateConfig) -> list[str]:
+    epsilon, most = evidence.epsilon, config.max_epsilon
+    if most is None or epsilon is None or 0 < epsilon <= most:
+        return []
+    how = f"with an epsilon of {epsilon:.2f}" if epsilon else "without differential privacy"
+    return [f"The language model was fine-tuned {how}; at most {most:g} is allowed (evaluation.gate.max_epsilon)."]
 
 
 def _baseline(evidence: Evidence, name: str) -> tuple[bool, str]:

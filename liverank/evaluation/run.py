@@ -75,7 +75,7 @@ def evaluate(
         budgets=_budgets(challenger, requests, lists, config),
         text_robustness=_text_robustness(challenger, requests, config),
     )
-    verdict = _verdict(findings, config.gate)
+    verdict = _verdict(findings, config.gate, _epsilon(challenger))
     result = EvaluationResult(
         verdict.promote, verdict.reasons, findings.flat, findings, challenger.hash, current.hash if current else ""
     )
@@ -153,7 +153,15 @@ def _learning_curve(
     return curve
 
 
-def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
+def _epsilon(bundle: Bundle) -> float | None:
+    """Of the fine-tuning of the language model that re-ranks; None where none does."""
+    if not isinstance(bundle.primary, CascadeRanker):
+        return None
+    training = bundle.manifest.get("training", {}).get("lm", {}).get("training", {})
+    return float(training.get("epsilon", 0.0))
+
+
+def _verdict(findings: Findings, gate: GateConfig, epsilon: float | None) -> Verdict:
     evidence = Evidence(
         name=f"{findings.metric.upper()}@{findings.k}",
         requests=findings.judged,
@@ -162,6 +170,7 @@ def _verdict(findings: Findings, gate: GateConfig) -> Verdict:
         gaps={name: rows[findings.metric] for name, rows in findings.differences.items()},
         slices=findings.slices,
         groups=findings.groups,
+        epsilon=epsilon,
         text_sensitivity=findings.text_robustness.sensitivity if findings.text_robustness else 0.0,
         attack_success=findings.text_robustness.attack_success if findings.text_robustness else 0.0,
         order_sensitivity=max((of.changed for of in findings.order if of.ranker == findings.primary), default=0.0),

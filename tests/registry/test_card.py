@@ -11,7 +11,7 @@ OUTCOME = {
     "low": -0.001,
     "high": 0.0034,
     "judged": 1500,
-    "training": {"judged": [0.1, 0.11], "losses": [2.7], "tokens_per_second": 900.0, "device": "cpu"},
+    "training": {"judged": [0.1, 0.11], "losses": [2.7], "tokens_per_second": 900.0, "epsilon": 0.0},
 }
 
 
@@ -24,6 +24,7 @@ def test_the_card_tells_what_it_brought_whether_it_serves_or_not():
     left_out = _reranker(manifest())
     assert "(`all-MiniLM-L6-v2`) was fine-tuned too, and left out" in left_out
     assert "on 1,500 validation lists it changes NDCG@10 by +0.0012 [-0.0010, +0.0034]" in left_out
+    assert "fine-tuned without differential privacy" in left_out
     assert "re-ranks the best candidates" in _reranker(manifest(deployed=True))
 
 

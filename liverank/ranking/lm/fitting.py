@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, d
 from liverank.ranking.lm.judgements import taught_lists
 from liverank.ranking.lm.loading import load_scorer, model_name
 from liverank.ranking.lm.model import LmScorer
+from liverank.ranking.lm.privacy import membership_auc, one_list_a_user
 from liverank.ranking.lm.prompts import Prompts
 from liverank.ranking.lm.ranker import LmRanker, weights_mark
 from liverank.ranking.lm.training import LmReport, train
@@ -35,6 +36,8 @@ KIND = "lm"
 JUDGING_LISTS: Final = 2000
 """Validation lists at most that say whether the re-ranker helps; those that picked its state are not among them."""
 STRENGTH: Final = 10.0
+KEPT_OUT: Final = 300
+"""Lists at most that are not learned from, beside as many that are, for the test of membership."""
 _AT_ONCE: Final = 32
 
 
@@ -158,6 +161,8 @@ def _trained(
     prompts, scorer = load_scorer(name, settings, pick_device(config.device, ranks.local))
     drawn = settings.lists, settings.negatives, settings.hard, config.seed
     lists = training_lists(data.catalogue, data.events, count, *drawn)
+    lists, kept_out = _kept_out(one_list_a_user(lists) if settings.privacy.epsilon else lists)
+    members = lists[: len(kept_out)]
     lists, taught = _with_taught(lists, data.catalogue, config)
     left_out = {"enabled", "deploy", "minutes", "cache_mib", "teacher", "judgements"}
     parts = [
@@ -173,7 +178,26 @@ def _trained(
     report = train(
         scorer, prompts, data.catalogue, lists, config, lambda now: judge(now, prompts), Checkpoint(path), ranks
     )
+    if ranks.first:
+        lm = LmRanker(data.catalogue, prompts, scorer, settings, (name, ""))
+        found = membership_auc(_losses(lm, members), _losses(lm, kept_out))
+        report = replace(report, membership_auc=round(found, 4))
     return prompts, scorer, report
+
+
+def _kept_out(lists: list[TrainingList]) -> tuple[list[TrainingList], list[TrainingList]]:
+    """The lists to learn from, and a few that are not, to tell what training remembers."""
+    few = min(KEPT_OUT, len(lists) // 10)
+    return lists[: len(lists) - few], lists[len(lists) - few :]
+
+
+def _losses(lm: LmRanker, lists: Sequence[TrainingList]) -> list[float]:
+    """Cross-entropy of each list."""
+    found = []
+    for one in lists:
+        scores = lm.score_texts(one.request, [lm.catalogue.texts[row] for row in one.rows.tolist()])
+        found.append(float(np.logaddexp.reduce(scores) - scores[0]))
+    return found
 
 
 def _with_taught(

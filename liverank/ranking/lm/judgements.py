@@ -110,7 +110,7 @@ def taught_lists(path: Path, catalogue: Catalogue) -> list[TrainingList]:
             request = Request(History(items, types, times), Candidates(ranked), Context(float(one["timestamp"])))
             encoded = encode(catalogue, request)
             places = np.arange(1, len(ranked) + 1, dtype=np.float32)
-            found.append(TrainingList(encoded, encoded.candidates, -np.log(places)))
+            found.append(TrainingList(encoded, encoded.candidates, teacher=-np.log(places)))
     if not found:
         raise DataError(
             f"{path} holds no judgement about items of this catalogue.", "Run liverank distil on this data."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from liverank.ranking.divergence import check_converging
 from liverank.ranking.interest_steps import precision_on
 from liverank.ranking.lm.losses import LOSSES, distillation
 from liverank.ranking.lm.model import LmScorer
+from liverank.ranking.lm.privacy import PrivacyPlan
 from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
 from liverank.ranking.lm.training_lists import TrainingList, batches
 from liverank.ranking.ranks import Ranks
@@ -60,6 +62,10 @@ class LmReport:
     peak_gpu_mib: float
     device: str
     processes: int
+    epsilon: float = 0.0
+    """Of differential privacy, over all steps made; 0: training was not private."""
+    membership_auc: float = 0.5
+    """How well a list's loss tells that it was trained on, against lists that were kept out; 0.5: not at all."""
 
 
 class _Trained:
@@ -131,6 +137,8 @@ class _Run:
         self.device = next(scorer.parameters()).device
         self.loss = LOSSES[self.config.loss]
         self.parameters = list(scorer.trained().values())
+        private, batch = self.config.privacy, self.config.batch
+        self.plan = PrivacyPlan.of(private, len(lists), batch, self.config.steps) if private.epsilon else None
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
@@ -187,21 +195,46 @@ class _Run:
         """Makes one step of the optimiser; the loss, in all processes."""
         # Chance of a step's own: a run that goes on needs no more than the step's number.
         torch.manual_seed(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
-        together = batches(self.lists, self.config.batch, number)
+        together = self._drawn(number)
         mine = together[self.ranks.share(len(together))]
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * learning_rate(number, self.config.steps)
         self.scorer.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self.device)
-        if mine:
+        if self.plan:
+            loss = self._private(mine) / max(1, len(together))
+        elif mine:
             loss = self._loss(mine) * (len(mine) / len(together))
             torch.autograd.backward(loss)
         self._share_gradients()
-        torch.nn.utils.clip_grad_norm_(self.parameters, MOST_GRADIENT)
+        if not self.plan:
+            torch.nn.utils.clip_grad_norm_(self.parameters, MOST_GRADIENT)
         self.optimizer.step()
         wait(self.device)
         return self.ranks.total(float(loss.detach()))
+
+    def _drawn(self, number: int) -> list[TrainingList]:
+        if self.plan:
+            # Chance that could be guessed from a seed would protect nobody; all processes draw the same lists.
+            return self.plan.drawn(self.lists, int(self.ranks.told(float(secrets.randbits(52)))))
+        return batches(self.lists, self.config.batch, number)
+
+    def _private(self, lists: Sequence[TrainingList]) -> Tensor:
+        """Leaves the clipped, noised gradient of the lists in the parameters; the sum of their losses."""
+        assert self.plan is not None
+        total = [torch.zeros_like(one) for one in self.parameters]
+        losses = torch.zeros((), device=self.device)
+        for one in lists:
+            loss = self._loss([one])
+            torch.autograd.backward(loss)
+            self.plan.add(self.parameters, total)
+            losses += loss.detach()
+        if self.ranks.first:  # the processes' sums are added: noise is wanted once
+            total = list(self.plan.noised(total, torch.Generator().manual_seed(secrets.randbits(63))))
+        for parameter, gradient in zip(self.parameters, total, strict=True):
+            parameter.grad = gradient / self.config.batch
+        return losses
 
     def _loss(self, lists: Sequence[TrainingList]) -> Tensor:
         history, candidates, there = self._tensors(lists)
@@ -301,6 +334,7 @@ class _Run:
             peak_gpu_mib=peak_gpu_mib(self.device),
             device=self.device.type,
             processes=self.ranks.world,
+            epsilon=self.plan.epsilon(self.state.step) if self.plan else 0.0,
         )
 
 

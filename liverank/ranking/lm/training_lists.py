@@ -26,6 +26,8 @@ class TrainingList:
     request: EncodedRequest
     rows: Rows
     """Rows of the candidates, `[candidates]`; the first is what the user took next, or what a teacher put first."""
+    user: int = -1
+    """Number of the user, -1: unknown."""
     teacher: Floats | None = None
     """A teacher's scores of them, `[candidates]`; None: the user's answer is to be learned."""
 
@@ -61,7 +63,11 @@ def training_lists(
                     wrong = wrong[~np.isin(wrong, state.history)]
                 drawn = rng.permutation(wrong)[:negatives]
                 if len(drawn):
-                    found.append(TrainingList(state, np.concatenate([[events.item[at]], drawn]).astype(np.int64)))
+                    found.append(
+                        TrainingList(
+                            state, np.concatenate([[events.item[at]], drawn]).astype(np.int64), int(events.user[at])
+                        )
+                    )
             stage.advance(len(part))
     return [found[at] for at in rng.permutation(len(found))]
 
