@@ -56,13 +56,17 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One line of a ranking; `propensity` only where the order was drawn at random, `reasons` only when asked for."""
+    """One line of a ranking.
+
+    `propensity` only where the order was drawn at random, `reasons` and `sentence` only when asked for.
+    """
 
     item_id: str
     score: float
     position: int
     propensity: float | None = None
     reasons: list[dict[str, Any]] | None = None
+    sentence: str | None = None
 
 
 class RankResponse(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 from liverank.ranking.data import encode
 from liverank.ranking.lm.cascade import blend_of
 from liverank.ranking.protocol import Ranker, Request, Scores
+from serving.facts import Facts, facts_of
 
 LM = "lm"
 NOT_AVAILABLE = "explain: not available"
@@ -33,6 +36,14 @@ class Contributions:
             for at in largest
             if round(float(values[at]), DECIMALS)
         ]
+
+
+def facts_at(ranker: Ranker, request: Request) -> Callable[[int], Facts] | None:
+    """What may be said of the candidate in a place of the request; None for a ranker without counts."""
+    blend = blend_of(ranker)
+    if blend is None:
+        return None
+    return partial(facts_of, blend.count, encode(blend.count.catalogue, request))
 
 
 def contributions(ranker: Ranker, request: Request, scores: Scores) -> Contributions | None:

@@ -29,6 +29,9 @@ class Metrics:
             "liverank_batch_requests", "Requests scored together.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
         )
         self.degraded = Counter("liverank_degraded", "Rankings that lack something.", ["reason"], registry=registry)
+        self.sentences = Counter(
+            "liverank_sentences", "Sentences by what they came from or failed by.", ["source"], registry=registry
+        )
         self.dropped = Counter("liverank_impressions_dropped", "Impressions that were not recorded.", registry=registry)
         self.records = Counter("liverank_records", "New records accepted.", registry=registry)
         self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)

@@ -15,7 +15,8 @@ from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import SqliteStore
 from serving.cascading import cascaded
-from serving.explaining import Contributions, contributions
+from serving.explaining import Contributions, contributions, facts_at
+from serving.facts import Facts
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
@@ -51,6 +52,8 @@ class Answer:
     """What the ranking knew of the user, by name; empty where no model ranked."""
     features: UsedFeatures | None = None
     """What it knew of the candidates, where that was asked for and the model has such features."""
+    facts: Callable[[int], Facts] | None = None
+    """What may be said of the candidate in a place, where reasons were asked for and the model can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,11 @@ class Scorer:
                 reasons,
                 history_digest(history),
                 features,
+                facts_at(ranker, request) if reasons is not None else None,
             )
-            for job, (history, lacking), of, reasons, features in zip(jobs, read, scored, why, used, strict=True)
+            for job, request, (history, lacking), of, reasons, features in zip(
+                jobs, requests, read, scored, why, used, strict=True
+            )
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:

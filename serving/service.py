@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from liverank.config import Config
 from liverank.errors import LiverankError
@@ -30,6 +31,7 @@ from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
 from serving.ordering import ranked
 from serving.scoring import Answer, Job, Scorer, milliseconds
+from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 
 
@@ -76,6 +78,7 @@ class RankingService:
             limits.queue_requests,
         )
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
+        self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -129,6 +132,7 @@ class RankingService:
         unexplained = request.explain and answer.contributions is None
         degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
+        lines = self._with_sentences(lines, offered.item_ids, answer)
         identity, shown, most = asked.impression_id, tuple(degraded), self._limits.feature_log_items
         if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
             degraded.append("impression: not recorded")
@@ -136,6 +140,16 @@ class RankingService:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
         return RankResponse(identity, answer.version, lines, degraded, timing)
+
+    def _with_sentences(self, lines: list[RankedItem], item_ids: Sequence[str], answer: Answer) -> list[RankedItem]:
+        """The lines, the first of them with a sentence where that is wanted and there are facts."""
+        top = self._limits.sentences.top
+        if not top or answer.facts is None:
+            return lines
+        place = {item: at for at, item in enumerate(item_ids)}
+        told = [self._sentences.sentence(answer.facts(place[line.item_id])) for line in lines[:top]]
+        first = [structs.replace(line, sentence=said or None) for line, said in zip(lines, told, strict=False)]
+        return first + lines[top:]
 
     async def append(self, records: Sequence[Record]) -> int:
         """How many records were new, once they are on disk; items among them are rankable then.
@@ -200,6 +214,7 @@ class RankingService:
     async def close(self) -> None:
         """Answers and writes what waits, then stops the threads; the store stays open."""
         await asyncio.to_thread(self._texts.close)
+        await asyncio.to_thread(self._sentences.close)
         await self._batcher.close()
         await asyncio.to_thread(self.log.close)
         if self.model.follower is not None:

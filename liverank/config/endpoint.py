@@ -38,6 +38,11 @@ class EndpointConfig(Section):
     output_price: float = Field(0.0, ge=0, description="Money for a million tokens of answers.")
     max_cost: float = Field(0.0, ge=0, description="Money after which nothing more is asked; 0: no such limit.")
 
+    @property
+    def given(self) -> bool:
+        """Whether there is somebody to ask."""
+        return bool(self.url and self.model)
+
     @model_validator(mode="after")
     def _windows_overlap(self) -> Self:
         if self.stride >= self.window:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from liverank.config.base import Section
+from liverank.config.endpoint import EndpointConfig
+
+
+class SentencesConfig(Section):
+    """A sentence for each of the top items of an explained ranking."""
+
+    top: int = Field(0, ge=0, le=50, description="Shown items that get one, from the top; 0: none.")
+    language: Literal["en", "zh"] = Field("en", description="Language of the sentences.")
+    cache: int = Field(10_000, ge=1, description="Sentences of the chat model that are kept.")
+    queue: int = Field(100, ge=1, description="Sentences that may wait to be written.")
+    endpoint: EndpointConfig = EndpointConfig()
 
 
 class ServingConfig(Section):
@@ -33,6 +46,7 @@ class ServingConfig(Section):
         description="Milliseconds that the language model may take for a request, where the model has one; a request's "
         "own deadline may leave it less. What it then has not read stays in the blend's order.",
     )
+    sentences: SentencesConfig = SentencesConfig()
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(
         1,

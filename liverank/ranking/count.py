@@ -128,6 +128,13 @@ class CountRanker:
             signals[known, 4:] = np.where((ids[place] == safe)[:, None], had[place], 0)
         return signals
 
+    def pulls(self, request: EncodedRequest, row: int) -> Floats:
+        """How strongly each event of the history asks for an item of the catalogue by transitions, `[events]`."""
+        weight = evidence(request, self.type_weights) * self.config.query_decay**request.steps_back
+        weight[request.steps_back >= self.config.query_items] = 0
+        strength = np.asarray(self.transitions[request.history, row].todense()).ravel()
+        return (strength * weight).astype(np.float32)
+
     def _text_similarity(self, request: EncodedRequest, known: Rows, items: Rows, shares: Any) -> Floats:
         """Cosine of each candidate's text and the summed texts of what asks, `[candidates]`."""
         similarity = np.zeros(len(request.candidates), np.float32)

@@ -52,7 +52,9 @@ def _items(features: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def client(servers: Callable[..., Server], folder: Path) -> httpx.Client:
-    return servers(command=("-m", "serving", "--bundle", str(folder)), option="--set").start().client()
+    command = ("-m", "serving", "--bundle", str(folder))
+    server = servers("serving.sentences.top=3", command=command, option="--set")
+    return server.start().client()
 
 
 def test_it_reads_the_best_and_says_how_long_that_took(client: httpx.Client, folder: Path) -> None:
@@ -60,6 +62,10 @@ def test_it_reads_the_best_and_says_how_long_that_took(client: httpx.Client, fol
     client.post("/v1/events", json=[click(at, "reader", item) for at, item in enumerate(items[:5])])
     body = {"user_id": "reader", "candidates": items[:30], "explain": True}
     answer = client.post("/v1/rank", json=body).json()
+    assert all(line["sentence"] for line in answer["ranking"][:3])
+    assert not any("sentence" in line for line in answer["ranking"][3:])
+    plain = client.post("/v1/rank", json={**body, "explain": False}).json()
+    assert not any("sentence" in line for line in plain["ranking"])
     assert answer["degraded"] == []
     assert answer["timing_ms"]["lm"] > 0
     assert any(reason["signal"] == "lm" for line in answer["ranking"] for reason in line["reasons"])

@@ -7,14 +7,11 @@ or is not answered keeps the order that came in, and is counted.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import httpx
 import numpy as np
 
 from liverank.config.endpoint import EndpointConfig
@@ -22,11 +19,10 @@ from liverank.errors import ConfigError
 from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.data import EncodedRequest, encode
 from liverank.ranking.lm.answers import Repaired, read_order
+from liverank.ranking.lm.chat import Chat, ChatError
 from liverank.ranking.lm.template import HistoryTemplate, TitledEvent
 from liverank.ranking.protocol import Request, Scores
 
-_AGAIN: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-"""Statuses after which the same question may be answered."""
 _LONGEST_PAUSE: Final = 60.0
 _WORDS: Final = {
     "en": (
@@ -67,8 +63,8 @@ class Tally:
     """Windows that keep their order because no try was answered."""
     over_budget: int = 0
     """Windows that were not asked about, since the budget was spent."""
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
+    tokens: int = 0
+    """Of prompts and answers."""
     cost: float = 0.0
 
     def told(self) -> str:
@@ -76,16 +72,7 @@ class Tally:
         text = f"{self.answered:,} of {self.prompts:,} prompts answered, {self.repaired:,} repaired"
         for count, what in ((self.given_up, "given up"), (self.over_budget, "not asked for want of budget")):
             text += f", {count:,} {what}" if count else ""
-        tokens = self.prompt_tokens + self.answer_tokens
-        return f"{text}; {tokens:,} tokens" + (f", {self.cost:.2f} of money" if self.cost else "")
-
-
-class _Failed(Exception):
-    """A try without an answer; `pause` is what the server asks for, in seconds."""
-
-    def __init__(self, kind: str, pause: float | None = None, final: bool = False) -> None:
-        super().__init__(kind)
-        self.kind, self.pause, self.final = kind, pause, final
+        return f"{text}; {self.tokens:,} tokens" + (f", {self.cost:.2f} of money" if self.cost else "")
 
 
 class EndpointRanker:
@@ -97,7 +84,6 @@ class EndpointRanker:
         self,
         catalogue: Catalogue,
         config: EndpointConfig,
-        transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Takes where to ask.
@@ -105,18 +91,16 @@ class EndpointRanker:
         Raises:
             ConfigError: no URL or no model is given.
         """
-        if not config.url or not config.model:
+        if not config.given:
             raise ConfigError("No endpoint is given.", "Set training.lm.teacher.url and training.lm.teacher.model.")
         self.catalogue, self.config, self.tally = catalogue, config, Tally()
         self._sleep = sleep
-        key = os.environ.get(config.key_variable, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=config.timeout_seconds, headers=headers, transport=transport)
+        self.chat = Chat(config)
         self._template = HistoryTemplate(config.language)
 
     def close(self) -> None:
         """Closes its connections."""
-        self._client.close()
+        self.chat.close()
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -164,16 +148,18 @@ class EndpointRanker:
     def _ranked(self, history: str, texts: Sequence[str]) -> Sequence[int] | None:
         """The order of a window; None where it stays as it is."""
         self.tally.prompts += 1
-        if self._spent():
+        if self.chat.spent:
             self.tally.over_budget += 1
             return None
         for number in range(self.config.retries + 1):
             self.tally.retries += number > 0
             try:
                 found = self._asked(history, texts)
-            except _Failed as failure:
+                self._charged()
+            except ChatError as failure:
+                self._charged()
                 setattr(self.tally, failure.kind, getattr(self.tally, failure.kind) + 1)
-                if failure.final or number == self.config.retries or self._spent():
+                if failure.final or number == self.config.retries or self.chat.spent:
                     break
                 pause = self.config.retry_seconds * 2**number if failure.pause is None else failure.pause
                 self._sleep(min(pause, _LONGEST_PAUSE))
@@ -183,6 +169,9 @@ class EndpointRanker:
         self.tally.given_up += 1
         return None
 
+    def _charged(self) -> None:
+        self.tally.tokens, self.tally.cost = self.chat.prompt_tokens + self.chat.answer_tokens, self.chat.cost
+
     def _count(self, found: Repaired) -> None:
         tally = self.tally
         tally.answered += 1
@@ -191,65 +180,15 @@ class EndpointRanker:
         tally.repeated += found.repeated
         tally.unknown += found.unknown
 
-    def _spent(self) -> bool:
-        config, tally = self.config, self.tally
-        dear = bool(config.max_cost) and tally.cost >= config.max_cost
-        return dear or tally.prompt_tokens + tally.answer_tokens >= config.max_tokens
-
     def _asked(self, history: str, texts: Sequence[str]) -> Repaired:
         system, user = _WORDS[self.config.language]
         items = "\n".join(f"[{number}] {_one_line(text) or '?'}" for number, text in enumerate(texts, 1))
         content = user.format(history=history, items=items, count=len(texts))
-        body = {
-            "model": self.config.model,
-            "temperature": 0,
-            "max_tokens": self.config.answer_tokens,
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": content}],
-        }
-        found = read_order(self._answer(body), len(texts))
+        found = read_order(self.chat.ask(system, content), len(texts))
         if found is None:
-            raise _Failed("useless")
+            raise ChatError("useless")
         return found
-
-    def _answer(self, body: dict[str, Any]) -> str:
-        """The text of an answer; tokens are counted whether it is of use or not."""
-        try:
-            response = self._client.post(f"{self.config.url.rstrip('/')}/chat/completions", json=body)
-        except httpx.TimeoutException as problem:
-            raise _Failed("timeouts") from problem
-        except httpx.HTTPError as problem:
-            raise _Failed("broken") from problem
-        if response.status_code != httpx.codes.OK:
-            raise _Failed("refused", _retry_after(response), response.status_code not in _AGAIN)
-        try:
-            told = response.json()
-            text = told["choices"][0]["message"]["content"] or ""
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError) as problem:
-            raise _Failed("broken") from problem
-        self._charge(told.get("usage"), body, str(text))
-        return str(text)
-
-    def _charge(self, usage: Any, body: dict[str, Any], text: str) -> None:
-        """Counts tokens as the server does; where it does not, four characters are one."""
-        usage = usage if isinstance(usage, dict) else {}
-        asked = sum(len(message["content"]) for message in body["messages"]) // 4
-        prompt = _count_of(usage.get("prompt_tokens"), asked)
-        answer = _count_of(usage.get("completion_tokens"), len(text) // 4)
-        self.tally.prompt_tokens += prompt
-        self.tally.answer_tokens += answer
-        self.tally.cost += (prompt * self.config.input_price + answer * self.config.output_price) / 1e6
-
-
-def _count_of(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) and value >= 0 else otherwise
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    try:
-        return max(0.0, float(response.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None

@@ -2,7 +2,7 @@
 
 DP-SGD (Abadi et al., 2016, "Deep Learning with Differential Privacy") with one list a user, so that what is protected
 is a user. Each step takes a list with a chance of its own (Poisson sampling), clips each list's gradient, and adds
-noise to their sum. Opacus reckons the noise from the epsilon that is wanted, and the epsilon that the steps made came to.
+noise to their sum. Opacus reckons the noise from the epsilon that is wanted, and what the steps that were made came to.
 """
 
 from __future__ import annotations

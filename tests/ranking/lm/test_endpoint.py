@@ -209,8 +209,9 @@ def test_tokens_that_the_server_does_not_count_are_reckoned(model, usage):
     ranker, _ = ranker_of(model)
     model.answers = [(200, completion("[1] > [2] > [3] > [4]", usage), {})]
     order_of(ranker, asked())
-    assert ranker.tally.prompt_tokens > 50
-    assert ranker.tally.answer_tokens == 5
+    assert ranker.chat.prompt_tokens > 50
+    assert ranker.chat.answer_tokens == 5
+    assert ranker.tally.tokens == ranker.chat.prompt_tokens + 5
 
 
 def test_an_items_text_stays_in_its_line(model):
