@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -44,31 +44,80 @@ def candidate_embeddings(catalogue: Catalogue, request: EncodedRequest, encoder:
     return vectors
 
 
-class ZeroShotRanker:
-    """Cosine of a candidate's embedding and the decayed mean of the history's embeddings; 0 without a history.
+SHRUNK_BY: Final = 5.0
+"""Texts at the origin that the catalogue's centre reckons with: the mean of a few texts is what they say, not what all
+texts have in common."""
 
-    The latest step counts 1, each step before it `decay` times as much.
+
+class ZeroShotRanker:
+    """Cosine of a candidate's embedding and the decayed mean of the history's, both seen from the catalogue's centre.
+
+    All texts of one shop lie to one side; what tells them apart is how they differ from the mean of all (removing it is
+    the first step of Mu and Viswanath, 2018, "All-but-the-Top"). The latest step counts 1, each step before it `decay`
+    times as much. 0 without a history, and for what has no text.
     """
 
     name = "zero-shot"
 
-    def __init__(self, catalogue: Catalogue, encoder: TextEncoder, decay: float = 0.8) -> None:
+    def __init__(
+        self, catalogue: Catalogue, encoder: TextEncoder, decay: float = 0.8, centre: Floats | None = None
+    ) -> None:
+        """Takes the catalogue with its embeddings; `centre`, `[width]`, is theirs where None is given."""
         self.catalogue = catalogue
         self.encoder = encoder
         self.decay = decay
         self._embeddings = catalogue.embedded
+        told = self._embeddings.any(1)
+        shrunk = self._embeddings.sum(0) / np.float32(max(1, int(told.sum())) + SHRUNK_BY)
+        self.centre: Floats = shrunk.astype(np.float32) if centre is None else centre
+        self._scale = self._inverse_lengths(self._embeddings)
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays in [-1, 1]."""
-        return [self.similarity(encode(self.catalogue, request)) for request in requests]
+        return self.score_encoded([encode(self.catalogue, request) for request in requests])
+
+    def score_encoded(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
+        """As `score_batch`, for requests that were looked up in this catalogue."""
+        return [self._from_the_centre(request) for request in requests]
+
+    def _from_the_centre(self, request: EncodedRequest) -> Scores:
+        rows = request.history[self._scale[request.history] > 0]
+        if not len(rows):
+            return np.zeros(len(request.candidates), np.float32)
+        weight = self._weight(request)[self._scale[request.history] > 0] * self._scale[rows]
+        # The weighted mean of (e - centre) / length; subtracting afterwards spares a copy of the embeddings.
+        mean = weight @ self._embeddings[rows] - weight.sum() * self.centre
+        profile = _unit(mean)
+        scores = self._products(request, profile) - np.float32(self.centre @ profile)
+        result: Scores = scores * self._scales(request)
+        return result
+
+    def _scales(self, request: EncodedRequest) -> Floats:
+        """One over the length of each candidate's embedding from the centre, 0 without a text, `[candidates]`."""
+        rows = request.candidates
+        if (rows >= 0).all():
+            return self._scale[rows]
+        return self._inverse_lengths(candidate_embeddings(self.catalogue, request, self.encoder))
+
+    def _inverse_lengths(self, embeddings: Floats) -> Floats:
+        """Of the way from the centre to each embedding, 0 for one of zeros, `[embeddings]`."""
+        square = np.vecdot(embeddings, embeddings) - 2 * np.vecdot(embeddings, self.centre) + self.centre @ self.centre
+        length = np.sqrt(np.maximum(square, 1e-12))
+        return np.where(embeddings.any(1), 1 / length, 0).astype(np.float32)
 
     def similarity(self, request: EncodedRequest) -> Scores:
-        """Scores of one request, `[candidates]`.
+        """Plain cosines of one request, `[candidates]`: the blend's signal.
+
+        Beside the blend's other signals the centre makes no difference, and its weights were learned without.
+        """
+        return self._products(request, _unit(self._weight(request) @ self._embeddings[request.history]))
+
+    def _products(self, request: EncodedRequest, profile: Floats) -> Scores:
+        """Products of a profile and each candidate's embedding, `[candidates]`.
 
         BLAS rounds a row by its place in a product, and the order of candidates must not matter: either their rows are
         multiplied one by one, or, where most items are candidates, all of the catalogue's in the catalogue's order.
         """
-        profile = self._profile(request)
         rows = request.candidates
         if (rows < 0).any():
             return np.vecdot(candidate_embeddings(self.catalogue, request, self.encoder), profile)
@@ -78,21 +127,25 @@ class ZeroShotRanker:
             return every
         return np.vecdot(self._embeddings[rows], profile)
 
-    def _profile(self, request: EncodedRequest) -> Floats:
-        weight = (self.decay**request.steps_back).astype(np.float32)
-        mean = weight @ self._embeddings[request.history]
-        length = float(np.linalg.norm(mean))
-        return mean / np.float32(length) if length > 0 else mean
+    def _weight(self, request: EncodedRequest) -> Floats:
+        """Of each event of the history, `[events]`."""
+        return (self.decay**request.steps_back).astype(np.float32)
 
     def on(self, catalogue: Catalogue, changed: Rows) -> ZeroShotRanker:
-        """The same ranker over another catalogue."""
-        return ZeroShotRanker(catalogue, self.encoder, self.decay)
+        """The same ranker over another catalogue, seen from the same centre: what was scored before stays as it was."""
+        return ZeroShotRanker(catalogue, self.encoder, self.decay, self.centre)
 
     def save(self, folder: Path) -> None:
-        """Writes the decay; the embeddings are the catalogue's."""
-        arrays.write(folder, {}, {"decay": self.decay})
+        """Writes the decay and the centre; the embeddings are the catalogue's."""
+        arrays.write(folder, {"centre": self.centre}, {"decay": self.decay})
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue, encoder: TextEncoder) -> ZeroShotRanker:
-        """The ranker that `save` wrote."""
-        return cls(catalogue, encoder, arrays.read(folder)[1]["decay"])
+        """The ranker that `save` wrote; the centre of one from before there was one is its catalogue's."""
+        data, settings = arrays.read(folder)
+        return cls(catalogue, encoder, settings["decay"], data.get("centre"))
+
+
+def _unit(vector: Floats) -> Floats:
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if length > 0 else vector

@@ -69,7 +69,7 @@ def _scores(
     sides = {PLAIN_TEXT: recipe.similar(histories), PLAIN_COUNT: recipe.counted(histories)}
     found = {name: [row[of] for row, of in zip(side, lists, strict=True)] for name, side in sides.items()}
     encoded = [split.encoded(ask, rows) for ask, rows in zip(part, lists, strict=True)]
-    return {"zero-shot": [zero_shot.similarity(request) for request in encoded], **found}
+    return {"zero-shot": zero_shot.score_encoded(encoded), **found}
 
 
 def _ranks(part: Sequence[Ask], lists: Sequence[Rows], scores: Sequence[Floats]) -> list[Rows]:

@@ -109,8 +109,8 @@ class BundleScores:
     """Every ranker of a bundle, from one pass over the blend's signals.
 
     The blend holds the signals of the count ranker and the scores of the others, at most standardised within the
-    request, which changes no order; what it does not hold is scored by the ranker itself. A language model only reads
-    the blend's best.
+    request, which changes no order; what it does not hold, or holds otherwise, is scored by the ranker
+    itself. A language model only reads the blend's best.
     """
 
     def __init__(self, rankers: Mapping[str, Any]) -> None:
@@ -123,7 +123,9 @@ class BundleScores:
         signals = self.blend.signals(requests)
         blended = self.blend.combine(requests, signals)
         rows = {"blend": blended, "count": self._counted(requests, signals), **self._reranked(requests, blended)}
-        for name in self.rankers.keys() & set(self.blend.signal_names):
+        if "zero-shot" in self.rankers:
+            rows["zero-shot"] = self.rankers["zero-shot"].score_encoded(requests)
+        for name in (self.rankers.keys() - rows.keys()) & set(self.blend.signal_names):
             column = self.blend.signal_names.index(name)
             rows[name] = [of[:, column] for of in signals]
         dense = {name: scatter(name, scores, requests, len(self.catalogue)) for name, scores in sorted(rows.items())}
