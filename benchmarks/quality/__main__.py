@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(name: str, options: argparse.Namespace) -> str:
     """How to measure a part again."""
-    given = [f"--part {name}", *([] if options.quick else [f"--seeds {options.seeds}"])]
+    once = options.quick or name == "zero-shot"  # which trains nothing
+    given = [f"--part {name}", *([] if once else [f"--seeds {options.seeds}"])]
     given += [f"-s {shlex.quote(setting)}" for setting in options.set]
     return f"make bench-quality {'QUICK=1 ' if options.quick else ''}ARGS='{' '.join(given)}'"
 
