@@ -137,28 +137,14 @@ def fit_rankers(
         data = _embedded(data, model, checkpoints)
     if ranks and (config.interest.enabled or config.lm.enabled):
         ranks.agree(_DATA, data.data_hash)
-    with clock("count"):
-        count = CountRanker.fit(data.catalogue, data.events, config.count)
-        popularity = PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days)
-    rankers: dict[str, Any] = {
-        "count": count,
-        "popularity": popularity,
-        "zero-shot": ZeroShotRanker(data.catalogue, model),
-    }
-    with clock("linear"):
-        if config.linear.enabled:
-            rankers["linear"] = LinearRanker.fit(data.catalogue, data.events, config.linear)
+    rankers = _solved(data, model, config, clock)
     trained: dict[str, Any] = {}
     with clock("interest"):
         if config.interest.enabled:
             rankers["interest"], trained = _interest(data, model, config, checkpoints, ranks)
     if config.feature_ranker:
-        from liverank.ranking.feature_ranker import FeatureRanker
-
-        if features is None:
-            raise ValueError("the feature ranker needs a features folder")
         with clock("features"):
-            rankers["features"] = FeatureRanker.fit(features, data.catalogue)
+            rankers["features"] = _feature_ranker(features, data)
     with clock("blend"):
         rankers["blend"], report = fit_blend(rankers, data.validation, config.blend.cold_price)
     _tell(report)
@@ -174,6 +160,28 @@ def fit_rankers(
         ranks.leave()
     learned = len(later.events) if later else 0
     return Fitted(served, (later or data).catalogue, model, report, rankers, trained, tuning, reranking, learned)
+
+
+def _solved(data: TrainingData, model: LanguageModel, config: TrainingConfig, clock: Clock) -> dict[str, Any]:
+    """The rankers that are counted or solved rather than trained."""
+    with clock("count"):
+        rankers: dict[str, Any] = {
+            "count": CountRanker.fit(data.catalogue, data.events, config.count),
+            "popularity": PopularityRanker.fit(data.catalogue, data.events, config.count.popularity_half_life_days),
+            "zero-shot": ZeroShotRanker(data.catalogue, model),
+        }
+    with clock("linear"):
+        if config.linear.enabled:
+            rankers["linear"] = LinearRanker.fit(data.catalogue, data.events, config.linear)
+    return rankers
+
+
+def _feature_ranker(features: Path | None, data: TrainingData) -> Any:
+    from liverank.ranking.feature_ranker import FeatureRanker
+
+    if features is None:
+        raise ValueError("the feature ranker needs a features folder")
+    return FeatureRanker.fit(features, data.catalogue)
 
 
 def _language_model(
