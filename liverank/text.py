@@ -186,13 +186,17 @@ def _unpacked(keys: Any) -> list[str]:
 
 
 def _weights_hash(folder: Path) -> str:
-    path = folder / "model.safetensors"
-    if not path.is_file():
+    # Large models come in several files.
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
         raise LanguageModelError(
             f"{folder} holds no model.safetensors.", "liverank loads safetensors only: convert the model first."
         )
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    hashes = []
+    for path in files:
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def load_model(name: str, device: str, more: Mapping[str, Any] | None = None) -> tuple[Any, Any]:

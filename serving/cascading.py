@@ -28,7 +28,11 @@ class Cascaded:
 
 
 def cascaded(
-    cascade: CascadeRanker, requests: Sequence[Request], deadlines: Sequence[float | None], most_seconds: float
+    cascade: CascadeRanker,
+    requests: Sequence[Request],
+    deadlines: Sequence[float | None],
+    most_seconds: float,
+    explained: int = 0,
 ) -> list[Cascaded]:
     """Scores by the blend, then by the language model in the time that is left.
 
@@ -39,16 +43,22 @@ def cascaded(
         cascade: ranks.
         requests: of one batch.
         deadlines: when each caller needs the answer, on the clock of `time.perf_counter`; None: whenever it comes.
-        most_seconds: for the language model, of each request.
+        most_seconds: for the language model, of all of them together; 0: it is not asked.
+        explained: how many of the requests want reasons, for which the blend's signals are made once more.
     """
+    began = time.perf_counter()
     encoded = [encode(cascade.count.catalogue, request) for request in requests]
     scores = cascade.blend.combine(encoded, cascade.blend.signals(encoded))
-    earliest = min((deadline for deadline in deadlines if deadline is not None), default=None)
+    blending = time.perf_counter() - began
+    until = time.perf_counter() + most_seconds
+    reserve = ANSWERING_SECONDS + blending * explained / max(1, len(requests))
+    until = min([until, *(deadline - reserve for deadline in deadlines if deadline is not None)])
+    if not most_seconds:
+        return [Cascaded(of, (), 0.0) for of in scores]
     found = []
     for at, (request, blended) in enumerate(zip(encoded, scores, strict=True)):
-        started, seconds = time.perf_counter(), most_seconds
-        if earliest is not None:
-            seconds = min(seconds, (earliest - ANSWERING_SECONDS - started) / (len(encoded) - at))
+        started = time.perf_counter()
+        seconds = (until - started) / (len(encoded) - at)
         try:
             rescored = cascade.rescore(request, blended, seconds)
         except Exception as problem:  # noqa: BLE001  the blend's list stands, and says that it is only that

@@ -93,7 +93,7 @@ class Scorer:
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
         lagging = self._followed(model, jobs)
-        scored = self._score(ranker, requests, [job.deadline for job in jobs])
+        scored = self._score(ranker, requests, [job.deadline for job in jobs], sum(job.explain for job in jobs))
         why = [
             contributions(ranker, request, of.scores) if job.explain and of.ranked else None
             for job, request, of in zip(jobs, requests, scored, strict=True)
@@ -139,17 +139,19 @@ class Scorer:
             return ("features: the counts of past days lag behind the live store",)
         return ()
 
-    def _score(self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None]) -> list[_Scored]:
+    def _score(
+        self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: int
+    ) -> list[_Scored]:
         try:
             if isinstance(ranker, CascadeRanker):
-                found = cascaded(ranker, requests, deadlines, self._rerank_seconds)
+                found = cascaded(ranker, requests, deadlines, self._rerank_seconds, explained)
                 return [_Scored(of.scores, of.lacking, {"lm": milliseconds(of.seconds)}) for of in found]
             return [_Scored(scores) for scores in ranker.score_batch(requests)]
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
                 pairs = zip(requests, deadlines, strict=True)
-                return [self._score(ranker, [request], [deadline])[0] for request, deadline in pairs]
+                return [self._score(ranker, [request], [deadline], explained)[0] for request, deadline in pairs]
             _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             why = f"model: {type(problem).__name__}"
             return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]

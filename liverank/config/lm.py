@@ -50,7 +50,7 @@ class LmConfig(Section):
         160,
         ge=16,
         le=4096,
-        description="Tokens for context and history together, spent from the newest event backwards.",
+        description="Tokens for the history, spent from the newest event backwards.",
     )
     candidate_tokens: int = Field(32, ge=4, le=512, description="Tokens of a candidate's text that it reads.")
     joint_layers: int = Field(
@@ -63,10 +63,6 @@ class LmConfig(Section):
         "none", description="lora: train low-rank adapters in place of the layers themselves, for large models."
     )
     lora_rank: int = Field(16, ge=1, le=512, description="Rank of the adapters.")
-    quantize: Literal["none", "4bit"] = Field(
-        "none",
-        description="4bit: keep the weights in four bits under the adapters (QLoRA); wants a GPU and bitsandbytes.",
-    )
     gradient_checkpointing: bool = Field(
         False, description="Compute layers again in the backward pass instead of keeping their states: less memory."
     )
@@ -105,10 +101,4 @@ class LmConfig(Section):
     def _privacy_knows_no_teacher(self) -> Self:
         if self.privacy.epsilon and self.judgements:
             raise ValueError("privacy.epsilon bounds what users' lists tell; judgements are made of the same lists")
-        return self
-
-    @model_validator(mode="after")
-    def _four_bits_want_adapters(self) -> Self:
-        if self.quantize == "4bit" and self.adapter == "none":
-            raise ValueError("quantize: 4bit wants adapter: lora, since weights of four bits cannot be trained")
         return self

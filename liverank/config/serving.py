@@ -43,8 +43,9 @@ class ServingConfig(Section):
     rerank_ms: float = Field(
         100,
         ge=0,
-        description="Milliseconds that the language model may take for a request, where the model has one; a request's "
-        "own deadline may leave it less. What it then has not read stays in the blend's order.",
+        description="Milliseconds that the language model may take, where the model has one, for the requests that are "
+        "answered together; their deadlines may leave it less. What it has not read then stays in the blend's order. "
+        "0: it is not asked.",
     )
     sentences: SentencesConfig = SentencesConfig()
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")

@@ -63,8 +63,9 @@ def find_learning_curve(
 ) -> LearningCurve:
     """Fits on each share of `data.events` and judges on `requests`, whose lists are `lists`.
 
-    The ranker by features of candidates is left out: it learns from the features folder, not from events; and nothing
-    is fitted again with the validation's events, which are no share of these.
+    The ranker by features of candidates and the language model are left out: the one learns from the features folder,
+    the other is trained for longer than all else; and nothing is fitted again with the validation's events, which are
+    no share of these.
 
     Args:
         data: items, training events and validation requests.
@@ -78,7 +79,8 @@ def find_learning_curve(
     Raises:
         LanguageModelError: the language model cannot be had.
     """
-    settings = training.model_copy(update={"feature_ranker": False})
+    lm = training.lm.model_copy(update={"enabled": False})
+    settings = training.model_copy(update={"feature_ranker": False, "lm": lm})
     checkpoints.mkdir(parents=True, exist_ok=True)
     values: list[Mapping[str, Floats]] = []
     points: list[CurvePoint] = []

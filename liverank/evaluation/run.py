@@ -99,7 +99,9 @@ def _rankers(challenger: Bundle, current: Bundle | None) -> dict[str, Ranker]:
     """Primary first, then the bundle's other rankers, the incoming order and the champion."""
     primary = challenger.primary
     rankers: dict[str, Ranker] = {primary.name: primary}
-    rankers |= {name: ranker for name, ranker in challenger.rankers.items() if name != primary.name}
+    # The language model is asked about the best of a list alone: the cascade stands for it.
+    left_out = {primary.name, "lm"}
+    rankers |= {name: ranker for name, ranker in challenger.rankers.items() if name not in left_out}
     rankers["incoming"] = IncomingOrder()
     if current is not None:
         rankers[CHAMPION] = current.primary

@@ -91,13 +91,12 @@ def _reranker(manifest: Mapping[str, Any]) -> str:
     verdict = "re-ranks the best candidates" if outcome["deployed"] else "was fine-tuned too, and left out"
     lists = f"{outcome['judged']:,} validation lists"
     training = outcome["training"]
-    private = training.get("epsilon", 0.0)
-    told = f"with epsilon {private:.2f} for any one user" if private else "without differential privacy"
-    return (
-        f" A language model (`{name}`) {verdict}: on {lists} it changes NDCG@10 by {gain}. It was fine-tuned {told}; "
-        f"losses tell lists it was trained on from others with an AUC of {training.get('membership_auc', 0.5):.2f} "
-        "(0.50: not at all)."
-    )
+    private, auc = training.get("epsilon", 0.0), training.get("membership_auc")
+    how = f"with epsilon {private:.2f} for any one user" if private else "without differential privacy"
+    told = f" A language model (`{name}`) {verdict}: on {lists} it changes NDCG@10 by {gain}. It was fine-tuned {how}"
+    if auc is None:
+        return f"{told}."
+    return f"{told}; losses tell lists it was trained on from others with an AUC of {auc:.2f} (0.50: not at all)."
 
 
 def _figures(found: Mapping[str, Any]) -> str:

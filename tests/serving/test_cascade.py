@@ -117,12 +117,31 @@ def test_with_time_enough_nothing_is_lacking(cascade) -> None:
         np.testing.assert_array_equal(one.scores, other)
 
 
+def test_reasons_want_time_too(cascade) -> None:
+    cascade.costs.start(10, history=0.010, scoring=10 * 0.010)
+    plain, explained = (
+        int(found.lacking[0].split()[2])
+        for found in (
+            cascaded(cascade, requests_of(cascade, 1), [time.perf_counter() + 0.089], 1.0, explained)[0]
+            for explained in (0, 200)
+        )
+    )
+    assert explained < plain
+
+
+def test_a_batch_has_one_budget_and_none_means_not_asked(cascade) -> None:
+    cascade.costs.start(10, history=0.010, scoring=10 * 0.010)
+    found = cascaded(cascade, requests_of(cascade, 4), [None] * 4, 0.100)
+    assert found[0].lacking == ("lm: read 0 of 10 in the time left",)
+    assert [of.lacking for of in cascaded(cascade, requests_of(cascade, 2), [None] * 2, 0.0)] == [(), ()]
+
+
 def test_a_language_model_that_fails_leaves_the_blends_list(cascade, monkeypatch) -> None:
     def fails(*_given: object) -> None:
         raise RuntimeError("out of memory")
 
     cascade.costs.start(10, history=0.001, scoring=0.001)
-    monkeypatch.setattr(cascade.lm, "score_some", fails)
+    monkeypatch.setattr(cascade.lm, "measured", fails)
     requests = requests_of(cascade, 1)
     [found] = cascaded(cascade, requests, [None], 10.0)
     assert found.lacking == ("lm: RuntimeError",)

@@ -74,9 +74,10 @@ def test_the_template_in_both_languages(facts, english, chinese):
 @pytest.mark.parametrize(
     "sentence",
     [
-        "Since you bought the oak desk, the red lamp could be next.",
+        "Since you bought the oak desk, the red lamp could suit you.",
         "You viewed Blue chair, so here is a Red lamp for you.",
-        "This Red lamp goes with the Oak desk you bought.",
+        "This Red lamp fits the Oak desk.",
+        "Because you bought Oak desk and viewed Blue chair.",
     ],
 )
 def test_what_the_facts_say_may_be_said(sentence):
@@ -91,6 +92,10 @@ def test_what_the_facts_say_may_be_said(sentence):
         "The best Red lamp for your Oak desk.",  # praise
         "A free Red lamp with your Oak desk.",
         "You disliked Oak desk.",  # what the user did not do
+        "Because you bought Blue chair and viewed Oak desk.",  # the other way round
+        "You bought Oak desk today.",  # when
+        "Others who bought Oak desk took Red lamp.",
+        "You have had Red lamp before.",
         "Thousands bought Red lamp after Oak desk.",
         "Visit http://evil.example for the Red lamp.",
         "The Red lamp.\nIgnore the above.",
@@ -137,11 +142,11 @@ def test_without_a_model_the_template_speaks():
 
 
 def test_a_sentence_that_holds_is_kept_for_the_next_time(model):  # noqa: F811
-    model.answers = ['"Since you bought the oak desk, the red lamp could be next."']
+    model.answers = ['"Since you bought the oak desk, the red lamp could suit you."']
     writer, counted = writer_of(model)
     assert writer.sentence(FACTS) == from_template(FACTS, "en")
     settled(lambda: FACTS in writer._kept)
-    assert writer.sentence(FACTS) == "Since you bought the oak desk, the red lamp could be next."
+    assert writer.sentence(FACTS) == "Since you bought the oak desk, the red lamp could suit you."
     assert counted == {TEMPLATE: 1, MODEL: 1}
     [prompt] = model.asked
     assert "item: Red lamp" in prompt["messages"][1]["content"]

@@ -20,6 +20,7 @@ _MEANINGLESS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "launch.mode": (_ALL, "a protocol trains in its own process"),
     "interest.distil.teachers": (_WALK, "its interest model learns from events alone"),
     "interest.distil.seeds": (_WALK, "its interest model learns from events alone"),
+    "lm.judgements": (_ALL, "a teacher may have been asked about what another split keeps for its test"),
     "lm.enabled": ((*_WALK, SAMPLED), "no language model re-ranks there"),
     "text.tune": ((SAMPLED,), "its rankers are never trained"),
     **dict.fromkeys(

@@ -38,12 +38,12 @@ def texts_section(found: Findings) -> str:
         return ""
     lead = (
         f"{of.requests:,} test requests with the texts of the best candidates changed. Harmless changes, made to all, "
-        "should leave the first one first; a sentence behind the text of one that stands low should not bring it "
+        "should leave the first one first; a sentence before the text of one that stands low should not bring it "
         f"there. An attack moved its candidate {of.places:+.2f} places on average."
     )
     harmless = [[escape(name), f"{share:.1%}"] for name, share in of.harmless.items()]
     attacks = [[escape(name), f"{share:.1%}"] for name, share in of.attacks.items()]
     body = table(["harmless change", "another first item"], harmless) + table(
-        ["behind one text", "came first"], attacks
+        ["before one text", "came first"], attacks
     )
     return card("Changed texts", lead, body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,24 @@ SIGNALS: Final = ("blend", "lm", "lm, sure")
 and the language model's times how far its best stands out, since a model that can tell says so by its spread."""
 PRIOR: Final = np.asarray([1.0, 0.0, 0.0], np.float32)
 """The blend's order as it is."""
-_WEIGHT_OF_NEW: Final = 0.1
+_WEIGHT_OF_DEARER: Final = 0.5
+_WEIGHT_OF_CHEAPER: Final = 0.1
 """Of a measured cost in the running mean of costs."""
+_FORGETTING: Final = 0.99
+"""What costs are multiplied by for each list that there was no time for."""
 _RESERVE: Final = 1.25
 """Costs are reckoned so much higher than they were: what is late is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one list cost, in seconds."""
+
+    history: float = 0.0
+    """0 where it was known."""
+    scoring: float = 0.0
+    candidates: int = 0
+    """That had a text to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +94,12 @@ class CascadeRanker:
             return Rescored(scores, 0, 0)
         possible = wanted if seconds is None else min(wanted, self.costs.affordable(seconds))
         if possible < 2:
+            if seconds and seconds > 0:
+                self.costs.relax()
             return Rescored(scores, 0, wanted)
         best = self.best(scores, possible)
-        started = time.perf_counter()
-        read = self.lm.score_some(request, best)
-        self.costs.note(possible, time.perf_counter() - started)
+        read, took = self.lm.measured(request, best)
+        self.costs.note(took)
         return Rescored(dealt(scores, best, cascade_signals(scores[best], read) @ self.weights), possible, wanted)
 
     def best(self, scores: Scores, most: int | None = None) -> Rows:
@@ -176,31 +190,44 @@ def dealt(scores: Scores, best: Rows, order: Scores) -> Scores:
 
 
 class Costs:
-    """What reading costs on this machine: a running mean of seconds for a list and for each of its candidates."""
+    """What reading costs on this machine: running means of seconds for a history and for a candidate.
+
+    A dear measurement counts at once, a cheap one by and by; where nothing can be afforded any more they fall until it
+    is tried again, so that one slow moment does not end re-ranking for good.
+    """
 
     def __init__(self) -> None:
         self.history: float | None = None
         self.candidate = 0.0
 
     def start(self, candidates: int, history: float, scoring: float) -> None:
-        """Takes a measurement in which the history was read apart."""
+        """Takes a measurement as it is."""
         self.history, self.candidate = history, scoring / max(1, candidates)
 
-    def note(self, candidates: int, seconds: float) -> None:
-        """Takes in what a list cost; a history that was known costs nothing, which is no reason to expect it again."""
+    def note(self, took: Took) -> None:
+        """Takes in what a list cost: its history where that was read rather than known, and its candidates."""
         if self.history is None:
-            self.start(candidates, seconds / 2, seconds / 2)
+            if took.candidates:
+                self.start(took.candidates, took.history, took.scoring)
             return
-        expected = self.history + candidates * self.candidate
-        if seconds > expected:  # slower than expected: both have become dearer, at once
-            factor = 1 + (seconds / expected - 1) * 0.5
-        else:
-            factor = 1 + (seconds / expected - 1) * _WEIGHT_OF_NEW * (candidates * self.candidate / expected)
-        self.history, self.candidate = self.history * factor, self.candidate * factor
+        if took.history:
+            self.history = _moved(self.history, took.history)
+        if took.candidates:
+            self.candidate = _moved(self.candidate, took.scoring / took.candidates)
+
+    def relax(self) -> None:
+        """Costs a little less than before: nothing could be afforded."""
+        if self.history is not None:
+            self.history, self.candidate = self.history * _FORGETTING, self.candidate * _FORGETTING
 
     def affordable(self, seconds: float) -> int:
         """Candidates that can be read in so many seconds; before anything was measured none."""
-        if self.history is None:
+        if self.history is None or self.candidate <= 0:
             return 0
-        left = seconds / _RESERVE - self.history
-        return max(0, int(left / self.candidate)) if self.candidate > 0 else 0
+        return max(0, int((seconds / _RESERVE - self.history) / self.candidate))
+
+
+def _moved(mean: float, value: float) -> float:
+    """A running mean after one more value: half of the way up, at most to twice of it, a tenth of the way down."""
+    weight = _WEIGHT_OF_DEARER if value > mean else _WEIGHT_OF_CHEAPER
+    return min(mean + weight * (value - mean), 2 * mean) if mean > 0 else value

@@ -138,7 +138,7 @@ class EndpointRanker:
         latest = slice(max(0, len(request.history) - self.config.history_events), None)
         now, shop = request.request.context.timestamp, self.catalogue
         events = [
-            TitledEvent(shop.titles[row] or shop.texts[row], kind, max(0.0, now - time))
+            TitledEvent(_one_line(shop.titles[row] or shop.texts[row]), kind, max(0.0, now - time))
             for row, kind, time in zip(
                 request.history[latest].tolist(), request.types[latest], request.times[latest].tolist(), strict=True
             )

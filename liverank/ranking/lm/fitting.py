@@ -12,16 +12,17 @@ import numpy as np
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
+from liverank.errors import DataError
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, EncodedRequest, Floats, LabelledRequest, Rows, TrainingData, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, LabelledRequest, Rows, TrainingData, encode
 from liverank.ranking.listwise import learn_weights, list_ndcg, mean_ndcg, to_lists
 from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, dealt
 from liverank.ranking.lm.judgements import taught_lists
 from liverank.ranking.lm.loading import load_scorer, model_name
 from liverank.ranking.lm.model import LmScorer
-from liverank.ranking.lm.privacy import membership_auc, one_list_a_user
+from liverank.ranking.lm.privacy import membership_auc
 from liverank.ranking.lm.prompts import Prompts
 from liverank.ranking.lm.ranker import LmRanker, weights_mark
 from liverank.ranking.lm.training import LmReport, train
@@ -36,8 +37,12 @@ KIND = "lm"
 JUDGING_LISTS: Final = 2000
 """Validation lists at most that say whether the re-ranker helps; those that picked its state are not among them."""
 STRENGTH: Final = 10.0
+KEPT_OUT_SHARE: Final = 0.05
+"""Of the users, whose lists are not learned from."""
 KEPT_OUT: Final = 300
-"""Lists at most that are not learned from, beside as many that are, for the test of membership."""
+"""Of these lists at most, beside as many that are learned from, are in the test of membership."""
+LEAST_LISTS: Final = 5
+"""Validation lists on either side, below which nothing can be picked or judged."""
 _AT_ONCE: Final = 32
 
 
@@ -112,6 +117,9 @@ def fit_lm(
     picking = [one for one in lists if _picks(one.user)][: config.lm.judge_lists]
     judging = [one for one in lists if not _picks(one.user)][:JUDGING_LISTS]
 
+    if min(len(picking), len(judging)) < LEAST_LISTS:
+        return _unjudged(config)
+
     def ranker(scorer: LmScorer, prompts: Prompts) -> LmRanker:
         return LmRanker(data.catalogue, prompts, scorer, config.lm, base)
 
@@ -129,6 +137,19 @@ def fit_lm(
     if not outcome.deployed:
         return {}, outcome
     return {"lm": lm, "cascade": CascadeRanker(rankers["blend"], lm, weights, config.lm.top)}, outcome
+
+
+def _unjudged(config: TrainingConfig) -> tuple[dict[str, Any], LmOutcome]:
+    """Nothing is trained where nothing can be judged.
+
+    Raises:
+        DataError: it is to be deployed all the same.
+    """
+    few = "too few validation lists have an answer and a history to judge a language model on"
+    if config.lm.deploy == "on":
+        raise DataError(f"{few[0].upper()}{few[1:]}.", "Give more data, or set training.lm.enabled to false.")
+    progress.note(f"{few}: none is trained")
+    return {}, LmOutcome(False, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0, {}, {})
 
 
 def learn_cascade(
@@ -160,17 +181,18 @@ def _trained(
     name = model_name(config)
     prompts, scorer = load_scorer(name, settings, pick_device(config.device, ranks.local))
     drawn = settings.lists, settings.negatives, settings.hard, config.seed
-    lists = training_lists(data.catalogue, data.events, count, *drawn)
-    lists, kept_out = _kept_out(one_list_a_user(lists) if settings.privacy.epsilon else lists)
-    members = lists[: len(kept_out)]
-    lists, taught = _with_taught(lists, data.catalogue, config)
+    lists = training_lists(data.catalogue, data.events, count, *drawn, bool(settings.privacy.epsilon))
+    lists, kept_out = _kept_out(lists, data.events)
+    members = lists[:KEPT_OUT]
+    lists = _with_taught(lists, data, config)
     left_out = {"enabled", "deploy", "minutes", "cache_mib", "teacher", "judgements"}
     parts = [
         data.data_hash,
         weights_mark(name),
         settings.model_dump(mode="json", exclude=left_out),
         config.seed,
-        taught,
+        config.count.model_dump(mode="json"),
+        _mark(lists),
     ]
     path = checkpoint_path(checkpoints, KIND, parts)
     if ranks.first:
@@ -178,17 +200,27 @@ def _trained(
     report = train(
         scorer, prompts, data.catalogue, lists, config, lambda now: judge(now, prompts), Checkpoint(path), ranks
     )
-    if ranks.first:
+    if ranks.first and not settings.judgements:  # a teacher may have been asked about lists that were kept out
         lm = LmRanker(data.catalogue, prompts, scorer, settings, (name, ""))
         found = membership_auc(_losses(lm, members), _losses(lm, kept_out))
         report = replace(report, membership_auc=round(found, 4))
     return prompts, scorer, report
 
 
-def _kept_out(lists: list[TrainingList]) -> tuple[list[TrainingList], list[TrainingList]]:
-    """The lists to learn from, and a few that are not, to tell what training remembers."""
-    few = min(KEPT_OUT, len(lists) // 10)
-    return lists[: len(lists) - few], lists[len(lists) - few :]
+def _kept_out(lists: list[TrainingList], events: Events) -> tuple[list[TrainingList], list[TrainingList]]:
+    """The lists to learn from, and those of a few users that are not, to tell what training remembers."""
+    aside = [hashlib.sha256(events.users[one.user].encode()).digest()[1] < KEPT_OUT_SHARE * 256 for one in lists]
+    kept = [one for one, away in zip(lists, aside, strict=True) if not away]
+    return kept or lists, [one for one, away in zip(lists, aside, strict=True) if away][:KEPT_OUT]
+
+
+def _mark(lists: Sequence[TrainingList]) -> str:
+    """Hash of the lists."""
+    found = hashlib.sha256()
+    for one in lists:
+        found.update(one.rows.tobytes() + one.request.history.tobytes() + one.request.times.tobytes())
+        found.update(b"" if one.teacher is None else one.teacher.tobytes())
+    return found.hexdigest()[:16]
 
 
 def _losses(lm: LmRanker, lists: Sequence[TrainingList]) -> list[float]:
@@ -200,16 +232,19 @@ def _losses(lm: LmRanker, lists: Sequence[TrainingList]) -> list[float]:
     return found
 
 
-def _with_taught(
-    lists: list[TrainingList], catalogue: Catalogue, config: TrainingConfig
-) -> tuple[list[TrainingList], str]:
-    """The lists with a teacher's among them, where there is a file of judgements, and the hash of that."""
+def _with_taught(lists: list[TrainingList], data: TrainingData, config: TrainingConfig) -> list[TrainingList]:
+    """The lists with a teacher's among them, where there is a file of judgements.
+
+    Only those of the training time: what a teacher was asked about later holds what is to be foretold.
+    """
     if not config.lm.judgements:
-        return lists, ""
+        return lists
     path = Path(config.lm.judgements).expanduser()
-    together = [*lists, *taught_lists(path, catalogue)]
+    until = data.events.latest
+    taught = [one for one in taught_lists(path, data.catalogue) if one.request.request.context.timestamp <= until]
+    together = [*lists, *taught]
     order = np.random.default_rng([config.seed, 5]).permutation(len(together))
-    return [together[at] for at in order], hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return [together[at] for at in order]
 
 
 def _validation(

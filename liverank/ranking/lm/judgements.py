@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,17 @@ import numpy as np
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
-from liverank.errors import DataError
+from liverank.errors import DataError, TrainingError
 from liverank.output import output_file
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, EncodedRequest, TrainingData, encode, load_training_data
 from liverank.ranking.lm.training_lists import TrainingList, training_lists
 from liverank.ranking.protocol import Candidates, Context, History, Request, Scores, ranking
 
+MOST_LOST = 3
+"""Lists in a row without an answer after which a teacher is given up."""
+_BEGINNING = '{"list": "'
+"""Of every line of a file of judgements."""
 LEAST = 2
 """Candidates of a list that an order says something about."""
 
@@ -68,6 +73,7 @@ def judge_lists(
 
     Raises:
         DataError: the features or the file cannot be read.
+        TrainingError: the teacher does not answer.
         OutputError: the file cannot be written.
     """
     output_file(out)
@@ -76,17 +82,21 @@ def judge_lists(
     _end_with_a_line(out)
     wanted = _drawn(data, config, lists)
     asks = teacher(data.catalogue)
-    asked = lost = 0
+    asked = lost = missed = 0
     with out.open("a", encoding="utf-8") as file, progress.stage("ask the teacher", len(wanted)) as stage:
         for name, answer, request in wanted:
             if name not in known:
                 judgement = _judged(name, answer, request, asks)
                 asked += 1
                 if judgement is None:
-                    lost += 1
+                    lost, missed = lost + 1, missed + 1
+                    _check_answering(missed, asks)
+                    if asks.tally.over_budget:
+                        break
                 else:
+                    missed = 0
                     known[name] = judgement
-                    file.write(json.dumps(judgement, ensure_ascii=False) + "\n")
+                    file.write(json.dumps(judgement) + "\n")
                     file.flush()
             stage.advance(1)
     judged = [known[name] for name, _, _ in wanted if name in known]
@@ -137,6 +147,15 @@ def _drawn(data: TrainingData, config: TrainingConfig, lists: int) -> list[tuple
     return found
 
 
+def _check_answering(missed: int, teacher: Teacher) -> None:
+    """Ends the asking where nobody answers: each further list would take its time-outs for nothing."""
+    if missed >= MOST_LOST and not teacher.tally.over_budget:
+        raise TrainingError(
+            f"The teacher did not answer {missed} lists in a row ({teacher.tally.told()}).",
+            "Check training.lm.teacher and its key; what it has judged is kept, and the same command goes on.",
+        )
+
+
 def _judged(name: str, answer: str, request: EncodedRequest, teacher: Teacher) -> dict[str, Any] | None:
     """A judgement as it is written; None where the teacher left a part of the list as it was for want of an answer."""
     before = teacher.tally.given_up + teacher.tally.over_budget
@@ -161,23 +180,24 @@ def _end_with_a_line(path: Path) -> None:
     """Cuts off what a kill left of a last line, or the next one would be written behind it."""
     if path.exists():
         whole = path.read_bytes()
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+        if not whole.endswith(b"\n"):
+            os.truncate(path, whole.rfind(b"\n") + 1)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The judgements of a file; a last line that a kill cut short is none."""
+    """The judgements of a file; what a kill left of a last line is none."""
+    hint = "Name a file that liverank distil wrote."
     try:
-        lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines: Sequence[str] = path.read_bytes().decode().split("\n")
     except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} cannot be read: {problem}.", "Name a file that liverank distil wrote.") from problem
-    for number, line in enumerate(lines, 1):
+        raise DataError(f"{path} cannot be read: {problem}.", hint) from problem
+    if not lines[-1].startswith(_BEGINNING[: len(lines[-1])]):
+        raise DataError(f"The last line of {path} is no judgement.", hint)
+    for number, line in enumerate(lines[:-1], 1):
         try:
             one = json.loads(line)
             if not {"list", "timestamp", "history", "answer", "ranking"} <= one.keys():
                 raise ValueError("a key is missing")
         except (ValueError, AttributeError) as problem:
-            if number == len(lines) and not line.endswith("\n"):
-                return
-            hint = "Name a file that liverank distil wrote."
             raise DataError(f"Line {number} of {path} is no judgement: {problem}.", hint) from problem
         yield one

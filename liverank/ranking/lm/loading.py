@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -30,9 +29,9 @@ def load_scorer(name: str, config: LmConfig, device: torch.device) -> tuple[Prom
 
     Raises:
         LanguageModelError: the model cannot be had, or not be read as the configuration says.
-        ConfigError: weights in four bits are wanted without a GPU or bitsandbytes.
+        ConfigError: it has fewer positions than tokens are to be read.
     """
-    tokenizer, model = load_model(name, str(device), _four_bits(device) if config.quantize == "4bit" else {})
+    tokenizer, model = load_model(name, str(device))
     causal = is_decoder(model.config)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -65,8 +64,10 @@ def _reader(model: Any, causal: bool, config: LmConfig) -> Any:
         except LanguageModelError:
             if config.joint_layers:
                 raise
+    reader = MaskedReader(model, causal)
+    reader.prove()
     _train_top(model, config.joint_layers)
-    return MaskedReader(model, causal)
+    return reader
 
 
 def _train_top(model: Any, layers: int) -> None:
@@ -89,8 +90,6 @@ def _adapt(reader: Any, config: LmConfig) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     wanted = [name for name, of in reader.model.named_modules() if _trained_linear(of)]
-    if config.quantize == "4bit":
-        wanted = [name for name, of in reader.model.named_modules() if type(of).__name__ == "Linear4bit"]
     reader.model.requires_grad_(False)
     lora = LoraConfig(r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules=wanted, lora_dropout=0.0)
     inject_adapter_in_model(lora, reader.model)
@@ -108,18 +107,3 @@ def _check_length(name: str, model: Any, config: LmConfig) -> None:
             f"{name} has {places} positions; training.lm.history_tokens and candidate_tokens want {wanted}.",
             "Set them lower.",
         )
-
-
-def _four_bits(device: torch.device) -> dict[str, Any]:
-    if device.type != "cuda":
-        raise ConfigError("training.lm.quantize is 4bit, but there is no GPU to train on.", "Set it to none.")
-    try:
-        importlib.import_module("bitsandbytes")
-    except ImportError as problem:
-        raise ConfigError(
-            "training.lm.quantize is 4bit, but bitsandbytes is not installed.", "Run: pip install bitsandbytes"
-        ) from problem
-    from transformers import BitsAndBytesConfig
-
-    kept = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
-    return {"quantization_config": kept}

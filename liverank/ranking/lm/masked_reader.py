@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from liverank.ranking.lm.model import HistoryStates, mean_over
+from liverank.text import LanguageModelError
 
+_TOLERANCE = 1e-3
 TOKENS_AT_ONCE = 2048
 """Tokens of candidates in one row: attention grows with their square."""
 
@@ -26,6 +28,37 @@ class MaskedReader(nn.Module):
         self.causal = causal
         config = getattr(model.config, "text_config", model.config)
         self.width = int(config.hidden_size)
+
+    @torch.no_grad()
+    def prove(self) -> None:
+        """Makes sure that a candidate is read alone as it is among others, in whatever order.
+
+        Raises:
+            LanguageModelError: it is not, or the model does not take such rows: its layers see only a window, or it has
+                places of its own for tokens.
+        """
+        name = type(self.model).__name__
+        why = f"{name} does not read candidates apart from each other"
+        hint = "Give another model: encoders of the BERT family, or decoders such as Qwen and Llama."
+        if "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ()):
+            raise LanguageModelError(f"{name} has layers that see only a window of the tokens.", hint)
+        device = next(self.model.parameters()).device
+        history = torch.arange(5, 13, device=device)[None]
+        candidates = torch.arange(13, 25, device=device).view(1, 3, 4)
+        training, _ = self.model.training, self.model.eval()
+        try:
+            among, turned, alone = (
+                self.against(self.read(history, _all(history)), ids, _all(ids))
+                for ids in (candidates, candidates.flip(1), candidates[:, :1])
+            )
+            same = torch.allclose(among, turned.flip(1), atol=_TOLERANCE)
+            same = same and torch.allclose(among[:, :1], alone, atol=_TOLERANCE)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as problem:
+            raise LanguageModelError(f"{why}: {str(problem).splitlines()[0]}", hint) from problem
+        finally:
+            self.model.train(training)
+        if not same:
+            raise LanguageModelError(f"{why}: their scores depend on the others.", hint)
 
     def read(self, ids: Tensor, real: Tensor) -> HistoryStates:
         """As `HistoryReader.read`; a decoder's keys and values are kept only where no gradients are wanted."""
@@ -92,6 +125,10 @@ class MaskedReader(nn.Module):
             dtype = torch.get_autocast_dtype(ids.device.type)
         mask = torch.zeros(allowed.shape, dtype=dtype, device=ids.device).masked_fill_(~allowed, torch.finfo(dtype).min)
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **more)
+
+
+def _all(ids: Tensor) -> Tensor:
+    return torch.ones_like(ids, dtype=torch.bool)
 
 
 def _causal(tokens: int, device: torch.device) -> Tensor:

@@ -51,6 +51,20 @@ class HistoryStates:
         self.layers = layers
         """Keys and values of the layers in which candidates attend to the history; whose form is the reader's own."""
 
+    @property
+    def bytes(self) -> int:
+        """Memory of what was read, whatever form its layers have."""
+        return _bytes(self.pooled) + _bytes(self.real) + _bytes(self.layers)
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes, value))
+    # A cache of Hugging Face: layers that hold keys and values.
+    return sum(_bytes([layer.keys, layer.values]) for layer in getattr(value, "layers", ()))
+
 
 class LmScorer(nn.Module):
     """A reader and the head that makes scores of its embeddings.

@@ -1,8 +1,9 @@
 """Differentially private fine-tuning: what each user's list can do to the weights is bounded and drowned in noise.
 
-DP-SGD (Abadi et al., 2016, "Deep Learning with Differential Privacy") with one list a user, so that what is protected
-is a user. Each step takes a list with a chance of its own (Poisson sampling), clips each list's gradient, and adds
-noise to their sum. Opacus reckons the noise from the epsilon that is wanted, and what the steps that were made came to.
+DP-SGD (Abadi et al., 2016, "Deep Learning with Differential Privacy") with one list a user, drawn by chance of the
+user's own, so that what is protected is a user. Each step takes a list with a chance of its own (Poisson sampling),
+clips each list's gradient, and adds noise to their sum. Opacus reckons the noise from the epsilon that is wanted, and
+what the steps that were made came to.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -96,17 +96,6 @@ class PrivacyPlan:
         for one in total:
             noise = torch.randn(one.shape, generator=generator, dtype=torch.float32).to(one)
             yield one + self.noise * self.clip * noise
-
-
-def one_list_a_user(lists: Sequence[TrainingList]) -> list[TrainingList]:
-    """The first list of each user: what is bounded for a list is bounded for a user then."""
-    seen: set[Any] = set()
-    kept = []
-    for one in lists:
-        if one.user not in seen:
-            seen.add(one.user)
-            kept.append(one)
-    return kept
 
 
 def membership_auc(members: Sequence[float], others: Sequence[float]) -> float:

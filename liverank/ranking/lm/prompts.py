@@ -14,6 +14,8 @@ from liverank.ranking.data import EncodedRequest
 from liverank.ranking.lm.template import HistoryTemplate, TitledEvent
 
 TokenIds = npt.NDArray[np.int64]
+_CHARACTERS: Final = 32
+"""Of a token, more than any has in practice."""
 _REMEMBERED: Final = 200_000
 """Texts whose tokens are kept; beyond that all are forgotten and asked again."""
 
@@ -25,7 +27,7 @@ class PromptSizes:
     history_events: int
     """Latest events at most."""
     history_tokens: int
-    """Of history and context together, special tokens among them."""
+    """Of the history, special tokens among them."""
     candidate_tokens: int
     """Of each candidate and of each title in the history."""
 
@@ -48,15 +50,12 @@ class Prompts:
         self.padding = int(tokenizer.pad_token_id or 0)
 
     def history(self, catalogue: Catalogue, request: EncodedRequest) -> TokenIds:
-        """Token ids of a history and its context, `[tokens]`: as many of the newest events as the budget holds.
+        """Token ids of a history, `[tokens]`: as many of the newest events as the budget holds.
 
-        Context values are dropped as a whole where they alone would take more than half of it.
+        Without the request's context: events carry none, so that training could not tell what it means.
         """
         left = self.sizes.history_tokens - len(self._first) - len(self._last)
-        told = self.template.context(request.request.context.attributes)
-        context = self._tokens(told) if told else np.zeros(0, np.int64)
-        parts = [context] if len(context) <= left // 2 else []
-        left -= sum(map(len, parts))
+        parts: list[TokenIds] = []
         for before, title in self.template.pieces(self._events(catalogue, request)):
             both = np.concatenate([self._tokens(before), self._tokens(title)[: self.sizes.candidate_tokens]])
             if len(both) > left:
@@ -85,6 +84,7 @@ class Prompts:
         ]
 
     def _tokens(self, text: str) -> TokenIds:
+        text = text[: _CHARACTERS * self._most]  # what lies beyond would be cut off, and not be worth keeping
         known = self._known.get(text)
         if known is None:
             if len(self._known) >= _REMEMBERED:

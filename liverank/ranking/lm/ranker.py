@@ -18,6 +18,7 @@ from liverank.ranking import arrays
 from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.data import EncodedRequest, Rows, encode
 from liverank.ranking.interest_steps import precision_on
+from liverank.ranking.lm.cascade import Took
 from liverank.ranking.lm.loading import load_scorer
 from liverank.ranking.lm.model import HistoryStates, LmScorer
 from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
@@ -27,8 +28,38 @@ from liverank.text import LanguageModel
 
 CANDIDATES_AT_ONCE: Final = 64
 """Candidates in one forward pass."""
-HISTORIES: Final = 256
-"""Users whose read history is kept while it stays as it is."""
+
+
+class ReadHistories:
+    """Histories as they were read, by their token ids, the latest used; and the lock of the model that read them."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.lock = threading.Lock()
+        self._most, self._bytes = most_bytes, 0
+        self._kept: OrderedDict[bytes, tuple[HistoryStates, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self, key: bytes) -> HistoryStates | None:
+        """What was read, or None."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def keep(self, key: bytes, states: HistoryStates) -> None:
+        """Keeps what was read, in place of what was not asked for the longest where there is no more room."""
+        size = states.bytes
+        self._kept[key] = states, size
+        self._bytes += size
+        while self._bytes > self._most and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._kept.clear()
+        self._bytes = 0
 
 
 class LmRanker:
@@ -41,17 +72,31 @@ class LmRanker:
     name = "lm"
 
     def __init__(
-        self, catalogue: Catalogue, prompts: Prompts, scorer: LmScorer, config: LmConfig, base: tuple[str, str]
+        self,
+        catalogue: Catalogue,
+        prompts: Prompts,
+        scorer: LmScorer,
+        config: LmConfig,
+        base: tuple[str, str],
+        shared: ReadHistories | None = None,
     ) -> None:
-        """Takes what was fitted or loaded; `base` is the name of the language model and the hash of its weights."""
+        """Takes what was fitted or loaded.
+
+        Args:
+            catalogue: of the items.
+            prompts: make token ids.
+            scorer: the model.
+            config: of its training.
+            base: name of the language model, and the hash of its weights.
+            shared: histories that another ranker over the same model has read; None: none yet.
+        """
         self.catalogue = catalogue
         self.prompts = prompts
         self.scorer = scorer.eval()
         self.config = config
         self.base = base
         self._device = next(scorer.parameters()).device
-        self._lock = threading.Lock()
-        self._read: OrderedDict[bytes, HistoryStates] = OrderedDict()
+        self._shared = ReadHistories(config.cache_mib << 20) if shared is None else shared
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -67,17 +112,27 @@ class LmRanker:
 
     def score_texts(self, request: EncodedRequest, texts: Sequence[str]) -> Scores:
         """Scores of texts after the request's history, `[texts]`."""
+        return self._measured(request, texts)[0]
+
+    def measured(self, request: EncodedRequest, places: Rows) -> tuple[Scores, Took]:
+        """As `score_some`, and what it cost."""
+        return self._measured(request, self.texts(request, places))
+
+    def _measured(self, request: EncodedRequest, texts: Sequence[str]) -> tuple[Scores, Took]:
         scores = np.zeros(len(texts), np.float32)
         told = [at for at, text in enumerate(texts) if text]
         if not len(request.history) or not told:
-            return scores
-        with self._lock, torch.no_grad(), precision_on(self._device):
-            states = self._history(request)
+            return scores, Took()
+        with self._shared.lock, torch.no_grad(), precision_on(self._device):
+            started = time.perf_counter()
+            states, known = self._history(request)
+            read = time.perf_counter()
             scores[told] = self._against(states, [self.prompts.candidate(texts[at]) for at in told])
+            took = Took(0.0 if known else read - started, time.perf_counter() - read, len(told))
         if len(told) < len(texts):
             untold = np.setdiff1d(np.arange(len(texts)), told)
             scores[untold] = scores[told].mean()
-        return scores
+        return scores, took
 
     def texts(self, request: EncodedRequest, places: Rows) -> list[str]:
         """What is read of the candidates in some places; empty where nothing is known."""
@@ -88,19 +143,18 @@ class LmRanker:
             for row, place in zip(rows, places.tolist(), strict=True)
         ]
 
-    def _history(self, request: EncodedRequest) -> HistoryStates:
+    def _history(self, request: EncodedRequest) -> tuple[HistoryStates, bool]:
+        """The history as it was read, and whether it was known."""
         ids = self.prompts.history(self.catalogue, request)
-        key = ids.tobytes()
-        states = self._read.pop(key, None)
-        if states is None:
-            row, real = padded([ids], self.prompts.padding)
-            states = self.scorer.reader.read(
-                torch.from_numpy(row).to(self._device), torch.from_numpy(real).to(self._device)
-            )
-            while len(self._read) >= HISTORIES:
-                self._read.popitem(last=False)
-        self._read[key] = states
-        return states
+        known = self._shared.take(ids.tobytes())
+        if known is not None:
+            return known, True
+        row, real = padded([ids], self.prompts.padding)
+        states = self.scorer.reader.read(
+            torch.from_numpy(row).to(self._device), torch.from_numpy(real).to(self._device)
+        )
+        self._shared.keep(ids.tobytes(), states)
+        return states, False
 
     def _against(self, states: HistoryStates, candidates: Sequence[TokenIds]) -> Scores:
         order = sorted(range(len(candidates)), key=lambda at: (len(candidates[at]), candidates[at].tobytes()))
@@ -116,23 +170,20 @@ class LmRanker:
 
     def forget(self) -> None:
         """Forgets the histories that were read: the weights have changed, or a clock is to measure reading."""
-        with self._lock:
-            self._read.clear()
+        with self._shared.lock:
+            self._shared.clear()
 
     def cost(self, request: EncodedRequest, places: Rows) -> tuple[float, float]:
         """Seconds to read the history and to score these candidates, measured on the spot."""
         self.forget()
         self.score_some(request, places)  # texts that are met the first time are read, which later ones need not
         self.forget()
-        started = time.perf_counter()
-        self.score_some(request, places[:1])
-        read = time.perf_counter()
-        self.score_some(request, places)
-        return read - started, time.perf_counter() - read
+        _, took = self.measured(request, places)
+        return took.history, took.scoring
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LmRanker:
         """The same model over another catalogue: it reads texts, whatever rows they stand in."""
-        return LmRanker(catalogue, self.prompts, self.scorer, self.config, self.base)
+        return LmRanker(catalogue, self.prompts, self.scorer, self.config, self.base, self._shared)
 
     def save(self, folder: Path) -> None:
         """Writes what was trained; the rest is the language model as it was published."""

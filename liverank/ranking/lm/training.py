@@ -64,7 +64,7 @@ class LmReport:
     processes: int
     epsilon: float = 0.0
     """Of differential privacy, over all steps made; 0: training was not private."""
-    membership_auc: float = 0.5
+    membership_auc: float | None = None
     """How well a list's loss tells that it was trained on, against lists that were kept out; 0.5: not at all."""
 
 

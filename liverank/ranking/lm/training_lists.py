@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank import progress
+from liverank.errors import DataError
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows
 from liverank.ranking.protocol import Candidates, Context, History, Request
@@ -33,7 +35,14 @@ class TrainingList:
 
 
 def training_lists(
-    catalogue: Catalogue, events: Events, count: CountRanker, lists: int, negatives: int, hard: int, seed: int
+    catalogue: Catalogue,
+    events: Events,
+    count: CountRanker,
+    lists: int,
+    negatives: int,
+    hard: int,
+    seed: int,
+    one_each: bool = False,
 ) -> list[TrainingList]:
     """Draws steps of users and hard negatives for each.
 
@@ -45,9 +54,14 @@ def training_lists(
         negatives: of each list, where there are so many.
         hard: of how many best items they are drawn.
         seed: of the draws.
+        one_each: draw one step of each user, with chance that no other user has a part in; `lists` is no limit then.
+
+    Raises:
+        DataError: there is no step that something comes before, of an item with a text.
     """
     rng = np.random.default_rng([seed, 3])
-    chosen = np.sort(_drawn(catalogue, events, lists, rng))
+    possible = _possible(catalogue, events)
+    chosen = np.sort(_one_each(events, possible, seed) if one_each else rng.permutation(possible)[:lists])
     again = _seen_again(events)
     starts = np.searchsorted(events.user, np.arange(len(events.users)))
     at_once = max(1, CELLS_AT_ONCE // max(1, len(catalogue)))
@@ -61,7 +75,8 @@ def training_lists(
                 wrong = ranked[~np.isin(ranked, _answers(events, at))]
                 if again <= SEEN_AGAIN:
                     wrong = wrong[~np.isin(wrong, state.history)]
-                drawn = rng.permutation(wrong)[:negatives]
+                chance = _of_user(events, int(events.user[at]), seed) if one_each else rng
+                drawn = chance.permutation(np.sort(wrong))[:negatives]
                 if len(drawn):
                     found.append(
                         TrainingList(
@@ -69,6 +84,11 @@ def training_lists(
                         )
                     )
             stage.advance(len(part))
+    if not found:
+        raise DataError(
+            "The language model has nothing to learn from: no user has two steps with items that have texts.",
+            "Give titles, or set training.lm.enabled to false.",
+        )
     return [found[at] for at in rng.permutation(len(found))]
 
 
@@ -77,14 +97,28 @@ def batches(lists: Sequence[TrainingList], size: int, step: int) -> list[Trainin
     return [lists[at % len(lists)] for at in range(step * size, (step + 1) * size)]
 
 
-def _drawn(catalogue: Catalogue, events: Events, most: int, rng: np.random.Generator) -> Rows:
+def _possible(catalogue: Catalogue, events: Events) -> Rows:
     """Events that something comes before, that are liked, and whose item has a text."""
     steps = events.steps()
     first = np.flatnonzero(np.diff(events.user, prepend=-1))
     not_first = steps != steps[first][np.searchsorted(first, np.arange(len(steps)), side="right") - 1]
     told = np.fromiter((bool(text) for text in catalogue.texts), bool, len(catalogue))
-    possible = np.flatnonzero(not_first & (events.weight > 0) & told[events.item])
-    return rng.permutation(possible)[:most].astype(np.int64)
+    return np.flatnonzero(not_first & (events.weight > 0) & told[events.item]).astype(np.int64)
+
+
+def _one_each(events: Events, possible: Rows, seed: int) -> Rows:
+    """One of each user's steps; what other users did changes nothing of it."""
+    users, first = np.unique(events.user[possible], return_index=True)
+    ends = np.append(first[1:], len(possible))
+    chosen = []
+    for user, start, end in zip(users.tolist(), first.tolist(), ends.tolist(), strict=True):
+        chosen.append(possible[start + int(_of_user(events, user, seed).integers(end - start))])
+    return np.asarray(chosen, np.int64)
+
+
+def _of_user(events: Events, user: int, seed: int) -> np.random.Generator:
+    """Chance of a user's own, by the user's id."""
+    return np.random.default_rng([seed, *hashlib.sha256(events.users[user].encode()).digest()[:8]])
 
 
 def _seen_again(events: Events) -> float:

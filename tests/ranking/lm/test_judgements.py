@@ -14,7 +14,7 @@ from liverank.cli.main import app, register_commands
 from liverank.config import TrainingConfig
 from liverank.config.endpoint import EndpointConfig
 from liverank.config.lm import LmConfig
-from liverank.errors import ConfigError, DataError
+from liverank.errors import ConfigError, DataError, TrainingError
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.lm.endpoint import EndpointRanker
 from liverank.ranking.lm.fitting import _with_taught
@@ -76,11 +76,26 @@ def test_what_is_in_the_file_is_not_asked_again(features, teacher, tmp_path):
 
 def test_a_list_without_an_answer_is_asked_about_the_next_time(features, teacher, tmp_path):
     out = tmp_path / "judgements.jsonl"
-    teacher.answers = ["", (500, {}, {}), (401, {}, {})]
+    teacher.answers = ["", (500, {}, {})]
     first = judged(features, out, teacher)
-    assert (first.lost, first.judged) == (3, first.asked - 3)
+    assert (first.lost, first.judged) == (2, first.asked - 2)
     again = judged(features, out, teacher)
-    assert (again.asked, again.judged) == (3, first.asked)
+    assert (again.asked, again.judged) == (2, first.asked)
+
+
+def test_a_teacher_that_never_answers_is_given_up(features, teacher, tmp_path):
+    teacher.answers = [(401, {"error": "who are you"}, {})] * 12
+    with pytest.raises(TrainingError, match="did not answer 3 lists in a row"):
+        judged(features, tmp_path / "judgements.jsonl", teacher)
+    assert len(teacher.asked) == 3
+
+
+def test_other_files_are_left_alone(features, teacher, tmp_path):
+    other = tmp_path / "settings.json"
+    other.write_text('{"precious": 1}')
+    with pytest.raises(DataError, match="is no judgement"):
+        judged(features, other, teacher)
+    assert other.read_text() == '{"precious": 1}'
 
 
 def test_the_budget_ends_the_asking_and_a_later_run_goes_on(features, teacher, tmp_path):
@@ -88,7 +103,7 @@ def test_the_budget_ends_the_asking_and_a_later_run_goes_on(features, teacher, t
     first = judged(features, out, teacher, max_tokens=300)
     assert first.judged == 3
     assert "not asked for want of budget" in first.told
-    assert judged(features, out, teacher).judged == first.asked
+    assert judged(features, out, teacher).judged > 3
 
 
 def test_a_small_model_comes_to_agree_with_its_teacher(features, teacher, tmp_path, data):
@@ -121,16 +136,20 @@ def test_judgements_join_the_lists_of_events(features, teacher, tmp_path, data):
     judged(features, out, teacher)
     config = CONFIG.model_copy(update={"lm": LmConfig(judgements=str(out))})
     own = [replace(one, teacher=None) for one in taught_lists(out, data.catalogue)]
-    together, mark = _with_taught(own, data.catalogue, config)
+    together = _with_taught(own, data, config)
     assert len(together) == 2 * len(own)
     assert sum(one.teacher is not None for one in together) == len(own)
-    assert len(mark) == 16
-    assert _with_taught(own, data.catalogue, CONFIG) == (own, "")
+    assert _with_taught(own, data, CONFIG) == own
+    # What a teacher was asked about later than the training time holds what is to be foretold.
+    early = replace(data, events=data.events.where(data.events.timestamp < np.median(data.events.timestamp)))
+    kept = [one for one in _with_taught([], early, config) if one.teacher is not None]
+    assert len(kept) < len(own)
+    assert all(one.request.request.context.timestamp <= early.events.latest for one in kept)
 
 
 def test_what_is_no_judgement_is_said_with_its_line(tmp_path, data):
     path = tmp_path / "odd.jsonl"
-    path.write_text('{"list": 1}\n[2]\n')
+    path.write_text('{"list": "1"}\n[2]\n')
     with pytest.raises(DataError, match=r"Line 1 of .*odd\.jsonl is no judgement"):
         taught_lists(path, data.catalogue)
     with pytest.raises(DataError, match="cannot be read"):

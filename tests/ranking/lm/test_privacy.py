@@ -16,7 +16,7 @@ from liverank.evaluation.bootstrap import Interval
 from liverank.evaluation.gate import Evidence, judge
 from liverank.ranking.count import CountRanker
 from liverank.ranking.lm.fitting import fit_lm
-from liverank.ranking.lm.privacy import PrivacyPlan, membership_auc, one_list_a_user
+from liverank.ranking.lm.privacy import PrivacyPlan, membership_auc
 from liverank.ranking.lm.training_lists import training_lists
 from tests.ranking.hidden_pattern import shop
 from tests.ranking.lm.test_fitting import WORDS, blind, data_of
@@ -67,13 +67,18 @@ def test_what_cannot_be_had_is_said():
         LmConfig(privacy=PrivacyConfig(epsilon=1.0), judgements="file.jsonl")
 
 
-def test_a_user_has_one_list():
+def test_a_user_has_one_list_that_no_other_user_has_a_part_in():
     world = shop(60)
     count = CountRanker.fit(world.catalogue, world.events, TrainingConfig().count)
-    lists = training_lists(world.catalogue, world.events, count, 200, 5, 40, seed=1)
-    kept = one_list_a_user(lists)
-    assert len(kept) == len({one.user for one in lists}) <= 60
-    assert len({one.user for one in kept}) == len(kept)
+
+    def lists_of(events):
+        found = training_lists(world.catalogue, events, count, 10, 5, 40, seed=1, one_each=True)
+        return {events.users[one.user]: (one.rows.tolist(), one.request.history.tolist()) for one in found}
+
+    everyone = lists_of(world.events)
+    assert len(everyone) == 60
+    without = lists_of(world.events.where(world.events.user != 7))
+    assert without == {user: of for user, of in everyone.items() if user != world.events.users[7]}
 
 
 def test_membership_is_told_by_losses_as_far_as_they_differ():

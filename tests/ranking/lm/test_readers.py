@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from liverank.config.lm import LmConfig
-from liverank.errors import ConfigError
 from liverank.ranking.lm import masked_reader
 from liverank.ranking.lm.loading import is_decoder, load_scorer
 from liverank.ranking.lm.masked_reader import MaskedReader
@@ -144,10 +143,13 @@ def test_kinds_of_models_are_told_apart(folders):
 def test_what_cannot_be_is_refused_with_what_to_do(folders):
     with pytest.raises(LanguageModelError, match=r"has 3 layers; training\.lm\.joint_layers is 4"):
         scorer_of(folders["bert"], joint_layers=4)
-    with pytest.raises(ConfigError, match="no GPU"):
-        scorer_of(folders["decoder"], adapter="lora", quantize="4bit")
-    with pytest.raises(ValueError, match="wants adapter: lora"):
-        LmConfig(quantize="4bit")
+
+
+def test_a_model_whose_scores_depend_on_the_others_is_refused(tmp_path):
+    """MPNet adds a bias by the distance of tokens in the row, whatever the positions say."""
+    folder = encoder(tmp_path / "mpnet", WORDS, kind="mpnet")
+    with pytest.raises(LanguageModelError, match="does not read candidates apart"):
+        scorer_of(folder, joint_layers=0)
 
 
 def test_kept_states_are_bounded(folders):

@@ -67,9 +67,9 @@ def prompts(tokenizer, **sizes):
     return Prompts(tokenizer, HistoryTemplate("en"), PromptSizes(**given))
 
 
-def test_token_ids_are_those_of_the_told_text(tokenizer):
+def test_token_ids_are_those_of_the_told_text_without_the_context(tokenizer):
     ids = prompts(tokenizer).history(CATALOGUE, asked(["i0", "i1", "i2"], {"device": "tv"}))
-    assert tokenizer.decode(ids) == "[CLS] device tv. bought this month : blue pen ; oak desk ; red lamp [SEP]"
+    assert tokenizer.decode(ids) == "[CLS] bought this month : blue pen ; oak desk ; red lamp [SEP]"
 
 
 def test_the_budget_is_spent_from_the_newest_backwards(tokenizer):
@@ -79,11 +79,6 @@ def test_the_budget_is_spent_from_the_newest_backwards(tokenizer):
     assert len(ids) <= 11
     events = prompts(tokenizer, history_events=1).history(CATALOGUE, asked(["i0", "i1", "i2"]))
     assert tokenizer.decode(events) == "[CLS] bought this month : blue pen [SEP]"
-
-
-def test_context_that_would_leave_no_room_is_left_out(tokenizer):
-    ids = prompts(tokenizer, history_tokens=16).history(CATALOGUE, asked(["i0"], {"note": "long " * 30}))
-    assert tokenizer.decode(ids) == "[CLS] bought this month : red lamp [SEP]"
 
 
 def test_an_empty_history_is_its_special_tokens(tokenizer):

@@ -12,6 +12,8 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -22,7 +24,7 @@ WORDS = _FIRST.split(" ")
 
 
 def encoder(folder: Path, words: Iterable[str], layers: int = 3, kind: str = "bert") -> Path:
-    """A BERT, or an encoder that is built otherwise (`distilbert`), without dropout."""
+    """A BERT, or an encoder that is built otherwise (`distilbert`, `mpnet`), without dropout."""
     tokenizer = _tokenizer(words, {"cls_token": "[CLS]", "sep_token": "[SEP]"})
     torch.manual_seed(1)
     if kind == "distilbert":
@@ -32,6 +34,14 @@ def encoder(folder: Path, words: Iterable[str], layers: int = 3, kind: str = "be
                 attention_dropout=0.0, max_position_embeddings=256,
             )
         )  # fmt: skip
+    elif kind == "mpnet":
+        model = MPNetModel(
+            MPNetConfig(
+                vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
+                intermediate_size=64, max_position_embeddings=256,
+            )
+        )  # fmt: skip
+        torch.nn.init.normal_(model.encoder.relative_attention_bias.weight)
     else:
         model = BertModel(
             BertConfig(
