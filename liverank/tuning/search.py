@@ -95,7 +95,10 @@ def _prepared(config: Config, notes: list[str]) -> Config:
         notes.append("The feature ranker takes no part: its features are counted over the whole training time.")
     if not config.training.interest.enabled and any(key.startswith(INTEREST) for key in config.tuning.searched()):
         notes.append("The settings of the interest model are left out: training.interest.enabled is off.")
-    training = config.training.model_copy(update={"feature_ranker": False})
+    if config.training.lm.enabled:
+        notes.append("The language model takes no part: trials are judged by the blend, which it does not change.")
+    lm = config.training.lm.model_copy(update={"enabled": False})
+    training = config.training.model_copy(update={"feature_ranker": False, "lm": lm})
     for note in notes:
         progress.note(note)
     return config.model_copy(update={"training": training})
