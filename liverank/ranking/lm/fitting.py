@@ -117,7 +117,9 @@ def fit_lm(
     picking = [one for one in lists if _picks(one.user)][: config.lm.judge_lists]
     judging = [one for one in lists if not _picks(one.user)][:JUDGING_LISTS]
 
-    if min(len(picking), len(judging)) < LEAST_LISTS:
+    enough = min(len(picking), len(judging)) >= LEAST_LISTS
+    # The other processes have no blend to tell it by, and would wait for steps that nobody makes.
+    if not (ranks or Ranks()).told(float(enough)):
         return _unjudged(config)
 
     def ranker(scorer: LmScorer, prompts: Prompts) -> LmRanker:
@@ -165,8 +167,9 @@ def learn_cascade(
 def help_fit_lm(
     data: TrainingData, count: CountRanker, config: TrainingConfig, checkpoints: Path, ranks: Ranks
 ) -> None:
-    """What every process but the first does of `fit_lm`: it trains."""
-    _trained(data, count, config, checkpoints, ranks, lambda scorer, prompts: 0.0)
+    """What every process but the first does of `fit_lm`: it trains, where the first one does."""
+    if ranks.told(0.0):
+        _trained(data, count, config, checkpoints, ranks, lambda scorer, prompts: 0.0)
 
 
 def _trained(

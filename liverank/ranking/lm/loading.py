@@ -40,6 +40,11 @@ def load_scorer(name: str, config: LmConfig, device: torch.device) -> tuple[Prom
     if config.adapter == "lora":
         _adapt(reader, config)
     if config.gradient_checkpointing:
+        if isinstance(reader, SharedEncoder):
+            raise ConfigError(
+                f"training.lm.gradient_checkpointing has no effect on {name}, an encoder of the BERT family.",
+                "Set it to false; fewer joint_layers or a smaller batch take less memory.",
+            )
         model.gradient_checkpointing_enable()
     scorer = LmScorer(reader, pretrained_cosine=not causal).to(device)
     sizes = PromptSizes(config.history_events, config.history_tokens, config.candidate_tokens)

@@ -19,12 +19,13 @@ from liverank.ranking.count import CountRanker
 from liverank.ranking.data import LabelledRequest, TrainingData, encode
 from liverank.ranking.fit import fit_rankers
 from liverank.ranking.lm.cascade import CascadeRanker, Costs, Took, cascade_signals, dealt
-from liverank.ranking.lm.fitting import fit_lm
+from liverank.ranking.lm.fitting import fit_lm, help_fit_lm
 from liverank.ranking.lm.loading import load_scorer
 from liverank.ranking.lm.ranker import LmRanker, ReadHistories, weights_mark
 from liverank.ranking.lm.training import _Run, train
 from liverank.ranking.lm.training_lists import batches, training_lists
 from liverank.ranking.protocol import Candidates, Context, History, Request, ranking, score
+from liverank.ranking.ranks import Ranks
 from liverank.text import LanguageModel
 from tests.ranking.contract import NOW, RankerContract, history_of
 from tests.ranking.hidden_pattern import EACH, KINDS, shop
@@ -356,6 +357,22 @@ def test_without_anything_to_learn_from_it_says_so(data, config, tmp_path):
     silent = replace(data, catalogue=replace(data.catalogue, texts=("",) * len(data.catalogue)))
     with pytest.raises(DataError, match="nothing to learn from"):
         fit_lm(silent, blind(data, config), config, tmp_path)
+
+
+def test_processes_that_help_are_told_that_nothing_is_trained(data, config, tmp_path):
+    """They would wait for steps that the first one never makes."""
+    said: list[float] = []
+
+    class First(Ranks):
+        def told(self, value):
+            said.append(value)
+            return value
+
+    fit_lm(replace(data, validation=data.validation[:3]), blind(data, config), config, tmp_path, First())
+    assert said == [0.0]
+    help_fit_lm(data, blind(data, config)["count"], config, tmp_path, First(rank=1))
+    assert said == [0.0, 0.0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_lists_to_judge_on_nothing_is_trained(data, config, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from liverank.config.lm import LmConfig
+from liverank.errors import ConfigError
 from liverank.ranking.lm import masked_reader
 from liverank.ranking.lm.loading import is_decoder, load_scorer
 from liverank.ranking.lm.masked_reader import MaskedReader
@@ -150,6 +151,12 @@ def test_a_model_whose_scores_depend_on_the_others_is_refused(tmp_path):
     folder = encoder(tmp_path / "mpnet", WORDS, kind="mpnet")
     with pytest.raises(LanguageModelError, match="does not read candidates apart"):
         scorer_of(folder, joint_layers=0)
+
+
+def test_a_setting_without_effect_is_refused(folders):
+    with pytest.raises(ConfigError, match=r"gradient_checkpointing has no effect"):
+        scorer_of(folders["bert"], joint_layers=1, gradient_checkpointing=True)
+    assert scorer_of(folders["decoder"], gradient_checkpointing=True).trained()
 
 
 def test_kept_states_are_bounded(folders):
