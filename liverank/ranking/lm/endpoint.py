@@ -20,7 +20,8 @@ from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.data import EncodedRequest, encode
 from liverank.ranking.lm.answers import Repaired, read_order
 from liverank.ranking.lm.chat import Chat, ChatError
-from liverank.ranking.lm.template import HistoryTemplate, TitledEvent
+from liverank.ranking.lm.prompts import told_events
+from liverank.ranking.lm.template import HistoryTemplate
 from liverank.ranking.protocol import Request, Scores
 
 _LONGEST_PAUSE: Final = 60.0
@@ -135,14 +136,7 @@ class EndpointRanker:
         return asdict(self.tally)
 
     def _history(self, request: EncodedRequest) -> str:
-        latest = slice(max(0, len(request.history) - self.config.history_events), None)
-        now, shop = request.request.context.timestamp, self.catalogue
-        events = [
-            TitledEvent(_one_line(shop.titles[row] or shop.texts[row]), kind, max(0.0, now - time))
-            for row, kind, time in zip(
-                request.history[latest].tolist(), request.types[latest], request.times[latest].tolist(), strict=True
-            )
-        ]
+        events = told_events(self.catalogue, request, self.config.history_events)
         return self._template.told(events, request.request.context.attributes) or "-"
 
     def _ranked(self, history: str, texts: Sequence[str]) -> Sequence[int] | None:

@@ -56,7 +56,7 @@ class Prompts:
         """
         left = self.sizes.history_tokens - len(self._first) - len(self._last)
         parts: list[TokenIds] = []
-        for before, title in self.template.pieces(self._events(catalogue, request)):
+        for before, title in self.template.pieces(told_events(catalogue, request, self.sizes.history_events)):
             both = np.concatenate([self._tokens(before), self._tokens(title)[: self.sizes.candidate_tokens]])
             if len(both) > left:
                 break
@@ -74,15 +74,6 @@ class Prompts:
         first = self._first if self._is_encoder else []
         return np.concatenate([first, self._tokens(text)[: self.sizes.candidate_tokens], self._last]).astype(np.int64)
 
-    def _events(self, catalogue: Catalogue, request: EncodedRequest) -> list[TitledEvent]:
-        latest = slice(max(0, len(request.history) - self.sizes.history_events), None)
-        now = request.request.context.timestamp
-        rows, types, times = request.history[latest].tolist(), request.types[latest], request.times[latest].tolist()
-        return [
-            TitledEvent(catalogue.titles[row] or catalogue.texts[row], kind, max(0.0, now - time))
-            for row, kind, time in zip(rows, types, times, strict=True)
-        ]
-
     def _tokens(self, text: str) -> TokenIds:
         text = text[: _CHARACTERS * self._most]  # what lies beyond would be cut off, and not be worth keeping
         known = self._known.get(text)
@@ -96,6 +87,17 @@ class Prompts:
     @property
     def _most(self) -> int:
         return max(self.sizes.history_tokens, self.sizes.candidate_tokens)
+
+
+def told_events(catalogue: Catalogue, request: EncodedRequest, most: int) -> list[TitledEvent]:
+    """The latest events of a request as a template tells them, at most so many, each title on one line."""
+    latest = slice(max(0, len(request.history) - most), None)
+    now = request.request.context.timestamp
+    rows, types, times = request.history[latest].tolist(), request.types[latest], request.times[latest].tolist()
+    return [
+        TitledEvent(" ".join((catalogue.titles[row] or catalogue.texts[row]).split()), kind, max(0.0, now - time))
+        for row, kind, time in zip(rows, types, times, strict=True)
+    ]
 
 
 def padded(rows: Sequence[TokenIds], padding: int) -> tuple[TokenIds, npt.NDArray[np.bool_]]:
