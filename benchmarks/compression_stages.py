@@ -31,7 +31,7 @@ def bundle(dataset: str, folder: str, checkpoints: str, settings: dict[str, Any]
 
     chosen, config = protocol_settings(settings), load_config(overrides=overrides)
     split = _split(Path(dataset), chosen, config)
-    data = split.training_data(split.validation_requests(), data_hash(split, chosen))
+    data = split.over_all_items(data_hash(split, chosen))
     training = undecayed(config.training, chosen.protocol)
     fitted = fit_rankers(data, training, Path(checkpoints))
     facts = {"data_hash": data.data_hash, "language_model": fitted.model.fingerprint()}

@@ -150,8 +150,10 @@ def protocol(dataset: str, folder: str, settings: dict[str, Any], overrides: dic
     return run_protocol(Path(dataset), Path(folder), protocol_settings(settings), config).to_json()
 
 
-def sampled_candidates(dataset: str, folder: str, candidates: int, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Zero-shot rankers on the truth and randomly drawn candidates."""
+def sampled_candidates(
+    dataset: str, folder: str, candidates: int, overrides: dict[str, Any], seeds: int = 0
+) -> dict[str, Any]:
+    """Rankers on the truth and randomly drawn candidates: untrained, and trained with so many seeds."""
     from liverank.evaluation.protocols.run import run_sampled
 
-    return run_sampled(Path(dataset), Path(folder), candidates, load_config(overrides=overrides)).to_json()
+    return run_sampled(Path(dataset), Path(folder), candidates, load_config(overrides=overrides), seeds).to_json()

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(name: str, options: argparse.Namespace) -> str:
     """How to measure a part again."""
-    once = options.quick or name == "zero-shot"  # which trains nothing
+    once = options.quick or not PARTS[name].trained
     given = [f"--part {name}", *([] if once else [f"--seeds {options.seeds}"])]
     given += [f"-s {shlex.quote(setting)}" for setting in options.set]
     return f"make bench-quality {'QUICK=1 ' if options.quick else ''}ARGS='{' '.join(given)}'"

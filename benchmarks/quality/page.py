@@ -38,7 +38,7 @@ def part(name: str, found: Measured, run: Run, command: str) -> str:
     text = f"# {PARTS[name].title}\n\n" + machine(command) + _data(result)
     for finding in result["findings"]:
         text += _finding(finding, int(result["k"]), float(result["confidence"]))
-    text += _without(result) + _others(name) + _chosen(result) + _cost(found)
+    text += _without(result) + _others(name) + _chosen(result) + _fine_tuned(result) + _cost(found)
     return text
 
 
@@ -131,6 +131,23 @@ def _chosen(result: Result) -> str:
     if weight is None:
         return ""
     return f"\nThe validation chose {weight:g} as the weight of the plain recipe's text.\n"
+
+
+def _fine_tuned(result: Result) -> str:
+    """What each seed's validation said of the language model."""
+    told = [seed["lm"] for seed in result["chosen"].get("seeds", ()) if seed.get("lm")]
+    if not told:
+        return ""
+    head = "seed | steps | seconds | tokens/s | validation NDCG@10 of the blend | gain of the cascade | lists | weights"
+    text = f"\n## The language model's fine-tuning\n\n| {head} |\n|---|---|---|---|---|---|---|---|\n"
+    for number, of in enumerate(told, 1):
+        training, gain = of["training"], f"{of['gain']:+.4f} ({of['low']:+.4f}, {of['high']:+.4f})"
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in of["weights"].items())
+        text += (
+            f"| {number} | {training['steps']:,} | {training['seconds']:,.0f} | {training['tokens_per_second']:,.0f} "
+            f"| {of['blend']:.4f} | {gain} | {of['judged']:,} | {weights} |\n"
+        )
+    return text + "\nBy `deploy: auto` it would serve where the gain's interval lies above 0.\n"
 
 
 def _cost(found: Measured) -> str:

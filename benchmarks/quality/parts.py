@@ -37,8 +37,14 @@ class Part:
     """Overrides of a second run that is set beside the first; empty: there is none."""
     published: str = ""
     """Which rows of `published` stand beside it; empty: those of its own name."""
+    sampled: bool = False
+    """Whether the truth is ranked among random candidates rather than by `protocol`."""
+    trained: bool = True
+    """Whether anything is trained, with each seed."""
 
 
+READ: Final = {"training.lm.enabled": True, "training.lm.deploy": "on"}
+"""The language model reads, whether it helps or not: its rows are to be seen."""
 LISTS: Final = {"protocol": "leave-one-out", "lists": (20, 100)}
 LEFT_OUT: Final = {"protocol": "leave-one-out"}
 PARTS: Final[dict[str, Part]] = {
@@ -60,13 +66,32 @@ PARTS: Final[dict[str, Part]] = {
         "Amazon Games 2018: SASRec's lists of 100, re-ranked", "lists",
         (f"{sources.LLMRANK}.{sources.RETRIEVER}.gz", f"{sources.LLMRANK}.test.inter.gz"), {"protocol": "lists"},
     ),
-    "zero-shot": Part("MovieLens-1M: 20 candidates, no training", "ml1m", (sources.ML1M,), LEFT_OUT),
+    "zero-shot": Part(
+        "MovieLens-1M: 20 candidates, no training", "ml1m", (sources.ML1M,), LEFT_OUT, sampled=True, trained=False
+    ),
     "uci": Part(
         "UCI Online Retail: prequential", "uci", (sources.UCI,), {"protocol": "prequential", "cut": "2011-11-10"}
     ),
     "cold": Part(
         "Amazon Video Games: cold items", "games", (sources.GAMES,), {**LEFT_OUT, "cold": 0.1},
         without={"training.interest.id_dropout": 0.0, "training.blend.cold_price": 0.0},
+    ),
+    "games-lm": Part(
+        "Amazon Video Games: with the language-model re-ranker", "games", (sources.GAMES,), LISTS, READ,
+        published="games",
+    ),
+    "lists-lm": Part(
+        "Amazon Games 2018: SASRec's lists of 100, with the language-model re-ranker", "lists",
+        (f"{sources.LLMRANK}.{sources.RETRIEVER}.gz", f"{sources.LLMRANK}.test.inter.gz"), {"protocol": "lists"}, READ,
+        published="lists",
+    ),
+    "uci-lm": Part(
+        "UCI Online Retail: baskets of the last tenth of the time, with the language-model re-ranker", "uci",
+        (sources.UCI,), {"protocol": "temporal", "keep_seen": True}, READ, published="none",
+    ),
+    "ml1m-sampled": Part(
+        "MovieLens-1M: 20 candidates, trained", "ml1m", (sources.ML1M,), LEFT_OUT, READ, published="zero-shot",
+        sampled=True,
     ),
 }  # fmt: skip
 SAMPLED: Final = 20
@@ -118,8 +143,16 @@ def measured(name: str, run: Run) -> Measured:
     if part.dataset == "lists":
         settings["share"] = sources.share(dataset)
     out = str(run.work / name)
-    if name == "zero-shot":
-        found = measure("sampled_candidates", dataset=str(dataset), folder=out, candidates=SAMPLED, overrides=overrides)
+    if part.sampled:
+        seeds = run.seeds if part.trained else 0
+        found = measure(
+            "sampled_candidates",
+            dataset=str(dataset),
+            folder=out,
+            candidates=SAMPLED,
+            overrides=overrides,
+            seeds=seeds,
+        )
     else:
         found = measure("protocol", dataset=str(dataset), folder=out, settings=settings, overrides=overrides)
         if part.without:

@@ -85,7 +85,7 @@ class LmConfig(Section):
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     judge_steps: int = Field(150, ge=1, description="Steps between judgements on the validation.")
-    judge_lists: int = Field(500, ge=20, description="Validation lists of such a judgement.")
+    judge_lists: int = Field(500, ge=20, description="Validation lists that such a judgement reads.")
     patience: int = Field(4, ge=1, description="Judgements without a gain before training stops.")
     cache_mib: int = Field(
         512, ge=0, description="Most memory for what the untrained layers made of items, in training and in serving."

@@ -52,6 +52,8 @@ class TrainingData:
     data_hash: str = ""
     complete: Events | None = None
     """Events up to the end of the validation's time, with what came late of the training time, for the refit."""
+    more_validation: Sequence[LabelledRequest] = field(default=(), repr=False)
+    """All validation requests, each made when it is asked for, where `validation` is a sample of them."""
 
 
 def load_training_data(features: Path) -> TrainingData:

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.measure import Measured
 from benchmarks.quality import sources
 from benchmarks.quality.__main__ import main
-from benchmarks.quality.page import _without
+from benchmarks.quality.page import _fine_tuned, _without
 from benchmarks.quality.parts import PARTS, beside
 from benchmarks.quality.published import HEADS, ROWS
 from liverank.config import DataConfig
@@ -24,8 +24,8 @@ from tests.conftest import real_data
 
 def test_every_part_has_rows_of_others_to_stand_beside():
     for name, part in PARTS.items():
-        if part.protocol.get("shuffle_ties"):
-            continue  # the published figures are of the order of the file
+        if part.protocol.get("shuffle_ties") or part.published == "none":
+            continue  # the published figures are of the order of the file, or of another protocol
         key = part.published or name
         assert ROWS[key]
         assert HEADS[key]
@@ -109,3 +109,11 @@ def test_a_second_run_stands_beside_the_first():
         "| cold | blend | 0.0300 | - | - |",
     ]
     assert _without(run(0.1, 0.2, 1.0).result) == ""
+
+
+def test_what_the_validation_said_of_a_language_model_is_told():
+    training = {"steps": 900, "seconds": 600.4, "tokens_per_second": 1024.2}
+    told = {"gain": 0.002, "low": -0.001, "high": 0.005, "judged": 7000, "blend": 0.1, "weights": {"blend": 1.02}}
+    text = _fine_tuned({"chosen": {"seeds": [{"lm": {**told, "training": training}}, {"interest": {}}]}})
+    assert "| 1 | 900 | 600 | 1,024 | 0.1000 | +0.0020 (-0.0010, +0.0050) | 7,000 | blend 1.02 |" in text
+    assert _fine_tuned({"chosen": {"seeds": [{"interest": {}}]}}) == ""

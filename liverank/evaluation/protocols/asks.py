@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import numpy as np
 
@@ -102,14 +102,12 @@ class Split:
 
     def validation_requests(self) -> list[LabelledRequest]:
         """A fixed sample of the validation, all items as candidates, for weights and early stopping."""
-        names = np.asarray(self.log.catalogue.item_ids, dtype=object)
-        everything = tuple(names)
-        requests = []
-        for number, ask in enumerate(sample(self.validation, most_requests(len(names)))):
-            rows = self.candidates(ask, validation=True)
-            ids = everything if len(rows) == len(names) else tuple(names[rows])
-            requests.append(self.labelled(ask, rows, ids, number))
-        return requests
+        return list(_AllItems(self, sample(self.validation, most_requests(len(self.log.catalogue)))))
+
+    def over_all_items(self, data_hash: str) -> TrainingData:
+        """What the rankers are fitted on, all items being the candidates of the validation."""
+        data = self.training_data(self.validation_requests(), data_hash)
+        return replace(data, more_validation=_AllItems(self, self.validation))
 
     def training_data(self, validation: list[LabelledRequest], data_hash: str) -> TrainingData:
         """What the rankers are fitted on."""
@@ -123,6 +121,31 @@ class Split:
         events = self.log.events.where(self.training & self.log.labels)
         cuts = np.flatnonzero(np.diff(events.user)) + 1
         return np.split(events.item.astype(np.int64), cuts) if len(events) else []
+
+
+class _AllItems(Sequence[LabelledRequest]):
+    """Requests of the validation with all items as candidates, each made when it is asked for."""
+
+    def __init__(self, split: Split, asks: Sequence[Ask]) -> None:
+        self._split, self._asks = split, asks
+        self._names = np.asarray(split.log.catalogue.item_ids, dtype=object)
+        self._everything = tuple(self._names)
+
+    def __len__(self) -> int:
+        return len(self._asks)
+
+    @overload
+    def __getitem__(self, at: int) -> LabelledRequest: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[LabelledRequest]: ...
+
+    def __getitem__(self, at: int | slice) -> LabelledRequest | Sequence[LabelledRequest]:
+        if isinstance(at, slice):
+            return _AllItems(self._split, self._asks[at])
+        rows = self._split.candidates(self._asks[at], validation=True)
+        ids = self._everything if len(rows) == len(self._names) else tuple(self._names[rows])
+        return self._split.labelled(self._asks[at], rows, ids, at)
 
 
 def most_requests(items: int) -> int:

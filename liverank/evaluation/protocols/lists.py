@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from liverank import columns as c
+from liverank import progress
 from liverank.config.data import DataConfig
 from liverank.data.dataset import read_table
 from liverank.errors import DataError
@@ -21,7 +22,7 @@ from liverank.evaluation.protocols.asks import Split, sample
 from liverank.evaluation.protocols.log import Log
 from liverank.evaluation.protocols.ranks import METRICS
 from liverank.evaluation.protocols.results import Table, check_enough, together
-from liverank.evaluation.protocols.scoring import CountScores
+from liverank.evaluation.protocols.scoring import READERS, CountScores
 from liverank.evaluation.protocols.split_run import Means, Ran, data_hash, fit_seed, split_facts
 from liverank.evaluation.protocols.temporal import cuts, temporal
 from liverank.evaluation.protocols.two_stage import VALIDATION_LISTS, list_requests, validation_lists
@@ -29,8 +30,9 @@ from liverank.evaluation.scoring import score_rankers
 from liverank.ranking.baselines import IncomingOrder
 from liverank.ranking.blend_signals import LEAST_LISTS
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import LabelledRequest
-from liverank.ranking.protocol import Candidates, Context, History, Request
+from liverank.ranking.data import LabelledRequest, encode
+from liverank.ranking.lm.cascade import CascadeRanker
+from liverank.ranking.protocol import Candidates, Context, History, Request, Scores
 
 RETRIEVED = 100
 Answers = Mapping[str, tuple[str, ...]]
@@ -125,11 +127,31 @@ def _ranked(
     for number in range(means.settings.seeds):
         fitted = fit_seed(split.training_data(validation, data_hash(split, means.settings)), number, means)
         with means.watch("rank"):
-            scores = score_rankers({"incoming": IncomingOrder(), **fitted.rankers}, judged)
+            alone = {name: ranker for name, ranker in fitted.rankers.items() if name not in READERS}
+            scores = score_rankers({"incoming": IncomingOrder(), **alone}, judged)
+            if "cascade" in fitted.rankers:
+                scores |= _read_again(fitted.rankers["cascade"], judged, scores["blend"])
             measured = {name: measure(rectangles, of, catalogue, means.settings.k) for name, of in scores.items()}
         tables.append(_table(judged, {name: of.per_request for name, of in measured.items()}))
-        chosen.append({"blend": fitted.report.weights, "interest": fitted.interest})
+        told = {"blend": fitted.report.weights, "interest": fitted.interest}
+        chosen.append(told | ({"lm": fitted.lm} if fitted.lm else {}))
     return together(tables), chosen
+
+
+def _read_again(
+    cascade: CascadeRanker, judged: Sequence[LabelledRequest], blended: Sequence[Scores]
+) -> dict[str, list[Scores]]:
+    """The blend's best in the cascade's order and in its language model's; only lists are read that it can change."""
+    found: dict[str, list[Scores]] = {name: [] for name in READERS}
+    with progress.stage("read the best again", len(judged)) as stage:
+        for labelled, of in zip(judged, blended, strict=True):
+            rows: dict[str, Scores] = {}
+            if labelled.labels[cascade.best(of)].any():
+                rows = cascade.beside(encode(cascade.count.catalogue, labelled.request), of)
+            for name in READERS:
+                found[name].append(rows.get(name, of))
+            stage.advance(1)
+    return found
 
 
 def read_lists(dataset: Path, data: DataConfig) -> LoggedLists:
@@ -217,7 +239,8 @@ def _table(judged: Sequence[LabelledRequest], values: Mapping[str, Mapping[str, 
         [one.request.user_id for one in judged],
         {name: {metric: of[metric] for metric in METRICS} for name, of in values.items()},
         groups,
-        [("blend", name) for name in values if name != "blend"],
+        ([("cascade", "blend")] if "cascade" in values else [])
+        + [("blend", name) for name in values if name not in {"blend", *READERS}],
     )
 
 

@@ -15,12 +15,12 @@ from liverank.evaluation.protocols.leave_one_out import cold_groups, leave_one_o
 from liverank.evaluation.protocols.lists import run_lists
 from liverank.evaluation.protocols.log import Log, Mask, read_log
 from liverank.evaluation.protocols.report import write_report
-from liverank.evaluation.protocols.results import METRICS_FILE, ProtocolResult, check_enough, find
-from liverank.evaluation.protocols.sampled import sampled_table
+from liverank.evaluation.protocols.results import METRICS_FILE, ProtocolResult, Table, check_enough, find, together
+from liverank.evaluation.protocols.sampled import sampled_table, trained_tables
 from liverank.evaluation.protocols.settings import ProtocolSettings
 from liverank.evaluation.protocols.split_run import Means, Ran, run_split, split_facts
 from liverank.evaluation.protocols.temporal import temporal
-from liverank.evaluation.protocols.trained import SAMPLED, changes, check_training, undecayed
+from liverank.evaluation.protocols.trained import SAMPLED, SAMPLED_TRAINED, changes, check_training, undecayed
 from liverank.evaluation.protocols.watch import Watch
 from liverank.evaluation.report.page import REPORT_FILE
 from liverank.memory import peak_mib
@@ -49,32 +49,39 @@ def run_protocol(dataset: Path, out: Path, settings: ProtocolSettings, config: C
     means = _means(settings, out, undecayed(config.training, settings.protocol))
     name, ran = _run(dataset, means, config)
     result = _found(settings.protocol, name, ran, means, config)
-    write_report(out, result, ran.tables[0])
-    result.write(out)
-    # A finished state would be taken up by the next run, whose seconds then said nothing.
-    for state in means.checkpoints.glob("*.safetensors"):
-        if not state.name.startswith("embeddings"):
-            state.unlink()
-    return result
+    return _written(out, result, ran.tables[0], means)
 
 
-def run_sampled(dataset: Path, out: Path, candidates: int, config: Config) -> ProtocolResult:
-    """Zero-shot ranking of what came among so many candidates, users' last events left out (see `sampled`).
+def run_sampled(dataset: Path, out: Path, candidates: int, config: Config, seeds: int = 0) -> ProtocolResult:
+    """Ranking of what came among so many candidates, users' last events left out (see `sampled`).
 
-    Writes the same files as `run_protocol`, and raises the same.
+    With `seeds` there is a second table, of rankers that were trained so often. Writes the same files as
+    `run_protocol`, and raises the same.
     """
-    check_training(config.training, SAMPLED)
+    name = SAMPLED_TRAINED if seeds else SAMPLED
+    check_training(config.training, name)
     _forget_earlier(out)
-    settings = ProtocolSettings()
-    means = _means(settings, out, config.training)
+    settings = ProtocolSettings(seeds=max(1, seeds))
+    means = _means(settings, out, undecayed(config.training, settings.protocol) if seeds else config.training)
     log = read_log(dataset, config.data)
     split = split_of(log, settings)
     with means.watch("embed and rank"):
         table = sampled_table(split, candidates, settings.k, config.training, means.checkpoints)
     ran = Ran([table], split_facts(split))
-    result = _found(SAMPLED, log.name, ran, means, config)
+    if seeds:
+        tables, ran.chosen["seeds"] = trained_tables(split, candidates, means)
+        ran.tables.append(together(tables))
+    result = _found(name, log.name, ran, means, config)
+    return _written(out, result, table, means)
+
+
+def _written(out: Path, result: ProtocolResult, table: Table, means: Means) -> ProtocolResult:
     write_report(out, result, table)
     result.write(out)
+    # A finished state would be taken up by the next run, whose seconds then said nothing.
+    for state in means.checkpoints.glob("*.safetensors"):
+        if not state.name.startswith("embeddings"):
+            state.unlink()
     return result
 
 

@@ -1,28 +1,40 @@
-"""Zero-shot ranking of a few candidates: what came and some drawn at random, by rankers that were never trained.
+"""Ranking of a few candidates: what came and some drawn at random, by rankers that were never trained, and by others.
 
 Sampled candidates say little of a ranking of all items (Krichene and Rendle, 2020); this stands here because language
-models without training are published so (Hou et al., 2024, who take 20 candidates).
+models without training are published so (Hou et al., 2024, who take 20 candidates), beside a trained one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
-from liverank.evaluation.protocols.asks import Ask, Split
+from liverank.evaluation.protocols.asks import Ask, Split, sample
 from liverank.evaluation.protocols.plain_counts import PlainCounts
 from liverank.evaluation.protocols.ranks import metrics
 from liverank.evaluation.protocols.results import Table
-from liverank.evaluation.protocols.scoring import PLAIN_COUNT, PLAIN_TEXT, REQUESTS_AT_ONCE
+from liverank.evaluation.protocols.scoring import PLAIN_COUNT, PLAIN_TEXT, REQUESTS_AT_ONCE, counted
+from liverank.evaluation.protocols.split_run import Means, data_hash, fit_seed
+from liverank.evaluation.protocols.two_stage import VALIDATION_LISTS, Lists, cascade_over, list_requests, reranked
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.catalogue import Floats, Rows
+from liverank.ranking.data import LabelledRequest
+from liverank.ranking.fit import Fitted
+from liverank.ranking.protocol import Scores
 from liverank.ranking.zero_shot import ZeroShotRanker
 from liverank.text import LanguageModel, embed_with_cache
 
 SEED = 19
+VALIDATION_SEED = 23
+_ENCODED = ("interest", "linear")
+"""Rankers that score encoded requests."""
+_COMPARED = (("cascade", "blend"), ("blend", "interest"), ("blend", "count"))
 
 
 def sampled_table(split: Split, candidates: int, k: int, config: TrainingConfig, checkpoints: Path) -> Table:
@@ -55,9 +67,71 @@ def sampled_table(split: Split, candidates: int, k: int, config: TrainingConfig,
     )
 
 
-def drawn(split: Split, ask: Ask, candidates: int, rng: np.random.Generator) -> Rows:
+def trained_tables(split: Split, candidates: int, means: Means) -> tuple[list[Table], list[dict[str, Any]]]:
+    """As `sampled_table`, of the same candidates, by the rankers of each seed's bundle; and what each seed chose.
+
+    The blend's weights, and the cascade's, are learned on the validation's events among as many random items, as a
+    served model's are on lists such as it re-ranks.
+    """
+    lists = _drawn_lists(split, split.test, candidates, SEED)
+    asks = sample(split.validation, VALIDATION_LISTS)
+    validation = list_requests(split, asks, _drawn_lists(split, asks, candidates, VALIDATION_SEED, validation=True))
+    tables, chosen = [], []
+    for number in range(means.settings.seeds):
+        data = split.over_all_items(data_hash(split, means.settings))
+        fitted = fit_seed(data, number, means)
+        with means.watch("rank"):
+            blend, report = fit_blend(fitted.judged, validation)
+            ranks = _trained_ranks(split, lists, fitted, blend, validation, means.training)
+        chosen.append({"blend": report.weights, "interest": fitted.interest, "lm": fitted.lm})
+        tables.append(
+            Table(
+                f"{candidates} sampled candidates, trained",
+                f"What came and {candidates - 1} random items that the user did not have.",
+                [split.log.events.users[ask.user] for ask in split.test],
+                {name: metrics(of, means.settings.k) for name, of in ranks.items()},
+                compared=[(one, other) for one, other in _COMPARED if one in ranks and other in ranks],
+            )
+        )
+    return tables, chosen
+
+
+def _trained_ranks(
+    split: Split,
+    lists: Lists,
+    fitted: Fitted,
+    blend: BlendRanker,
+    validation: Sequence[LabelledRequest],
+    config: TrainingConfig,
+) -> dict[str, list[Rows]]:
+    served = blend.over(fitted.rankers)
+    unknown = [np.full(len(ask.truth), np.iinfo(np.int64).max) for ask in split.test]
+    cascade = cascade_over(blend, served, fitted, validation, config)
+    found = reranked(served, split, split.test, lists, unknown, cascade)
+    alone = [name for name in _ENCODED if name in fitted.rankers]
+    for start in range(0, len(split.test), REQUESTS_AT_ONCE):
+        part, rows = split.test[start : start + REQUESTS_AT_ONCE], list(lists[start : start + REQUESTS_AT_ONCE])
+        encoded = [split.encoded(ask, of.astype(np.int64)) for ask, of in zip(part, rows, strict=True)]
+        scores: dict[str, list[Scores]] = {name: fitted.rankers[name].score_encoded(encoded) for name in alone}
+        scores["count"] = counted(fitted.rankers["count"], encoded)
+        for name, of in scores.items():
+            found.setdefault(name, []).extend(_ranks(part, rows, of))
+    return found
+
+
+def _drawn_lists(split: Split, asks: Sequence[Ask], candidates: int, seed: int, validation: bool = False) -> Lists:
+    """Candidates of each request, `[requests, candidates]`; -1 where there are fewer items."""
+    rng = np.random.default_rng(seed)
+    found = np.full((len(asks), candidates), -1, np.int32)
+    for at, ask in enumerate(asks):
+        rows = drawn(split, ask, candidates, rng, validation)
+        found[at, : len(rows)] = rows
+    return found
+
+
+def drawn(split: Split, ask: Ask, candidates: int, rng: np.random.Generator, validation: bool = False) -> Rows:
     """The truth and others in random order, `[candidates]`."""
-    others = np.setdiff1d(split.candidates(ask), ask.truth)
+    others = np.setdiff1d(split.candidates(ask, validation), ask.truth)
     chosen = rng.choice(others, min(candidates - len(ask.truth), len(others)), replace=False)
     return rng.permutation(np.concatenate([ask.truth, chosen]))
 

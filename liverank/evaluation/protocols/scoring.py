@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ Scorer = Callable[[Sequence[EncodedRequest]], Mapping[str, Floats]]
 REQUESTS_AT_ONCE = 256
 CELLS_AT_ONCE = 2_000_000
 """Requests times items scored at once: with ten signals of float32 each, 80 MB."""
+READERS: Final = ("cascade", "lm")
+"""Rankers that read the blend's best: rows of their own."""
 PLAIN_COUNT = "plain count"
 PLAIN_TEXT = "plain TF-IDF"
 PLAIN_BOTH = "plain count + TF-IDF"
@@ -110,11 +112,11 @@ class BundleScores:
 
     The blend holds the signals of the count ranker and the scores of the others, at most standardised within the
     request, which changes no order; what it does not hold, or holds otherwise, is scored by the ranker
-    itself. A language model only reads the blend's best.
+    itself. A language model reads only the blend's best, and where it can move an answer (`reread.read_again`).
     """
 
     def __init__(self, rankers: Mapping[str, Any]) -> None:
-        self.rankers = rankers
+        self.rankers = {name: ranker for name, ranker in rankers.items() if name not in READERS}
         self.blend = rankers["blend"]
         self.catalogue: Catalogue = self.blend.count.catalogue
 
@@ -122,7 +124,7 @@ class BundleScores:
         """Row -> `[requests, items]`."""
         signals = self.blend.signals(requests)
         blended = self.blend.combine(requests, signals)
-        rows = {"blend": blended, "count": self._counted(requests, signals), **self._reranked(requests, blended)}
+        rows = {"blend": blended, "count": self._counted(requests, signals)}
         if "zero-shot" in self.rankers:
             rows["zero-shot"] = self.rankers["zero-shot"].score_encoded(requests)
         for name in (self.rankers.keys() - rows.keys()) & set(self.blend.signal_names):
@@ -132,14 +134,6 @@ class BundleScores:
         for name in sorted(self.rankers.keys() - dense.keys()):
             dense[name] = full_scores(self.rankers[name], self.catalogue, requests)
         return dense
-
-    def _reranked(self, requests: Sequence[EncodedRequest], blended: Sequence[Scores]) -> dict[str, list[Scores]]:
-        """The blend's best in the cascade's order and in its language model's, where there is one."""
-        if "cascade" not in self.rankers:
-            return {}
-        pairs = zip(requests, blended, strict=True)
-        found = [self.rankers["cascade"].beside(request, scores) for request, scores in pairs]
-        return {name: [of[name] for of in found] for name in ("cascade", "lm")}
 
     def _counted(self, requests: Sequence[EncodedRequest], signals: Sequence[Floats]) -> list[Scores]:
         weights, width = self.blend.count.weights, len(count.SIGNALS)
@@ -154,10 +148,14 @@ class CountScores:
 
     def __call__(self, requests: Sequence[EncodedRequest]) -> dict[str, Floats]:
         """`count` -> `[requests, items]`."""
-        pairs = zip(requests, self.ranker.signals(requests), strict=True)
-        scores = [signals @ self.ranker.weights[segment(request)] for request, signals in pairs]
         name = self.ranker.name
-        return {name: scatter(name, scores, requests, len(self.ranker.catalogue))}
+        return {name: scatter(name, counted(self.ranker, requests), requests, len(self.ranker.catalogue))}
+
+
+def counted(ranker: CountRanker, requests: Sequence[EncodedRequest]) -> list[Scores]:
+    """Scores of the count ranker, `[candidates]` of each request."""
+    pairs = zip(requests, ranker.signals(requests), strict=True)
+    return [signals @ ranker.weights[segment(request)] for request, signals in pairs]
 
 
 class PlainScores:

@@ -16,6 +16,7 @@ from liverank.evaluation.protocols.asks import Split
 from liverank.evaluation.protocols.log import Mask
 from liverank.evaluation.protocols.ranks import metrics
 from liverank.evaluation.protocols.recipes import plain_scores
+from liverank.evaluation.protocols.reread import reread_all
 from liverank.evaluation.protocols.results import Table, together
 from liverank.evaluation.protocols.scoring import (
     PLAIN_BOTH,
@@ -78,11 +79,13 @@ def _one_seed(
     split: Split, groups: Mapping[str, Mask], number: int, recipe: PlainScores, plain: Ranked, means: Means
 ) -> tuple[list[Table], dict[str, Any]]:
     settings, most = means.settings, max(means.settings.lists, default=0)
-    data = split.training_data(split.validation_requests(), data_hash(split, settings))
+    data = split.over_all_items(data_hash(split, settings))
     fitted = fit_seed(data, number, means)
     del data
     with means.watch("rank"):
         found = rank(split, split.test, BundleScores(fitted.rankers), ["count"] if most else [], most)
+        if "cascade" in fitted.rankers:
+            found.ranks |= reread_all(split, split.test, fitted.rankers["cascade"], found.ranks["blend"])
         before = _before_refit(split, fitted)
     tables = [all_items_table(split, {**found.ranks, **before, **plain.ranks}, groups, settings.k)]
     told = {"blend": fitted.report.weights, "notes": fitted.report.notes, "interest": fitted.interest}

@@ -12,8 +12,9 @@ from liverank.evaluation.protocols.settings import PROTOCOLS
 
 NO_DECAY_DAYS: Final = 1e6
 SAMPLED: Final = "sampled candidates"
+SAMPLED_TRAINED: Final = "sampled candidates, trained"
 _HALF_LIVES: Final = ("half_life_days", "popularity_half_life_days", "established_half_life_days")
-_ALL: Final = (*PROTOCOLS, SAMPLED)
+_ALL: Final = (*PROTOCOLS, SAMPLED, SAMPLED_TRAINED)
 _WALK: Final = ("prequential",)
 _MEANINGLESS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "feature_ranker": (_ALL, "the protocols know no features of candidates"),

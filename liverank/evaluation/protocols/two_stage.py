@@ -11,6 +11,7 @@ import numpy.typing as npt
 from liverank.config.training import TrainingConfig
 from liverank.evaluation.protocols.asks import Ask, Split, sample
 from liverank.evaluation.protocols.ranks import metrics
+from liverank.evaluation.protocols.reread import read_again
 from liverank.evaluation.protocols.results import Table
 from liverank.evaluation.protocols.scoring import PLAIN_BOTH, REQUESTS_AT_ONCE, Ranked, Scorer, rank
 from liverank.ranking.blend import BlendRanker
@@ -19,6 +20,7 @@ from liverank.ranking.catalogue import Rows
 from liverank.ranking.data import LabelledRequest
 from liverank.ranking.fit import Fitted
 from liverank.ranking.lm.cascade import CascadeRanker
+from liverank.ranking.protocol import Scores
 
 VALIDATION_LISTS = 2000
 IN_LIST = "truth in the list"
@@ -80,18 +82,10 @@ def two_stage(
     blend, report = fit_blend(fitted.judged, validation)
     proposed = retriever.best[:, :length]
     served = blend.over(fitted.rankers)
-    rows: dict[str, Sequence[Rows]] = {}
-    if "lm" in fitted.rankers:
-        # Imported here: torch is only wanted where a language model was trained.
-        from liverank.ranking.lm.fitting import learn_cascade
-
-        cascade = learn_cascade(blend, fitted.judged["lm"], validation, config)
-        cascade = cascade.over_blend(served, fitted.rankers["lm"])
-        for name in ("cascade", "lm"):
-            rows[name] = reranked(served, split, split.test, proposed, retriever.ranks, cascade, name)
-    rows["blend"] = reranked(served, split, split.test, proposed, retriever.ranks)
+    cascade = cascade_over(blend, served, fitted, validation, config)
+    rows: dict[str, Sequence[Rows]] = {**reranked(served, split, split.test, proposed, retriever.ranks, cascade)}
     if fitted.judged is not fitted.rankers:
-        rows[f"blend{BEFORE_REFIT}"] = reranked(blend, split, split.test, proposed, retriever.ranks)
+        rows[f"blend{BEFORE_REFIT}"] = reranked(blend, split, split.test, proposed, retriever.ranks)["blend"]
     rows |= {retriever.name: retriever.ranks, PLAIN_BOTH: plain}
     inside = np.asarray([bool((of <= length).any()) for of in retriever.ranks], bool)
     table = Table(
@@ -108,6 +102,31 @@ def two_stage(
     return table, report.weights
 
 
+def cascade_over(
+    blend: BlendRanker,
+    served: BlendRanker,
+    fitted: Fitted,
+    validation: Sequence[LabelledRequest],
+    config: TrainingConfig,
+) -> CascadeRanker | None:
+    """The cascade over a blend with weights of its own, learned on the same validation; None without one.
+
+    Args:
+        blend: over the rankers before the refit.
+        served: over those after it.
+        fitted: the rankers.
+        validation: requests that the weights are learned on.
+        config: settings of training.
+    """
+    if "lm" not in fitted.rankers:
+        return None
+    # Imported here: torch is only wanted where a language model was trained.
+    from liverank.ranking.lm.fitting import learn_cascade
+
+    learned = learn_cascade(blend, fitted.judged["lm"], validation, config)
+    return learned.over_blend(served, fitted.rankers["lm"])
+
+
 def reranked(
     blend: BlendRanker,
     split: Split,
@@ -115,23 +134,25 @@ def reranked(
     best: Lists,
     ranks: Sequence[Rows],
     cascade: CascadeRanker | None = None,
-    which: str = "",
-) -> list[Rows]:
+) -> dict[str, list[Rows]]:
     """Ranks of the wanted items after the blend has put the lists in its order; equal scores keep the list's.
 
-    With a `cascade` over the blend the best are in its order, or in its language model's own (`which`).
+    With a `cascade` over the blend also those in its order, and in its language model's own.
     """
-    found: list[Rows] = []
+    found: dict[str, list[Rows]] = {}
     for start in range(0, len(asks), REQUESTS_AT_ONCE):
         part = slice(start, start + REQUESTS_AT_ONCE)
         lists = [_listed(of) for of in best[part]]
         requests = [split.encoded(ask, rows) for ask, rows in zip(asks[part], lists, strict=True)]
         scores = blend.combine(requests, blend.signals(requests))
-        if cascade:
-            scores = [cascade.beside(*pair)[which] for pair in zip(requests, scores, strict=True)]
-        for ask, rows, of, before in zip(asks[part], lists, scores, ranks[part], strict=True):
-            order = rows[np.argsort(-of, kind="stable")]
-            found.append(new_ranks(order, ask.truth, before))
+        truths = [ask.truth for ask in asks[part]]
+
+        def ranked(at: int, of: Scores, lists: Any = lists, truths: Any = truths, before: Any = ranks[part]) -> Rows:
+            return new_ranks(lists[at][np.argsort(-of, kind="stable")], truths[at], before[at])
+
+        rows = read_again(cascade, requests, truths, scores, ranked) if cascade else {}
+        for name, of in {**rows, "blend": [ranked(at, own) for at, own in enumerate(scores)]}.items():
+            found.setdefault(name, []).extend(of)
     return found
 
 

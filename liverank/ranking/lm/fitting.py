@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from liverank import progress
 from liverank.config.training import TrainingConfig
@@ -17,7 +18,7 @@ from liverank.ranking.blend import BlendRanker
 from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, LabelledRequest, Rows, TrainingData, encode
-from liverank.ranking.listwise import learn_weights, list_ndcg, mean_ndcg, to_lists
+from liverank.ranking.listwise import learn_weights, list_ndcg, to_lists
 from liverank.ranking.lm.cascade import PRIOR, CascadeRanker, cascade_signals, dealt
 from liverank.ranking.lm.judgements import taught_lists
 from liverank.ranking.lm.loading import load_scorer, model_name
@@ -35,7 +36,9 @@ from liverank.ranking.speed import pick_device
 KIND = "lm"
 """Begins the names of the checkpoints."""
 JUDGING_LISTS: Final = 2000
-"""Validation lists at most that say whether the re-ranker helps; those that picked its state are not among them."""
+"""Validation lists at most that are read to say whether the re-ranker helps; none of them picked its state."""
+SCORED_LISTS: Final = 20_000
+"""Validation lists at most that the blend scores to find those worth reading."""
 STRENGTH: Final = 10.0
 KEPT_OUT_SHARE: Final = 0.05
 """Of the users, whose lists are not learned from."""
@@ -89,6 +92,54 @@ class _List:
     """Places of the candidates that are re-ranked, the best by the blend first."""
     user: str
 
+    @property
+    def open(self) -> bool:
+        """Whether reading can change how good it is: answers and others are among its best."""
+        answers = self.labels[self.best] > 0
+        return bool(answers.any() and not answers.all())
+
+
+@dataclass(slots=True)
+class _Side:
+    """Lists of one half of the users: those to be read, and what the others are worth whatever is read."""
+
+    most: int
+    """Lists to be read, beyond which none is taken."""
+    lists: list[_List] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    """Of the lists to be read; so the next ones of the others."""
+    closed: list[float] = field(default_factory=list)
+    """NDCG@10 of each list that reading cannot change."""
+    closed_users: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.lists) + len(self.closed)
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more."""
+        return len(self.lists) >= self.most
+
+    def take(self, one: _List) -> None:
+        """Keeps a list, or what is wanted of it, while there is room."""
+        if self.full:
+            return
+        if one.open:
+            self.lists.append(one)
+            self.users.append(one.user)
+        else:
+            self.closed.append(float(list_ndcg([one.scores], [one.labels])[0]))
+            self.closed_users.append(one.user)
+
+    def ndcg(self, scores: Sequence[Scores]) -> npt.NDArray[np.float64]:
+        """NDCG@10 of all its lists, given new scores of those that are read; in the order of `whose`."""
+        return np.concatenate([list_ndcg(scores, [one.labels for one in self.lists]), self.closed])
+
+    @property
+    def whose(self) -> list[str]:
+        """User of each list."""
+        return self.users + self.closed_users
+
 
 def fit_lm(
     data: TrainingData,
@@ -113,11 +164,8 @@ def fit_lm(
         LanguageModelError: the language model cannot be had.
         TrainingError: training diverged.
     """
-    lists = _validation(data.catalogue, data.validation, rankers["blend"], config)
-    picking = [one for one in lists if _picks(one.user)][: config.lm.judge_lists]
-    judging = [one for one in lists if not _picks(one.user)][:JUDGING_LISTS]
-
-    enough = min(len(picking), len(judging)) >= LEAST_LISTS
+    picking, judging = _sides(data.catalogue, data.more_validation or data.validation, rankers["blend"], config)
+    enough = min(len(picking.lists), len(judging.lists)) >= LEAST_LISTS
     # The other processes have no blend to tell it by, and would wait for steps that nobody makes.
     if not (ranks or Ranks()).told(float(enough)):
         return _unjudged(config)
@@ -131,9 +179,8 @@ def fit_lm(
         data, rankers["count"], config, checkpoints, ranks, lambda now, told: _value(ranker(now, told), picking)
     )
     lm = ranker(scorer, prompts)
-    with progress.stage("judge the re-ranker", len(picking) + len(judging)) as stage:
-        found = [_read(lm, one, stage) for one in (*picking, *judging)]
-    picked, rest = found[: len(picking)], found[len(picking) :]
+    with progress.stage("judge the re-ranker", len(picking.lists) + len(judging.lists)) as stage:
+        picked, rest = ([_read(lm, one, stage) for one in side.lists] for side in (picking, judging))
     outcome, weights = _outcome(picking, picked, judging, rest, report, config)
     progress.note(outcome.told())
     if not outcome.deployed:
@@ -147,7 +194,7 @@ def _unjudged(config: TrainingConfig) -> tuple[dict[str, Any], LmOutcome]:
     Raises:
         DataError: it is to be deployed all the same.
     """
-    few = "too few validation lists have an answer and a history to judge a language model on"
+    few = "too few validation lists have a history, and an answer among their best, to judge a language model on"
     if config.lm.deploy == "on":
         raise DataError(f"{few[0].upper()}{few[1:]}.", "Give more data, or set training.lm.enabled to false.")
     progress.note(f"{few}: none is trained")
@@ -158,7 +205,7 @@ def learn_cascade(
     blend: BlendRanker, lm: LmRanker, validation: Sequence[LabelledRequest], config: TrainingConfig
 ) -> CascadeRanker:
     """A cascade over another blend, its weights learned on other validation requests."""
-    lists = _validation(lm.catalogue, validation, blend, config)[:JUDGING_LISTS]
+    lists = [one for one in _lists(lm.catalogue, validation, blend, config) if one.open][:JUDGING_LISTS]
     with progress.stage("weigh the re-ranker", len(lists)) as stage:
         read = [_read(lm, one, stage) for one in lists]
     return CascadeRanker(blend, lm, _weights(lists, read), config.lm.top)
@@ -250,20 +297,33 @@ def _with_taught(lists: list[TrainingList], data: TrainingData, config: Training
     return [together[at] for at in order]
 
 
-def _validation(
+def _sides(
     catalogue: Catalogue, validation: Sequence[LabelledRequest], blend: BlendRanker, config: TrainingConfig
-) -> list[_List]:
+) -> tuple[_Side, _Side]:
+    """The lists that pick the state and the weights, and those that judge: of other users."""
+    picking, judging = _Side(config.lm.judge_lists), _Side(JUDGING_LISTS)
+    for one in _lists(catalogue, validation, blend, config):
+        (picking if _picks(one.user) else judging).take(one)
+        if picking.full and judging.full:
+            break
+    return picking, judging
+
+
+def _lists(
+    catalogue: Catalogue, validation: Sequence[LabelledRequest], blend: BlendRanker, config: TrainingConfig
+) -> Iterator[_List]:
     """The validation lists with an answer and a history, after the blend; in an order that no file decides."""
-    told = [labelled for labelled in validation if labelled.labels.any() and len(labelled.request.history)]
-    told = [told[at] for at in np.random.default_rng([config.seed, 4]).permutation(len(told))]
-    told = told[: 3 * (JUDGING_LISTS + config.lm.judge_lists)]
-    found: list[_List] = []
-    for start in range(0, len(told), _AT_ONCE):
-        part = told[start : start + _AT_ONCE]
+    order = np.random.default_rng([config.seed, 4]).permutation(len(validation))[:SCORED_LISTS]
+    for start in range(0, len(order), _AT_ONCE):
+        part = [one for one in (validation[at] for at in order[start : start + _AT_ONCE].tolist()) if _told(one)]
         requests = [encode(catalogue, labelled.request) for labelled in part]
         scores = blend.combine(requests, blend.signals(requests))
-        found += [_list(*of, config.lm.top) for of in zip(part, requests, scores, strict=True)]
-    return found
+        for of in zip(part, requests, scores, strict=True):
+            yield _list(*of, config.lm.top)
+
+
+def _told(labelled: LabelledRequest) -> bool:
+    return bool(labelled.labels.any()) and len(labelled.request.history) > 0
 
 
 def _list(labelled: LabelledRequest, request: EncodedRequest, scores: Scores, top: int) -> _List:
@@ -283,12 +343,12 @@ def _read(lm: LmRanker, one: _List, stage: progress.Stage | None = None) -> Scor
     return scores
 
 
-def _value(lm: LmRanker, lists: Sequence[_List]) -> float:
+def _value(lm: LmRanker, side: _Side) -> float:
     """NDCG@10 of the lists with the weights that are best for them."""
     lm.forget()
-    read = [_read(lm, one) for one in lists]
-    weights = _weights(lists, read)
-    return mean_ndcg([_order(*pair, weights) for pair in zip(lists, read, strict=True)], [one.labels for one in lists])
+    read = [_read(lm, one) for one in side.lists]
+    weights = _weights(side.lists, read)
+    return float(side.ndcg(_orders(side.lists, read, weights)).mean())
 
 
 def _weights(lists: Sequence[_List], read: Sequence[Scores]) -> Floats:
@@ -296,35 +356,34 @@ def _weights(lists: Sequence[_List], read: Sequence[Scores]) -> Floats:
     return learn_weights(to_lists(signals, [one.labels[one.best] for one in lists]), PRIOR, STRENGTH)
 
 
-def _order(one: _List, read: Scores, weights: Floats) -> Scores:
-    """Scores of a list in the cascade's order, `[candidates]`."""
-    return dealt(one.scores, one.best, cascade_signals(one.scores[one.best], read) @ weights)
+def _orders(lists: Sequence[_List], read: Sequence[Scores], weights: Floats) -> list[Scores]:
+    """Scores of each list in the cascade's order, `[candidates]`."""
+    pairs = zip(lists, read, strict=True)
+    return [dealt(one.scores, one.best, cascade_signals(one.scores[one.best], of) @ weights) for one, of in pairs]
 
 
 def _outcome(
-    picking: Sequence[_List],
+    picking: _Side,
     picked: Sequence[Scores],
-    judging: Sequence[_List],
+    judging: _Side,
     rest: Sequence[Scores],
     report: LmReport,
     config: TrainingConfig,
 ) -> tuple[LmOutcome, Floats]:
-    labels = [one.labels for one in judging]
-    blend = list_ndcg([one.scores for one in judging], labels)
-    weights = _weights(picking, picked)
-    with_lm = list_ndcg([_order(*pair, weights) for pair in zip(judging, rest, strict=True)], labels)
-    alone = mean_ndcg([dealt(one.scores, one.best, of) for one, of in zip(judging, rest, strict=True)], labels)
-    gain, error = _gain(with_lm - blend, [one.user for one in judging])
-    final = _weights([*picking, *judging], [*picked, *rest])
+    blend = judging.ndcg([one.scores for one in judging.lists])
+    with_lm = judging.ndcg(_orders(judging.lists, rest, _weights(picking.lists, picked)))
+    own = judging.ndcg([dealt(one.scores, one.best, of) for one, of in zip(judging.lists, rest, strict=True)])
+    gain, error = _gain(with_lm - blend, judging.whose)
+    final = _weights([*picking.lists, *judging.lists], [*picked, *rest])
     outcome = LmOutcome(
         deployed=config.lm.deploy == "on" or gain > SURE * error > 0,
         gain=gain,
         low=gain - SURE * error,
         high=gain + SURE * error,
         judged=len(judging),
-        blend=float(blend.mean()) if len(blend) else 0.0,
-        cascade=float(with_lm.mean()) if len(with_lm) else 0.0,
-        alone=alone,
+        blend=float(blend.mean()),
+        cascade=float(with_lm.mean()),
+        alone=float(own.mean()),
         weights={
             name: round(float(weight), 4) for name, weight in zip(("blend", "lm", "lm, sure"), final, strict=True)
         },

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from liverank.config.data import DataConfig
 from liverank.config.lm import LmConfig
 from liverank.errors import ConfigError
-from liverank.evaluation.protocols.run import run_protocol
+from liverank.evaluation.protocols.leave_one_out import leave_one_out
+from liverank.evaluation.protocols.log import read_log
+from liverank.evaluation.protocols.ranks import truth_ranks
+from liverank.evaluation.protocols.reread import reread_all
+from liverank.evaluation.protocols.run import run_protocol, run_sampled
+from liverank.evaluation.protocols.scoring import BundleScores, rank, scatter
 from liverank.evaluation.protocols.settings import protocol_settings
-from tests.evaluation.protocols.made import chains, title, without_interest
+from liverank.ranking.fit import fit_rankers
+from tests.evaluation.protocols.made import chains, logged_lists, title, without_interest
 from tests.ranking.lm.tiny_models import encoder
 
 
@@ -55,3 +62,40 @@ def test_where_nothing_is_re_ranked_the_setting_is_refused(reranking, tmp_path):
     settings = protocol_settings({"protocol": "prequential"})
     with pytest.raises(ConfigError, match="no language model re-ranks there"):
         run_protocol(chains(tmp_path / "data"), tmp_path / "out", settings, reranking)
+
+
+def test_sampled_candidates_have_a_table_of_what_was_trained(reranking, tmp_path):
+    result = run_sampled(chains(tmp_path / "data"), tmp_path / "out", 10, reranking, seeds=2)
+    untrained, trained = result.findings
+    assert set(untrained.rows) == {"zero-shot", "plain TF-IDF", "plain count"}
+    assert {"cascade", "lm", "blend", "linear", "count"} <= set(trained.rows)
+    assert len(trained.rows["cascade"]["ndcg"].seeds) == 2
+    # Nine random others: whoever knows what follows what puts it before nearly all of them.
+    assert trained.rows["blend"]["ndcg"].interval.mean > 0.6
+    assert result.protocol == "sampled candidates, trained"
+    with pytest.raises(ConfigError, match="lm.enabled"):
+        run_sampled(tmp_path / "data", tmp_path / "other", 10, reranking)
+
+
+def test_logged_lists_have_rows_of_the_cascade(reranking, tmp_path):
+    settings = protocol_settings({"protocol": "lists", "share": 0.1})
+    found = run_protocol(logged_lists(tmp_path / "data"), tmp_path / "out", settings, reranking).findings[0]
+    assert {"cascade", "lm", "blend", "incoming"} <= set(found.rows)
+    assert "cascade minus blend" in found.differences
+
+
+def test_lists_whose_answer_cannot_move_rank_as_if_they_were_read(reranking, tmp_path):
+    log = read_log(chains(tmp_path / "data"), DataConfig())
+    split = leave_one_out(log)
+    rankers = fit_rankers(split.over_all_items("x"), reranking.training, tmp_path).rankers
+    ranks = rank(split, split.test, BundleScores(rankers)).ranks
+    cascade = rankers["cascade"]
+    found = reread_all(split, split.test, cascade, ranks["blend"])
+    for at, ask in enumerate(split.test):
+        request = split.encoded(ask, split.candidates(ask))
+        [scores] = cascade.blend.combine([request], cascade.blend.signals([request]))
+        for name, of in cascade.beside(request, scores).items():
+            dense = scatter(name, [of], [request], len(log.catalogue))
+            assert found[name][at].tolist() == truth_ranks(dense, [ask.truth])[0].tolist()
+    moved = sum(one.tolist() != other.tolist() for one, other in zip(found["lm"], ranks["blend"], strict=True))
+    assert 0 < moved < len(split.test)

@@ -107,7 +107,7 @@ def test_training_states_do_not_stay(left_out):
 def test_one_pass_gives_what_each_ranker_gives_alone(dataset, config, tmp_path):
     """The rows read off the blend's signals rank as the rankers do by their own contract."""
     split = leave_one_out(read_log(dataset, config.data))
-    fitted = fit_rankers(split.training_data(split.validation_requests(), "x"), config.training, tmp_path)
+    fitted = fit_rankers(split.over_all_items("x"), config.training, tmp_path)
     requests = [split.encoded(ask, split.candidates(ask)) for ask in split.test[:20]]
     scores = BundleScores(fitted.rankers)(requests)
     assert set(scores) == set(fitted.rankers)

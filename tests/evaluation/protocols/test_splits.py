@@ -143,7 +143,7 @@ def test_a_hidden_item_is_in_no_training_and_no_history(cold):
     assert cold.hidden.sum() == 8
     assert not cold.hidden[cold.log.events.item[cold.training]].any()
     assert not cold.hidden[np.concatenate(cold.sequences())].any()
-    data = cold.training_data(cold.validation_requests(), "")
+    data = cold.over_all_items("")
     assert not data.catalogue.train_events[cold.hidden].any()
     hidden = {cold.log.catalogue.item_ids[row] for row in np.flatnonzero(cold.hidden)}
     assert not any(hidden & set(one.request.history.item_ids) for one in data.validation)
