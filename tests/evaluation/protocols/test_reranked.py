@@ -73,7 +73,7 @@ def test_sampled_candidates_have_a_table_of_what_was_trained(reranking, tmp_path
     # Nine random others: whoever knows what follows what puts it before nearly all of them.
     assert trained.rows["blend"]["ndcg"].interval.mean > 0.6
     assert result.protocol == "sampled candidates, trained"
-    with pytest.raises(ConfigError, match="lm.enabled"):
+    with pytest.raises(ConfigError, match=r"training\.lm\.enabled"):
         run_sampled(tmp_path / "data", tmp_path / "other", 10, reranking)
 
 
