@@ -66,6 +66,10 @@ class LmConfig(Section):
     gradient_checkpointing: bool = Field(
         False, description="Compute layers again in the backward pass instead of keeping their states: less memory."
     )
+    precision: Literal["auto", "float32"] = Field(
+        "auto",
+        description="auto: products in bfloat16 on a GPU and, in training, on CPUs with matrix units for it (AMX).",
+    )
     loss: Literal["listwise", "lambdarank", "pairwise", "pointwise"] = Field(
         "listwise", description="What training minimises over each list."
     )

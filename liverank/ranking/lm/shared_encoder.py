@@ -58,59 +58,59 @@ class SharedEncoder(nn.Module):
 
     def read(self, ids: Tensor, real: Tensor) -> HistoryStates:
         """As `HistoryReader.read`."""
-        states, mask = self._lower(ids, real), _additive(real)
+        places = _Places(real)
+        states, mask = self._lower(ids, places), _additive(real)
         layers = []
         for block in self._blocks[self.cut :]:
-            query, key, value = _projected(block, states)
+            query, key, value = _projected(block, states, places)
             layers.append((key, value))
-            states = _rest(block, _attended(query, key, value, mask[:, None, None]), states)
-        return HistoryStates(mean_over(states, real), real, layers)
+            states = _rest(block, places.packed(_attended(query, key, value, mask[:, None, None])), states)
+        return HistoryStates(mean_over(places.spread(states), real), real, layers)
 
     def against(self, histories: HistoryStates, ids: Tensor, real: Tensor) -> Tensor:
         """As `HistoryReader.against`."""
-        states, own = self._candidate_states(ids, real), _additive(real)[:, :, None, None]
+        places, own = _Places(real), _additive(real)[:, :, None, None]
+        states = self._candidate_states(ids, real, places)
         history = _additive(histories.real)[:, None, None, None]
         for block, (key, value) in zip(self._blocks[self.cut :], histories.layers, strict=True):
-            query, own_key, own_value = _projected(block, states)
+            query, own_key, own_value = _projected(block, states, places)
             attended = _attended_both(query, (key, value, history), (own_key, own_value, own))
-            states = _rest(block, attended, states)
-        return mean_over(states, real)
+            states = _rest(block, places.packed(attended), states)
+        return mean_over(places.spread(states), real)
 
-    def _lower(self, ids: Tensor, real: Tensor) -> Tensor:
-        """States below the joint layers, without gradients, `[texts, tokens, width]`."""
+    def _lower(self, ids: Tensor, places: _Places) -> Tensor:
+        """States below the joint layers, without gradients, `[real tokens, width]`."""
         if not self.cut:
-            return self._embedded(ids)
+            return self._embedded(ids, places)
         training = self.model.training
         self.model.eval()  # what is not trained is the same in training
         with torch.no_grad():
-            states, mask = self._embedded(ids), _additive(real)[:, None, None]
+            states, mask = self._embedded(ids, places), _additive(places.real)[:, None, None]
             for block in self._blocks[: self.cut]:
-                states = _rest(block, _attended(*_projected(block, states), mask), states)
+                states = _rest(block, places.packed(_attended(*_projected(block, states, places), mask)), states)
         self.model.train(training)
         return states
 
-    def _embedded(self, ids: Tensor) -> Tensor:
-        embedded: Tensor = self.model.embeddings(input_ids=ids)
-        return embedded
+    def _embedded(self, ids: Tensor, places: _Places) -> Tensor:
+        texts = self.model.embeddings(input_ids=ids.flatten(0, -2))
+        return places.packed(texts.view(*ids.shape, self.width))
 
-    def _candidate_states(self, ids: Tensor, real: Tensor) -> Tensor:
-        """What the lower layers make of candidates, `[histories, candidates, tokens, width]`."""
+    def _candidate_states(self, ids: Tensor, real: Tensor, places: _Places) -> Tensor:
+        """What the lower layers make of candidates, `[real tokens, width]`."""
         if not self.cut:
-            return self._embedded(ids.flatten(0, 1)).view(*ids.shape, self.width)
-        states = torch.zeros(*ids.shape, self.width, device=ids.device)
-        rows, lengths = ids.cpu().numpy(), real.sum(-1).tolist()
-        for at, row in enumerate(lengths):
-            for place, length in enumerate(row):
-                if length:
-                    states[at, place, :length] = self._remembered(ids[at, place, :length], rows[at, place, :length])
-        return states
+            return self._embedded(ids, places)
+        rows, lengths = ids.flatten(0, 1), real.sum(-1).flatten().tolist()
+        keys = rows.cpu().numpy()
+        texts = [self._remembered(rows[at, :length], keys[at, :length]) for at, length in enumerate(lengths) if length]
+        return torch.cat(texts)
 
     def _remembered(self, ids: Tensor, row: Any) -> Tensor:
         """Of one text, `[tokens, width]`; read alone, so that it is the same whoever it came with."""
         key = row.tobytes()
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._lower(ids[None], torch.ones_like(ids[None], dtype=torch.bool))[0].half()
+            with torch.autocast("cpu", enabled=False):  # training may be coarse, what is kept is served too
+                kept = self._lower(ids[None], _Places(torch.ones_like(ids[None], dtype=torch.bool))).half()
             size = kept.numel() * kept.element_size()
             if self._bytes + size > self._most_bytes:
                 self._kept.clear()
@@ -136,6 +136,27 @@ class SharedEncoder(nn.Module):
             raise _unknown(self.model, "its layers do not give what the whole gives")
 
 
+class _Places:
+    """Where the tokens of texts of several lengths are: layers work on those that are real, attention on a block."""
+
+    def __init__(self, real: Tensor) -> None:
+        self.real = real
+        self._full = bool(real.all())
+        self._at = real.flatten().nonzero().squeeze(-1)
+
+    def packed(self, states: Tensor) -> Tensor:
+        """The real tokens of `[..., tokens, width]`, `[real tokens, width]`."""
+        flat = states.flatten(0, -2)
+        return flat if self._full else flat.index_select(0, self._at)
+
+    def spread(self, states: Tensor) -> Tensor:
+        """The other way, 0 where there is padding, `[..., tokens, width]`."""
+        if not self._full:
+            block = states.new_zeros(self.real.numel(), states.shape[-1])
+            states = block.index_copy(0, self._at, states)
+        return states.view(*self.real.shape, states.shape[-1])
+
+
 def _unknown(model: Any, why: str) -> LanguageModelError:
     return LanguageModelError(
         f"{type(model).__name__} cannot share a history: {why}.",
@@ -148,20 +169,21 @@ def _additive(real: Tensor) -> Tensor:
     return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)
 
 
-def _projected(block: Any, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value of each head, `[..., heads, tokens, head width]`."""
+def _projected(block: Any, states: Tensor, places: _Places) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of each head, `[..., heads, tokens, head width]`, of states `[real tokens, width]`."""
     attention = block.attention.self
     shape = (attention.num_attention_heads, attention.attention_head_size)
-    query, key, value = (
-        layer(states).unflatten(-1, shape).transpose(-3, -2)
-        for layer in (attention.query, attention.key, attention.value)
-    )
+    each = [places.spread(layer(states)) for layer in (attention.query, attention.key, attention.value)]
+    query, key, value = (of.view(*of.shape[:-1], *shape).transpose(-3, -2) for of in each)
     return query, key, value
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Each text's tokens attend to its own, `[..., tokens, width]`."""
-    attended = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask.to(query.dtype))
+    if query.device.type == "cpu":  # its backward pass is several times slower there in bfloat16
+        query, key, value = query.float(), key.float(), value.float()
+    with torch.autocast("cpu", enabled=False):
+        attended = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask.to(query.dtype))
     return attended.transpose(-3, -2).flatten(-2)
 
 
@@ -185,7 +207,7 @@ def _attended_both(query: Tensor, history: tuple[Tensor, ...], own: tuple[Tensor
 
 
 def _rest(block: Any, attended: Tensor, states: Tensor) -> Tensor:
-    """What a layer does after attention, `[..., tokens, width]`."""
+    """What a layer does after attention, `[real tokens, width]`."""
     states = block.attention.output(attended, states)
     result: Tensor = block.output(block.intermediate(states), states)
     return result

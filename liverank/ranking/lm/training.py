@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -238,7 +239,7 @@ class _Run:
 
     def _loss(self, lists: Sequence[TrainingList]) -> Tensor:
         history, candidates, there = self._tensors(lists)
-        with precision_on(self.device):
+        with training_precision(self.config, self.device):
             scores = self.scorer(history, candidates)
         scores = scores.float()
         taught = torch.tensor([one.teacher is not None for one in lists], device=self.device)
@@ -336,6 +337,20 @@ class _Run:
             processes=self.ranks.world,
             epsilon=self.plan.epsilon(self.state.step) if self.plan else 0.0,
         )
+
+
+def training_precision(config: LmConfig, device: torch.device) -> Any:
+    """A context in which products are as exact as training wants them."""
+    if config.precision == "float32":
+        return nullcontext()
+    if device.type == "cpu" and _multiplies_bfloat16():
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return precision_on(device)
+
+
+def _multiplies_bfloat16() -> bool:
+    found: dict[str, Any] = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("amx_bf16"))
 
 
 def candidate_block(texts: Sequence[Sequence[TokenIds]], padding: int) -> tuple[Any, Any]:

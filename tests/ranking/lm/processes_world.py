@@ -36,6 +36,7 @@ def trained(folder: Path, ranks: Ranks) -> dict[str, torch.Tensor]:
         steps=6,
         judge_steps=3,
         batch=BATCH,
+        precision="float32",
     )
     config = TrainingConfig(threads=1, seed=3, device="cpu", interest=InterestConfig(enabled=False), lm=lm)
     world = shop(60)

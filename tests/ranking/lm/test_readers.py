@@ -12,6 +12,7 @@ from liverank.ranking.lm import masked_reader
 from liverank.ranking.lm.loading import is_decoder, load_scorer
 from liverank.ranking.lm.masked_reader import MaskedReader
 from liverank.ranking.lm.shared_encoder import SharedEncoder
+from liverank.ranking.lm.training import training_precision
 from liverank.text import PACKAGED, LanguageModelError, load_model
 from tests.ranking.lm.tiny_models import decoder, encoder
 
@@ -167,3 +168,15 @@ def test_kept_states_are_bounded(folders):
         assert isinstance(scorer.reader, SharedEncoder)
         assert len(scorer.reader._kept) <= 1
         torch.testing.assert_close(scorer(history, candidates), first, atol=0, rtol=0)
+
+
+def test_training_is_coarse_only_where_the_processor_has_units_for_it(monkeypatch):
+    def dtype_of_products(config: LmConfig) -> torch.dtype:
+        with training_precision(config, torch.device("cpu")):
+            return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert dtype_of_products(LmConfig()) == torch.bfloat16
+    assert dtype_of_products(LmConfig(precision="float32")) == torch.float32
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert dtype_of_products(LmConfig()) == torch.float32
