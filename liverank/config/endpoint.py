@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -42,6 +43,13 @@ class EndpointConfig(Section):
     def given(self) -> bool:
         """Whether there is somebody to ask."""
         return bool(self.url and self.model)
+
+    @model_validator(mode="after")
+    def _no_secret_in_the_url(self) -> Self:
+        # The configuration goes into the bundle's manifest, which anybody who may load the model can read.
+        if "@" in urlsplit(self.url).netloc:
+            raise ValueError("url must not hold a user or password; put the API key into the variable of key_variable")
+        return self
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> Self:

@@ -56,7 +56,7 @@ def find_budgets(
 ) -> Budgets:
     """Measures costs, then ranks the requests, whose lists are `lists`, within each budget."""
     costs = _measured(cascade, requests)
-    reads = [min(cascade.top, costs.affordable(budget / 1000)) for budget in milliseconds]
+    reads = [costs.affordable(budget / 1000, cascade.top) for budget in milliseconds]
     depths = sorted({0, *(read if read > 1 else 0 for read in reads)})
     with progress.stage("time budgets", len(requests)) as stage:
         scores: dict[int, list[Scores]] = {depth: [] for depth in depths}
@@ -87,8 +87,8 @@ def _measured(cascade: CascadeRanker, requests: Sequence[LabelledRequest]) -> Co
     for labelled in known[:: max(1, len(known) // MEASURED)][:MEASURED]:
         request = encode(cascade.count.catalogue, labelled.request)
         places = np.arange(min(cascade.top, len(request.candidates)))
-        history, scoring = cascade.lm.cost(request, places)
-        found.append((history, scoring / len(places)))
+        took = cascade.lm.cost(request, places)
+        found.append((took.history, took.scoring / len(places)))
     costs = Costs()
     if found:
         history, candidate = np.median(np.asarray(found), axis=0).tolist()

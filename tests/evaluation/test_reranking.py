@@ -44,7 +44,7 @@ class Reader:
         return self.score_some(request, places), Took(0.004, 0.002 * len(places), len(places))
 
     def cost(self, request, places):
-        return 0.004, 0.002 * len(places)
+        return Took(0.004, 0.002 * len(places), len(places))
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ _FORGETTING: Final = 0.99
 """What costs are multiplied by for each list that there was no time for."""
 _RESERVE: Final = 1.25
 """Costs are reckoned so much higher than they were: what is late is worth nothing."""
+_A_ROUNDING: Final = 1e-9
+"""Seconds by which a sum of costs may miss what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Took:
     scoring: float = 0.0
     candidates: int = 0
     """That had a text to read."""
+    preparing: float = 0.0
+    """For those of them that were read for the first time, before they were scored."""
+    unread: int = 0
+    """How many these were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,14 @@ class CascadeRanker:
         wanted = min(self.top, len(scores))
         if wanted < 2 or not len(request.history):
             return Rescored(scores, 0, 0)
-        possible = wanted if seconds is None else min(wanted, self.costs.affordable(seconds))
+        order = self.best(scores, wanted)
+        unread = [] if seconds is None else self.lm.unread(request, order)
+        possible = wanted if seconds is None else self.costs.affordable(seconds, wanted, unread)
         if possible < 2:
             if seconds and seconds > 0:
                 self.costs.relax()
             return Rescored(scores, 0, wanted)
-        best = self.best(scores, possible)
+        best = order[:possible]
         read, took = self.lm.measured(request, best)
         self.costs.note(took)
         return Rescored(dealt(scores, best, cascade_signals(scores[best], read) @ self.weights), possible, wanted)
@@ -133,7 +141,7 @@ class CascadeRanker:
         """Measures on a request what reading costs, so that the first deadline is kept too."""
         places = np.arange(min(self.top, len(request.candidates)))
         if len(places) and len(request.history):
-            self.costs.start(len(places), *self.lm.cost(request, places))
+            self.costs.begin(self.lm.cost(request, places))
 
     def on(self, catalogue: Catalogue, changed: Rows) -> CascadeRanker:
         """The same cascade over another catalogue."""
@@ -199,32 +207,51 @@ class Costs:
     def __init__(self) -> None:
         self.history: float | None = None
         self.candidate = 0.0
+        self.unread = 0.0
+        """Of a candidate that is read for the first time, beside what scoring it costs."""
 
     def start(self, candidates: int, history: float, scoring: float) -> None:
         """Takes a measurement as it is."""
         self.history, self.candidate = history, scoring / max(1, candidates)
 
+    def begin(self, took: Took) -> None:
+        """Takes what a list cost as it is; a text costs no more than a history, where none was read the first time."""
+        self.start(took.candidates, took.history, took.scoring)
+        self.unread = took.preparing / took.unread if took.unread else took.history
+
     def note(self, took: Took) -> None:
         """Takes in what a list cost: its history where that was read rather than known, and its candidates."""
         if self.history is None:
             if took.candidates:
-                self.start(took.candidates, took.history, took.scoring)
+                self.begin(took)
             return
         if took.history:
             self.history = _moved(self.history, took.history)
         if took.candidates:
             self.candidate = _moved(self.candidate, took.scoring / took.candidates)
+        if took.unread:
+            self.unread = _moved(self.unread, took.preparing / took.unread)
 
     def relax(self) -> None:
         """Costs a little less than before: nothing could be afforded."""
         if self.history is not None:
             self.history, self.candidate = self.history * _FORGETTING, self.candidate * _FORGETTING
+            self.unread *= _FORGETTING
 
-    def affordable(self, seconds: float) -> int:
-        """Candidates that can be read in so many seconds; before anything was measured none."""
+    def affordable(self, seconds: float, most: int, unread: Sequence[bool] = ()) -> int:
+        """How many of so many candidates can be read in some seconds; before anything was measured none.
+
+        Args:
+            seconds: that are left.
+            most: candidates to read.
+            unread: of each, in the order in which they are read, whether it was never read before; empty: none is.
+        """
         if self.history is None or self.candidate <= 0:
             return 0
-        return max(0, int((seconds / _RESERVE - self.history) / self.candidate))
+        costs = np.full(most, self.candidate)
+        if len(unread):
+            costs += self.unread * np.asarray(unread, np.float64)
+        return int(np.count_nonzero(self.history + np.cumsum(costs) <= seconds / _RESERVE + _A_ROUNDING))
 
 
 def _moved(mean: float, value: float) -> float:

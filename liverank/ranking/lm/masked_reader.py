@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from liverank.ranking.lm.model import HistoryStates, mean_over
+from liverank.ranking.lm.model import HistoryStates, TokenIds, mean_over
 from liverank.text import LanguageModelError
 
 _TOLERANCE = 1e-3
@@ -78,6 +78,13 @@ class MaskedReader(nn.Module):
             for start in range(0, ids.shape[1], at_once)
         ]
         return torch.cat(parts, 1)
+
+    def unread(self, ids: TokenIds) -> bool:
+        """As `HistoryReader.unread`: nothing is kept of candidates."""
+        return False
+
+    def prepare(self, ids: TokenIds) -> None:
+        """As `HistoryReader.prepare`: there is nothing to make."""
 
     def _against(self, histories: HistoryStates, ids: Tensor, real: Tensor) -> Tensor:
         lists, candidates, tokens = ids.shape

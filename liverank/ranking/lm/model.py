@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from liverank.text import LanguageModelError
 
+TokenIds = npt.NDArray[np.int64]
 COSINE_SCALE = 10.0
 """What the cosine of history and candidate is multiplied by before training: logits that tell candidates apart."""
 
@@ -27,6 +30,14 @@ class HistoryReader(Protocol):
 
     def read(self, ids: Tensor, real: Tensor) -> HistoryStates:
         """What candidates need of histories; `ids` and `real` (where a token is no padding): `[histories, tokens]`."""
+        ...
+
+    def unread(self, ids: TokenIds) -> bool:
+        """Whether something is kept of each candidate, and nothing yet of the one with these tokens, `[tokens]`."""
+        ...
+
+    def prepare(self, ids: TokenIds) -> None:
+        """Makes what is kept of a candidate that is unread, `[tokens]`."""
         ...
 
     def against(self, histories: HistoryStates, ids: Tensor, real: Tensor) -> Tensor:

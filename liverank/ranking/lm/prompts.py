@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from liverank.ranking.catalogue import Catalogue
 from liverank.ranking.data import EncodedRequest
+from liverank.ranking.lm.model import TokenIds
 from liverank.ranking.lm.template import HistoryTemplate, TitledEvent
 
-TokenIds = npt.NDArray[np.int64]
 _CHARACTERS: Final = 32
 """Of a token, more than any has in practice."""
 _REMEMBERED: Final = 200_000

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,8 @@ from liverank.ranking.data import EncodedRequest, Rows, encode
 from liverank.ranking.interest_steps import precision_on
 from liverank.ranking.lm.cascade import Took
 from liverank.ranking.lm.loading import load_scorer
-from liverank.ranking.lm.model import HistoryStates, LmScorer
-from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
+from liverank.ranking.lm.model import HistoryStates, LmScorer, TokenIds
+from liverank.ranking.lm.prompts import Prompts, padded
 from liverank.ranking.lm.training import candidate_block
 from liverank.ranking.protocol import Request, Scores
 from liverank.text import LanguageModel
@@ -124,11 +125,17 @@ class LmRanker:
         if not len(request.history) or not told:
             return scores, Took()
         with self._shared.lock, torch.no_grad(), precision_on(self._device):
+            candidates = [self.prompts.candidate(texts[at]) for at in told]
+            began = time.perf_counter()
+            unread = [ids for ids in candidates if self.scorer.reader.unread(ids)]
+            for ids in unread:
+                self.scorer.reader.prepare(ids)
             started = time.perf_counter()
             states, known = self._history(request)
             read = time.perf_counter()
-            scores[told] = self._against(states, [self.prompts.candidate(texts[at]) for at in told])
-            took = Took(0.0 if known else read - started, time.perf_counter() - read, len(told))
+            scores[told] = self._against(states, candidates)
+            scoring, preparing = time.perf_counter() - read, started - began if unread else 0.0
+            took = Took(0.0 if known else read - started, scoring, len(told), preparing, len(unread))
         if len(told) < len(texts):
             untold = np.setdiff1d(np.arange(len(texts)), told)
             scores[untold] = scores[told].mean()
@@ -173,13 +180,19 @@ class LmRanker:
         with self._shared.lock:
             self._shared.clear()
 
-    def cost(self, request: EncodedRequest, places: Rows) -> tuple[float, float]:
+    def unread(self, request: EncodedRequest, places: Rows) -> list[bool]:
+        """Whether each of the candidates in some places has a text that was never read: it costs more, once."""
+        texts = self.texts(request, places)
+        with self._shared.lock:
+            return [bool(text) and self.scorer.reader.unread(self.prompts.candidate(text)) for text in texts]
+
+    def cost(self, request: EncodedRequest, places: Rows) -> Took:
         """Seconds to read the history and to score these candidates, measured on the spot."""
         self.forget()
-        self.score_some(request, places)  # texts that are met the first time are read, which later ones need not
+        _, first = self.measured(request, places)  # texts that are met the first time are read, which later need not
         self.forget()
         _, took = self.measured(request, places)
-        return took.history, took.scoring
+        return replace(took, preparing=first.preparing, unread=first.unread)
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LmRanker:
         """The same model over another catalogue: it reads texts, whatever rows they stand in."""

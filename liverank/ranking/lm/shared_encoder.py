@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from liverank.ranking.lm.model import HistoryStates, mean_over
+from liverank.ranking.lm.model import HistoryStates, TokenIds, mean_over
 from liverank.text import LanguageModelError
 
 _TOLERANCE = 1e-3
@@ -77,6 +77,14 @@ class SharedEncoder(nn.Module):
             attended = _attended_both(query, (key, value, history), (own_key, own_value, own))
             states = _rest(block, places.packed(attended), states)
         return mean_over(places.spread(states), real)
+
+    def unread(self, ids: TokenIds) -> bool:
+        """As `HistoryReader.unread`: what the lower layers make of a text is kept."""
+        return self.cut > 0 and ids.tobytes() not in self._kept
+
+    def prepare(self, ids: TokenIds) -> None:
+        """As `HistoryReader.prepare`."""
+        self._remembered(torch.from_numpy(ids).to(next(self.model.parameters()).device), ids)
 
     def _lower(self, ids: Tensor, places: _Places) -> Tensor:
         """States below the joint layers, without gradients, `[real tokens, width]`."""

@@ -25,9 +25,9 @@ from liverank.ranking.checkpoint import Checkpoint, TrainingState
 from liverank.ranking.divergence import check_converging
 from liverank.ranking.interest_steps import precision_on
 from liverank.ranking.lm.losses import LOSSES, distillation
-from liverank.ranking.lm.model import LmScorer
+from liverank.ranking.lm.model import LmScorer, TokenIds
 from liverank.ranking.lm.privacy import PrivacyPlan
-from liverank.ranking.lm.prompts import Prompts, TokenIds, padded
+from liverank.ranking.lm.prompts import Prompts, padded
 from liverank.ranking.lm.training_lists import TrainingList, batches
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.schedule import learning_rate

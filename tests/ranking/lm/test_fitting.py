@@ -312,14 +312,14 @@ def test_a_list_without_a_history_stays_the_blends(cascade, data):
 
 def test_costs_follow_what_is_measured():
     costs = Costs()
-    assert costs.affordable(1.0) == 0
+    assert costs.affordable(1.0, 100) == 0
     costs.start(10, history=0.01, scoring=0.01)
-    assert costs.affordable(0.05) == 30
+    assert costs.affordable(0.05, 100) == 30
     costs.note(Took(0.03, 0.03, 10))  # three times as slow
-    assert costs.affordable(0.05) == 10
+    assert costs.affordable(0.05, 100) == 10
     for _ in range(60):
         costs.note(Took(0.01, 0.01, 10))
-    assert 28 <= costs.affordable(0.05) <= 30
+    assert 28 <= costs.affordable(0.05, 100) <= 30
 
 
 def test_known_histories_and_lists_without_texts_make_nothing_cheaper():
@@ -328,7 +328,36 @@ def test_known_histories_and_lists_without_texts_make_nothing_cheaper():
     for _ in range(100):
         costs.note(Took(0.0, 0.01, 10))
         costs.note(Took())
-    assert costs.affordable(0.05) == 30
+    assert costs.affordable(0.05, 100) == 30
+
+
+def test_texts_that_were_never_read_cost_more_once():
+    costs = Costs()
+    costs.begin(Took(0.01, 0.01, 10, preparing=0.04, unread=10))
+    assert costs.affordable(0.05, 10) == 10
+    assert costs.affordable(0.05, 10, [True] * 10) == 6
+    assert costs.affordable(0.045, 10, [False, True] * 5) == 9
+    costs.begin(Took(0.01, 0.01, 10))  # none was new when it was measured: as dear as a history
+    assert costs.affordable(0.05, 10, [True] * 10) == 2
+
+
+def test_a_deadline_holds_for_a_list_of_texts_that_were_never_read(cascade, data, monkeypatch):
+    seen: set[bytes] = set()
+    monkeypatch.setattr(cascade.lm.scorer.reader, "unread", lambda ids: ids.tobytes() not in seen, raising=False)
+    monkeypatch.setattr(cascade.lm.scorer.reader, "prepare", lambda ids: seen.add(ids.tobytes()), raising=False)
+    ids = data.catalogue.item_ids
+    texts = {f"new-{at}": f"{data.catalogue.titles[at]} {data.catalogue.titles[at + 1]} again" for at in range(10)}
+    request = Request(history_of(ids[:3]), Candidates(tuple(texts), texts), Context(NOW))
+    encoded = encode(data.catalogue, request)
+    scores = np.linspace(1, 0, 10).astype(np.float32)
+    places = np.arange(10)
+    assert cascade.lm.unread(encoded, places) == [True] * 10
+    cascade.costs.start(10, history=0.001, scoring=0.001)
+    cascade.costs.unread = 0.01
+    assert cascade.rescore(encoded, scores, 0.065).read == 5
+    assert cascade.lm.unread(encoded, places) == [False] * 5 + [True] * 5
+    cascade.costs.start(10, history=0.001, scoring=0.001)
+    assert cascade.rescore(encoded, scores, 0.065).read == 10
 
 
 def test_one_slow_moment_does_not_end_re_ranking(cascade, data):

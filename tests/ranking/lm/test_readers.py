@@ -12,7 +12,7 @@ from liverank.ranking.lm import masked_reader
 from liverank.ranking.lm.loading import is_decoder, load_scorer
 from liverank.ranking.lm.masked_reader import MaskedReader
 from liverank.ranking.lm.shared_encoder import SharedEncoder
-from liverank.ranking.lm.training import training_precision
+from liverank.ranking.lm.training import candidate_block, training_precision
 from liverank.text import PACKAGED, LanguageModelError, load_model
 from tests.ranking.lm.tiny_models import decoder, encoder
 
@@ -180,3 +180,18 @@ def test_training_is_coarse_only_where_the_processor_has_units_for_it(monkeypatc
     assert dtype_of_products(LmConfig(precision="float32")) == torch.float32
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert dtype_of_products(LmConfig()) == torch.float32
+
+
+def test_what_is_kept_of_a_candidate_is_made_once(tmp_path):
+    encoder(tmp_path, ["red", "desk", "lamp"], layers=2)
+    _, model = load_model(str(tmp_path), "cpu")
+    reader = SharedEncoder(model, joint_layers=1, cache_mib=1)
+    desk, lamp = np.asarray([2, 5, 6, 3]), np.asarray([2, 7, 3])
+    assert reader.unread(desk)
+    reader.prepare(desk)
+    assert (reader.unread(desk), reader.unread(lamp)) == (False, True)
+    ids, real = candidate_block([[desk, lamp]], 0)
+    states = reader.read(torch.from_numpy(desk)[None], torch.ones(1, 4, dtype=torch.bool))
+    reader.against(states, torch.from_numpy(ids), torch.from_numpy(real))
+    assert not reader.unread(lamp)
+    assert not SharedEncoder(model, joint_layers=0, cache_mib=1).unread(desk)
