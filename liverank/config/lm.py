@@ -74,10 +74,13 @@ class LmConfig(Section):
         "listwise", description="What training minimises over each list."
     )
     lists: int = Field(20_000, ge=1, description="Steps of users that are drawn to learn from.")
-    negatives: int = Field(
-        15, ge=1, le=500, description="Candidates beside the right one, drawn from the best of the count ranker."
+    negatives: int = Field(15, ge=1, le=500, description="Candidates beside the right one, drawn from its list.")
+    hard: int = Field(
+        50,
+        ge=1,
+        description="Best items of the count ranker that make a list to learn from; steps whose item is not among them "
+        "are not learned from.",
     )
-    hard: int = Field(100, ge=1, description="Best items of the count ranker that negatives are drawn from.")
     batch: int = Field(8, ge=1, description="Lists in a batch, on however many processes.")
     steps: int = Field(1500, ge=1, description="Most steps of the optimiser.")
     minutes: float = Field(

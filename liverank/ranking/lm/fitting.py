@@ -269,7 +269,8 @@ def _mark(lists: Sequence[TrainingList]) -> str:
     found = hashlib.sha256()
     for one in lists:
         found.update(one.rows.tobytes() + one.request.history.tobytes() + one.request.times.tobytes())
-        found.update(b"" if one.teacher is None else one.teacher.tobytes())
+        for told in (one.known, one.teacher):
+            found.update(b"" if told is None else told.tobytes())
     return found.hexdigest()[:16]
 
 

@@ -161,7 +161,8 @@ class _Run:
         found = hashlib.sha256(repr((self.config, self.seed, len(self.lists))).encode())
         for one in self.lists:
             found.update(one.rows.tobytes())
-            found.update(b"" if one.teacher is None else one.teacher.tobytes())
+            for told in (one.known, one.teacher):
+                found.update(b"" if told is None else told.tobytes())
         return found.hexdigest()[:16]
 
     def to_the_end(self) -> None:
@@ -247,21 +248,23 @@ class _Run:
         labels[:, 0] = 1.0
         total = scores.new_zeros(())
         if not taught.all():
-            own = ~taught
-            total = total + self.loss(scores[own], labels[own], there[own]) * own.sum()
+            own, known = ~taught, scores + self._told(lists, scores, "known")
+            total = total + self.loss(known[own], labels[own], there[own]) * own.sum()
         if taught.any():
             total = (
                 total
-                + distillation(scores[taught], self._teachers(lists, scores)[taught], there[taught], 1.0) * taught.sum()
+                + distillation(scores[taught], self._told(lists, scores, "teacher")[taught], there[taught], 1.0)
+                * taught.sum()
             )
         return total / len(lists)
 
-    def _teachers(self, lists: Sequence[TrainingList], scores: Tensor) -> Tensor:
-        """Teachers' scores, `[lists, candidates]`, 0 where there is none."""
+    def _told(self, lists: Sequence[TrainingList], scores: Tensor, name: str) -> Tensor:
+        """What each list says under this name of its candidates, `[lists, candidates]`, 0 where it says nothing."""
         found = torch.zeros_like(scores)
         for at, one in enumerate(lists):
-            if one.teacher is not None:
-                found[at, : len(one.rows)] = torch.from_numpy(one.teacher).to(found)
+            told = getattr(one, name)
+            if told is not None:
+                found[at, : len(one.rows)] = torch.from_numpy(told).to(found)
         return found
 
     def _tensors(self, lists: Sequence[TrainingList]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:

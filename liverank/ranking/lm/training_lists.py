@@ -17,6 +17,8 @@ from liverank.ranking.protocol import Candidates, Context, History, Request
 
 CELLS_AT_ONCE = 2_000_000
 """Pairs of a request and an item that are scored at once."""
+STEPS_AT_ONCE = 500
+"""Steps whose lists are made at once, at most."""
 SEEN_AGAIN = 0.05
 """Share of the events with an item that the user had before, above which such items are negatives too."""
 
@@ -30,6 +32,9 @@ class TrainingList:
     """Rows of the candidates, `[candidates]`; the first is what the user took next, or what a teacher put first."""
     user: int = -1
     """Number of the user, -1: unknown."""
+    known: Floats | None = None
+    """What a ranker that did not know the answer made of them, logits `[candidates]`: the model learns what is to be
+    added. None: nothing is known."""
     teacher: Floats | None = None
     """A teacher's scores of them, `[candidates]`; None: the user's answer is to be learned."""
 
@@ -46,50 +51,131 @@ def training_lists(
 ) -> list[TrainingList]:
     """Draws steps of users and hard negatives for each.
 
+    A model that is to re-rank has to learn from lists like those that it will meet: with the right one where a ranker
+    put it that did not know it. So users are split in two, each half's lists come from counts of the other half's
+    events, and only lists are taken that hold the right one by themselves. (Were it put into lists that lack it, the
+    right one would be known by how little it resembles what the ranker finds.)
+
     Args:
         catalogue: of the events' items.
         events: the training events.
-        count: ranks all items for each state; negatives are drawn from its best.
+        count: ranks all items for each state; fitted on these events.
         lists: how many at most.
         negatives: of each list, where there are so many.
-        hard: of how many best items they are drawn.
+        hard: how many best items are the list that they are drawn from.
         seed: of the draws.
         one_each: draw one step of each user, with chance that no other user has a part in; `lists` is no limit then.
+            The right one is put into lists of `count`: what other users did decides of no list whether it is there.
 
     Raises:
-        DataError: there is no step that something comes before, of an item with a text.
+        DataError: there is no step that something comes before, of an item with a text that would be found.
     """
-    rng = np.random.default_rng([seed, 3])
     possible = _possible(catalogue, events)
-    chosen = np.sort(_one_each(events, possible, seed) if one_each else rng.permutation(possible)[:lists])
-    again = _seen_again(events)
-    starts = np.searchsorted(events.user, np.arange(len(events.users)))
-    at_once = max(1, CELLS_AT_ONCE // max(1, len(catalogue)))
-    found: list[TrainingList] = []
-    with progress.stage("candidates to learn from", len(chosen)) as stage:
-        for start in range(0, len(chosen), at_once):
-            part = chosen[start : start + at_once]
-            states = [_state(events, starts, at) for at in part.tolist()]
-            best = _best(count, states, hard + 1)
-            for at, state, ranked in zip(part.tolist(), states, best, strict=True):
-                wrong = ranked[~np.isin(ranked, _answers(events, at))]
-                if again <= SEEN_AGAIN:
-                    wrong = wrong[~np.isin(wrong, state.history)]
-                chance = _of_user(events, int(events.user[at]), seed) if one_each else rng
-                drawn = chance.permutation(np.sort(wrong))[:negatives]
-                if len(drawn):
-                    found.append(
-                        TrainingList(
-                            state, np.concatenate([[events.item[at]], drawn]).astype(np.int64), int(events.user[at])
-                        )
-                    )
-            stage.advance(len(part))
+    if one_each:
+        found = _of_each_user(catalogue, events, count, possible, negatives, hard, seed)
+    else:
+        found = _retrieved(catalogue, events, count, possible, lists, negatives, hard, seed)
     if not found:
         raise DataError(
-            "The language model has nothing to learn from: no user has two steps with items that have texts.",
-            "Give titles, or set training.lm.enabled to false.",
+            "The language model has nothing to learn from: no user has two steps with items that have texts, of which "
+            f"the second is among the {hard} best by the first.",
+            "Give titles and more events, or set training.lm.enabled to false.",
         )
-    return [found[at] for at in rng.permutation(len(found))]
+    return [found[at] for at in np.random.default_rng([seed, 7]).permutation(len(found))]
+
+
+def _retrieved(
+    catalogue: Catalogue,
+    events: Events,
+    count: CountRanker,
+    possible: Rows,
+    lists: int,
+    negatives: int,
+    hard: int,
+    seed: int,
+) -> list[TrainingList]:
+    rng = np.random.default_rng([seed, 3])
+    order, draw = rng.permutation(possible), _Drawing(catalogue, events, negatives, hard)
+    halves = np.asarray([_half(user) for user in events.users], np.int64)
+    rankers = [_counting(count, events, halves[events.user] != half) for half in (0, 1)]
+    found: list[TrainingList] = []
+    size = min(draw.at_once, STEPS_AT_ONCE)
+    with progress.stage("candidates to learn from", lists) as stage:
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            # Of both halves before any is counted: the steps stand in random order, and so should the lists.
+            of_part: dict[int, list[TrainingList]] = {}
+            for half, ranker in enumerate(rankers):
+                for at, state, signals in draw.signals(ranker, part[halves[events.user[part]] == half]):
+                    scores = signals @ ranker.weights[1]
+                    best = _best(scores, hard)
+                    if events.item[at] in best:
+                        of_part[at] = draw.list_of(at, state, best, rng, scores)
+            found += [one for at in part.tolist() for one in of_part.get(at, ())]
+            stage.advance(min(len(found), lists) - stage.done)
+            if len(found) >= lists:
+                break
+    return found[:lists]
+
+
+def _of_each_user(
+    catalogue: Catalogue, events: Events, count: CountRanker, possible: Rows, negatives: int, hard: int, seed: int
+) -> list[TrainingList]:
+    chosen, draw = np.sort(_one_each(events, possible, seed)), _Drawing(catalogue, events, negatives, hard)
+    found: list[TrainingList] = []
+    with progress.stage("candidates to learn from", len(chosen)) as stage:
+        for start in range(0, len(chosen), draw.at_once):
+            part = chosen[start : start + draw.at_once]
+            for at, state, signals in draw.signals(count, part):
+                best = _best(signals @ count.weights[1], hard + 1)
+                found += draw.list_of(at, state, best, _of_user(events, int(events.user[at]), seed))
+            stage.advance(len(part))
+    return found
+
+
+class _Drawing:
+    """Makes lists of steps."""
+
+    def __init__(self, catalogue: Catalogue, events: Events, negatives: int, hard: int) -> None:
+        self.at_once = max(1, CELLS_AT_ONCE // max(1, len(catalogue)))
+        self._events, self._negatives = events, negatives
+        self._new = _seen_again(events) <= SEEN_AGAIN
+        self._starts = np.searchsorted(events.user, np.arange(len(events.users)))
+
+    def signals(self, count: CountRanker, steps: Rows) -> Iterator[tuple[int, EncodedRequest, Floats]]:
+        """Each step, the user's state before it, and the signals of all items then, `[items, signals]`."""
+        states = [_state(self._events, self._starts, at) for at in steps.tolist()]
+        if states:
+            yield from zip(steps.tolist(), states, count.all_signals(states), strict=True)
+
+    def list_of(
+        self,
+        at: int,
+        state: EncodedRequest,
+        best: Rows,
+        chance: np.random.Generator,
+        scores: Floats | None = None,
+    ) -> list[TrainingList]:
+        """The list of a step; none where there is nothing to tell the right one from."""
+        wrong = best[~np.isin(best, _answers(self._events, at))]
+        if self._new:
+            wrong = wrong[~np.isin(wrong, state.history)]
+        drawn = chance.permutation(np.sort(wrong))[: self._negatives]
+        if not len(drawn):
+            return []
+        rows = np.concatenate([[self._events.item[at]], drawn]).astype(np.int64)
+        return [TrainingList(state, rows, int(self._events.user[at]), known=None if scores is None else scores[rows])]
+
+
+def _counting(count: CountRanker, events: Events, chosen: npt.NDArray[np.bool_]) -> CountRanker:
+    """The same ranker with counts of some events only; of all where these are none."""
+    some = events.where(chosen) if chosen.any() else events
+    return CountRanker.counted(count.catalogue, some, count.config, count.text, count.weights, events.latest)
+
+
+def _half(user: str) -> int:
+    """In which half of the users one is."""
+    return hashlib.sha256(user.encode()).digest()[2] % 2
 
 
 def batches(lists: Sequence[TrainingList], size: int, step: int) -> list[TrainingList]:
@@ -152,8 +238,6 @@ def _answers(events: Events, at: int) -> npt.NDArray[np.int32]:
     return events.item[low : high + 1]
 
 
-def _best(count: CountRanker, states: Sequence[EncodedRequest], most: int) -> Iterator[Rows]:
-    """Best rows of each state, in no particular order."""
-    for signals in count.all_signals(states):
-        scores = signals @ count.weights[1]
-        yield np.argpartition(-scores, min(most, len(scores) - 1))[:most]
+def _best(scores: Floats, most: int) -> Rows:
+    """Best rows, in no particular order."""
+    return np.argpartition(-scores, min(most, len(scores) - 1))[:most].astype(np.int64)

@@ -87,8 +87,10 @@ def data(world):
 
 
 def blind(data, config):
-    """A blend that knows nothing of what goes together: popularity alone."""
+    """Counts and a blend that know nothing of what goes together: popularity alone."""
     count = CountRanker.fit(data.catalogue, data.events, config.count)
+    count.weights = np.zeros_like(count.weights)
+    count.weights[:, 2] = 0.1
     blend, _ = fit_blend({"count": count}, [])
     blend.weights = np.zeros_like(blend.weights)
     blend.weights[:, 2] = 0.1
@@ -138,6 +140,46 @@ def test_lists_hold_what_came_next_and_nothing_of_its_step(data, config):
     drawn = batches(lists, 16, 0) + batches(lists, 16, 1)
     assert len({id(one) for one in drawn}) == 32
     assert batches(lists, 16, len(lists))[0] is lists[16 * len(lists) % len(lists)]
+
+
+def test_lists_are_found_by_counts_that_do_not_know_their_users(data, config, monkeypatch):
+    counted, known = CountRanker.counted, []
+
+    def noting(catalogue, events, *more):
+        known.append({events.users[user] for user in np.unique(events.user)})
+        return counted(catalogue, events, *more)
+
+    count = CountRanker.fit(data.catalogue, data.events, config.count)
+    monkeypatch.setattr(CountRanker, "counted", noting)
+    lists = training_lists(data.catalogue, data.events, count, 200, 7, 10, seed=1)
+    one, other = known
+    assert not one & other
+    learned = {data.events.users[of.user] for of in lists}
+    assert learned & one
+    assert learned & other
+    # Ten of them, the right one among these: it stands there because it was found, and its score is told.
+    assert all(of.known is not None and len(of.known) == len(of.rows) for of in lists)
+    places = [int((of.known > of.known[0]).sum()) for of in lists]
+    assert min(places) == 0
+    assert max(places) > 0
+
+
+def test_where_nothing_that_came_next_is_found_it_is_said(data, config):
+    count = CountRanker.fit(data.catalogue, data.events, config.count)
+    with pytest.raises(DataError, match="among the 1 best"):
+        training_lists(data.catalogue, data.events, count, 200, 7, 1, seed=1)
+
+
+def test_a_model_learns_what_is_to_be_added_to_what_is_known(data, config, tmp_path):
+    """Where the known scores already put the right one first by far, there is nothing left to learn."""
+    prompts, scorer = load_scorer(config.lm.model, config.lm, CPU)
+    count = CountRanker.fit(data.catalogue, data.events, config.count)
+    lists = training_lists(data.catalogue, data.events, count, 60, 5, 40, seed=1)
+    sure = [replace(one, known=np.asarray([50.0] + [0.0] * (len(one.rows) - 1), np.float32)) for one in lists]
+    short = config.model_copy(update={"lm": config.lm.model_copy(update={"steps": 1})})
+    path = Checkpoint(tmp_path / "sure.safetensors")
+    report = train(scorer, prompts, data.catalogue, sure, short, lambda _: 0.0, path)
+    assert report.losses[-1] < 1e-6
 
 
 def test_a_history_ends_before_the_step_it_foretells(data, config):
