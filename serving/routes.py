@@ -17,6 +17,7 @@ from liverank.errors import LiverankError
 from serving import api
 from serving.api import Refused
 from serving.metrics import Metrics
+from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
 from serving.service import RankingService
 
@@ -36,8 +37,10 @@ class Routes:
 
     def add_to(self, app: Any) -> None:
         """Adds every route to a Starlette or FastAPI application."""
+        rerank: Endpoint = RerankRoute(self._service, self._name)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
+            *((path, "POST", rerank) for path in PATHS),
             ("/v1/events", "POST", self.events),
             ("/v1/items", "PUT", self.items),
             ("/v1/users/{user_id:path}", "GET", self.export),
