@@ -25,7 +25,10 @@ UNNAMED = "text-"
 USER_HEADER = "x-user-id"
 DOCUMENT = {
     "description": "Text, id or both; other fields count where `rank_fields` names them.",
-    "properties": {"text": {"type": "string"}, "id": {"type": "string", "minLength": 1, "maxLength": 256}},
+    "properties": {
+        "text": {"type": ["string", "null"]},
+        "id": {"type": ["string", "null"], "minLength": 1, "maxLength": 256},
+    },
 }
 
 DocumentFields = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=DOCUMENT)]

@@ -111,6 +111,11 @@ def test_fields_are_ranked_where_they_are_named(client: httpx.Client) -> None:
     assert order(rerank(client, query="kettle", documents=documents)) == [0, 1]
 
 
+def test_what_is_null_is_not_there(client: httpx.Client) -> None:
+    answer = rerank(client, query="kettle", documents=[{"id": "b", "text": None}, {"id": None, "text": "kettle"}])
+    assert order(answer) == [1, 0]
+
+
 def test_what_is_lacking_is_said(client: httpx.Client) -> None:
     answer = rerank(client, query="unreadable", documents=TEXTS, usre="anna", max_tokens_per_doc=5, seed=None)
     assert order(answer) == [0, 1, 2]
