@@ -138,9 +138,10 @@ def _is_unknown(field: str, value: msgspec.Raw) -> bool:
 def _user(request: RerankRequest, headers: Mapping[str, str]) -> str:
     if request.user and request.user_id and request.user != request.user_id:
         raise Refused(400, f"'user' is '{request.user}' and 'user_id' is '{request.user_id}'; give one.")
-    named = request.user or request.user_id or _utf8(headers.get(USER_HEADER, ""))
-    if len(named) > 256:
-        raise Refused(400, f"The header {USER_HEADER} may have 256 characters, not {len(named)}.")
+    header = _utf8(headers.get(USER_HEADER, ""))
+    if len(header) > 256:
+        raise Refused(400, f"The header {USER_HEADER} may have 256 characters, not {len(header)}.")
+    named = request.user or request.user_id or header
     return named or ANONYMOUS + uuid.uuid4().hex
 
 

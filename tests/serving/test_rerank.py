@@ -165,7 +165,9 @@ def test_what_cannot_be_followed_is_refused(client: httpx.Client, body: Any, say
 
 def test_the_limits_of_the_server_hold(client: httpx.Client, servers: Callable[..., Server]) -> None:
     assert client.post("/rerank", content=b"{").status_code == 400
-    assert client.post("/rerank", json={"documents": ["a"]}, headers={"x-user-id": "a" * 257}).status_code == 400
+    for named in ({}, {"user": "anna"}):
+        body = {"documents": ["a"], **named}
+        assert client.post("/rerank", json=body, headers={"x-user-id": "a" * 257}).status_code == 400
     assert client.post("/rerank", json={"documents": ["a" * 20_000]}).status_code == 413
     assert client.get("/rerank").status_code == 405
     assert 'liverank_requests_total{route="POST /rerank",status="400"}' in client.get("/metrics").text
