@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from liverank.config import RegistryConfig
 from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
-from liverank.ranking.data import encode
+from liverank.ranking.data import Floats, encode
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
 from serving.following import LogFollower
@@ -41,7 +41,7 @@ class ServedBundle(Protocol):
 
     @property
     def catalogue(self) -> Any:
-        """The items it knows; `item_ids` in row order, `index` from id to row."""
+        """The items it knows; `item_ids`, `categories` and `is_new` in row order, `index` from id to row."""
         ...
 
     def add_items(self, items: Sequence[Item]) -> None:
@@ -50,6 +50,10 @@ class ServedBundle(Protocol):
 
     def remember_texts(self, texts: Sequence[str]) -> None:
         """Encodes texts of items it does not know, so that scoring them takes no longer than others."""
+        ...
+
+    def vectors(self, item_ids: Sequence[str], texts: Mapping[str, str]) -> Floats | None:
+        """Unit vectors of items, known or with a text met lately, `[items, width]`, 0 for others; None without any."""
         ...
 
 

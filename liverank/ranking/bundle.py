@@ -22,7 +22,7 @@ from liverank.events import Item
 from liverank.ranking import arrays
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, Rows
+from liverank.ranking.data import Catalogue, Floats, Rows
 from liverank.ranking.protocol import Ranker
 from liverank.text import LanguageModel
 from liverank.text_layers import TunedLayers
@@ -115,6 +115,26 @@ class Bundle:
             LanguageModelError: the language model cannot be had.
         """
         self._encoder.encode_remembered(texts)
+
+    def vectors(self, item_ids: Sequence[str], texts: Mapping[str, str]) -> Floats | None:
+        """Unit vectors of items' texts, `[items, width]`, as far as they are at hand; None where there are none at all.
+
+        The catalogue's, else those of `texts` (item id -> text) that `remember_texts` has met lately, else 0: nothing
+        is encoded here.
+        """
+        catalogue = self.catalogue
+        if catalogue.embeddings is None or not catalogue.embeddings.shape[0]:
+            return None
+        rows = catalogue.rows(item_ids)
+        vectors = catalogue.embeddings[np.maximum(rows, 0)]
+        unknown = np.flatnonzero(rows < 0).tolist()
+        vectors[unknown] = 0
+        given = {at: text for at in unknown if (text := texts.get(item_ids[at], ""))}
+        remembered = self._encoder.remembered(list(given.values()))
+        for at, text in given.items():
+            if text in remembered:
+                vectors[at] = remembered[text]
+        return vectors
 
 
 def bundle_hash(manifest: Mapping[str, Any]) -> str:

@@ -1,0 +1,158 @@
+"""Caps and the minimum of new items as the free places of a list are filled one by one, never into a dead end.
+
+A *free place* is one without a pin; `slots` of a rule are the free places of its first positions. Pinned items are
+counted from the start, so that what is left here is the others'.
+
+**One cap (or none) and a minimum of new items: exact by counting.** What a cap still lets in is a partition matroid. An
+allowed item keeps the rest fillable, because sum over values of min(left of the cap, candidates left) sinks by at most
+one, as the places do. And by the exchange property a largest set of new items that the cap allows extends to as many
+items as it allows at all. So a place may be given to an old item if and only if the new ones still needed are no more
+than `reach`: the new items that the cap and the places inside its window still take, plus the places behind that window
+(as far as the minimum's own window goes), and never more than there are.
+
+**Several caps.** Choosing items under three or more partitions at once is as hard as three-dimensional matching, so
+that a bounded search (`search.Search`) shows an end of the list for every choice before it is made. What it cannot show
+within its bound counts as impossible, so that the rules hold all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liverank.shaping.listed import Codes, Flags, Floats
+from liverank.shaping.search import Search
+
+UNLIMITED: Final = 1 << 40
+
+
+@dataclass(slots=True)
+class CapWindow:
+    """A cap as it stands: how many items of each value may still come."""
+
+    codes: Codes
+    """Each candidate's value, -1 for none, `[candidates]`."""
+    left: npt.NDArray[np.int64]
+    """Of each value, and last, where -1 finds it, for candidates without one, `[values + 1]`."""
+    slots: int
+
+    @classmethod
+    def of(cls, codes: Codes, most: int, pinned: Codes, slots: int) -> CapWindow:
+        """A cap of `most`; `pinned` are the values of the pinned items in its window."""
+        values = int(codes.max(initial=-1)) + 1
+        taken = np.bincount(pinned[pinned >= 0], minlength=values)
+        return cls(codes, np.append(np.maximum(most - taken, 0), UNLIMITED), slots)
+
+    def counts(self, rows: Flags) -> npt.NDArray[np.int64]:
+        """How many of the flagged candidates have each value, those without one last, `[values + 1]`."""
+        kinds = len(self.left)
+        return np.bincount(self.codes[rows] % kinds, minlength=kinds)
+
+    def room(self, rows: Flags) -> int:
+        """The most of the flagged candidates that it still lets in."""
+        return int(np.minimum(self.left, self.counts(rows)).sum())
+
+
+@dataclass(slots=True)
+class NewWindow:
+    """A minimum of new items as it stands."""
+
+    is_new: Flags
+    need: int
+    slots: int
+
+
+class Constraints:
+    """What may stand on the next free place, and what was put there; feasible from the start, and ever after.
+
+    Args:
+        available: candidates that are neither excluded nor pinned, `[candidates]`; changed in place.
+        caps: all of them.
+        new: the minimum of new items, if any.
+    """
+
+    def __init__(self, available: Flags, caps: list[CapWindow], new: NewWindow | None) -> None:
+        self.available = available
+        self._caps = caps
+        self._new = new
+        self._each: list[CapWindow | None] = [*caps] or [None]
+        self._slot = 0
+        self.end = max([0, *(cap.slots for cap in caps), new.slots if new and new.need > 0 else 0])
+        """Free places that a rule has a say in."""
+        self._search = Search(available, caps, new, self.end) if len(caps) > 1 else None
+
+    @property
+    def more(self) -> bool:
+        """Whether a rule has a say in the next free place."""
+        return self._slot < self.end
+
+    def feasible(self) -> bool:
+        """Whether the places can be filled so that all rules hold; False, with several caps, where none was found."""
+        if any(cap.room(self.available) < cap.slots for cap in self._caps):
+            return False
+        if self._new is not None and self._new.need > min(self._reach(cap, 0)[0] for cap in self._each):
+            return False
+        return self._search is None or self._search.found()
+
+    def allowed(self) -> Flags:
+        """All candidates that may stand on the next free place, `[candidates]`."""
+        may = self._by_counting()
+        return may if self._search is None or not self.more else self._search.allowed(may)
+
+    def best(self, values: Floats) -> int:
+        """The allowed candidate of the largest value; of equal ones the first."""
+        may = self._by_counting()
+        if self._search is not None and self.more:
+            return self._search.best(may, values)
+        rows = np.flatnonzero(may)
+        return int(rows[values[rows].argmax()])
+
+    def take(self, row: int) -> None:
+        """Puts a candidate on the next free place."""
+        self.available[row] = False
+        if self.more:
+            if self._search is not None:
+                self._search.take(row)
+            for cap in self._caps:
+                if self._slot < cap.slots:
+                    cap.left[cap.codes[row]] -= 1
+            if self._new is not None and self._new.is_new[row]:
+                self._new.need -= 1
+        self._slot += 1
+
+    def _by_counting(self) -> Flags:
+        """What no rule forbids by itself."""
+        may = self.available.copy()
+        if not self.more:
+            return may
+        for cap in self._caps:
+            if self._slot < cap.slots:
+                may &= cap.left[cap.codes] > 0
+        new = self._new
+        if new is None or new.need <= 0 or self._slot >= new.slots:
+            return may
+        for each in self._each:
+            loose, tight = self._reach(each, 1)
+            old = np.full(len(may), new.need <= loose)
+            if each is not None and self._slot < each.slots:
+                # An old item takes the place of a new one of its value where the cap has no more room than those need.
+                crowded = each.left <= each.counts(self.available & new.is_new)
+                old &= ~crowded[each.codes] | (new.need <= tight)
+            may &= new.is_new | old
+        return may
+
+    def _reach(self, cap: CapWindow | None, used: int) -> tuple[int, int]:
+        """New items that can still come after `used` places: whatever stands there, and where it costs the cap one."""
+        new = self._new
+        assert new is not None
+        there = self.available & new.is_new
+        places, most = new.slots - self._slot - used, int(there.sum())
+        if cap is None or self._slot >= cap.slots:
+            return min(places, most), min(places, most)
+        inside = min(places, cap.slots - self._slot - used)
+        room = cap.room(there)
+        loose, tight = (min(min(inside, fits) + places - inside, most) for fits in (room, room - 1))
+        return loose, tight
