@@ -10,9 +10,11 @@ items as it allows at all. So a place may be given to an old item if and only if
 than `reach`: the new items that the cap and the places inside its window still take, plus the places behind that window
 (as far as the minimum's own window goes), and never more than there are.
 
-**Several caps.** Choosing items under three or more partitions at once is as hard as three-dimensional matching, so
-that a bounded search (`search.Search`) shows an end of the list for every choice before it is made. What it cannot show
-within its bound counts as impossible, so that the rules hold all the same.
+**Several caps.** Choosing items under three or more partitions at once is as hard as three-dimensional matching. Where
+candidates are many, no choice can lead astray, and `ample` proves it: the places that are left cannot use up so many
+values that nothing (and nothing new, where that is needed) is left to choose. Else a bounded search (`search.Search`)
+shows an end of the list for every choice before it is made; what it cannot show within its bound counts as impossible,
+so that the rules hold all the same.
 """
 
 from __future__ import annotations
@@ -55,6 +57,16 @@ class CapWindow:
         """The most of the flagged candidates that it still lets in."""
         return int(np.minimum(self.left, self.counts(rows)).sum())
 
+    def most_blocked(self, rows: Flags, places: int) -> float:
+        """An upper bound of the flagged candidates that it forbids once `places` items more are chosen.
+
+        A value is used up by as many items as it has left: the fractional knapsack of candidates by places.
+        """
+        counts, left = self.counts(rows)[:-1], self.left[:-1]
+        open_ = (counts > 0) & (left > 0)
+        per_place = np.sort(np.repeat(counts[open_] / left[open_], np.minimum(left[open_], places)))
+        return float(per_place[::-1][:places].sum())
+
 
 @dataclass(slots=True)
 class NewWindow:
@@ -82,7 +94,8 @@ class Constraints:
         self._slot = 0
         self.end = max([0, *(cap.slots for cap in caps), new.slots if new and new.need > 0 else 0])
         """Free places that a rule has a say in."""
-        self._search = Search(available, caps, new, self.end) if len(caps) > 1 else None
+        self._search: Search | None = None
+        self._fillable = False
 
     @property
     def more(self) -> bool:
@@ -95,20 +108,52 @@ class Constraints:
             return False
         if self._new is not None and self._new.need > min(self._reach(cap, 0)[0] for cap in self._each):
             return False
-        return self._search is None or self._search.found()
+        search = self._needed()
+        return search is None or bool(search.found)
 
     def allowed(self) -> Flags:
         """All candidates that may stand on the next free place, `[candidates]`."""
-        may = self._by_counting()
-        return may if self._search is None or not self.more else self._search.allowed(may)
+        may, search = self._by_counting(), self._needed()
+        return may if search is None else search.allowed(may)
 
     def best(self, values: Floats) -> int:
         """The allowed candidate of the largest value; of equal ones the first."""
-        may = self._by_counting()
-        if self._search is not None and self.more:
-            return self._search.best(may, values)
+        may, search = self._by_counting(), self._needed()
+        if search is not None:
+            return search.best(may, values)
         rows = np.flatnonzero(may)
         return int(rows[values[rows].argmax()])
+
+    def ample(self) -> bool:
+        """Whether counting is enough for the next place under several caps, whatever stands there.
+
+        That is so when neither the places that are left nor the new items that are needed can use up all there is.
+        """
+        may = self.available.copy()
+        open_caps = [cap for cap in self._caps if self._slot < cap.slots]
+        for cap in open_caps:
+            may &= cap.left[cap.codes] > 0
+
+        def remains(rows: Flags, taken: int) -> bool:
+            return int(rows.sum()) - taken - sum(cap.most_blocked(rows, taken) for cap in open_caps) >= 1
+
+        # Before the last place one less was taken; that something is left for it stays true whatever is chosen.
+        self._fillable = self._fillable or remains(may, self.end - self._slot - 1)
+        if not self._fillable:
+            return False
+        new = self._new
+        # The next place may go to any item, the needed new ones can follow at once: one less than them before the last.
+        return new is None or new.need <= 0 or self._slot >= new.slots or remains(may & new.is_new, new.need)
+
+    def _needed(self) -> Search | None:
+        """The search, where a rule has a say and counting does not do."""
+        if len(self._caps) < 2 or not self.more:
+            return None
+        if self.ample():
+            self._search = None
+        elif self._search is None:
+            self._search = Search(self.available, self._caps, self._new, self.end, self._slot)
+        return self._search
 
     def take(self, row: int) -> None:
         """Puts a candidate on the next free place."""

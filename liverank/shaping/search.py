@@ -17,8 +17,8 @@ from liverank.shaping.listed import Flags, Floats
 if TYPE_CHECKING:
     from liverank.shaping.constraints import CapWindow, NewWindow
 
-MOST_LOOKS: Final = 2000
-"""Kinds that one search may look at: a millisecond or two. Most look at few more than there are places."""
+MOST_LOOKS: Final = 4000
+"""Kinds that one search may look at: a few milliseconds. Most look at few more than there are places."""
 MOST_LOOKS_ALTOGETHER: Final = 20_000
 """Of all searches for one list."""
 
@@ -31,34 +31,34 @@ class Search:
         caps: all of them.
         new: the minimum of new items, if any.
         end: free places that a rule has a say in.
+        slot: how many of them are filled.
     """
 
-    def __init__(self, available: Flags, caps: list[CapWindow], new: NewWindow | None, end: int) -> None:
+    def __init__(self, available: Flags, caps: list[CapWindow], new: NewWindow | None, end: int, slot: int = 0) -> None:
         fresh = new.is_new if new is not None and new.need > 0 else np.zeros(len(available), bool)
-        kinds, self._kind = np.unique(
-            np.stack([~fresh, *(cap.codes for cap in caps)], axis=1), axis=0, return_inverse=True
-        )
-        self._kind = self._kind.reshape(-1)
-        self._is_new = (kinds[:, 0] == 0).tolist()
-        self._values = kinds[:, 1:].tolist()
-        self._counts = np.bincount(self._kind[available], minlength=len(kinds)).tolist()
+        # One number for each combination, new ones first.
+        combined = (~fresh).astype(np.int64)
+        for cap in caps:
+            combined = np.unique(combined * len(cap.left) + cap.codes + 1, return_inverse=True)[1].reshape(-1)
+        _, first, kind = np.unique(combined, return_index=True, return_inverse=True)
+        self._kind = kind.reshape(-1)
+        self._is_new = fresh[first].tolist()
+        self._values = np.stack([cap.codes[first] for cap in caps], axis=1).tolist()
+        self._counts = np.bincount(self._kind[available], minlength=len(first)).tolist()
         self._left = [cap.left.tolist() for cap in caps]
         self._slots = [cap.slots for cap in caps]
         self._need = new.need if new is not None else 0
         self._new_slots = new.slots if new is not None and self._need > 0 else 0
         self._breaks = {*self._slots, self._new_slots}
         self._end = end
-        self._slot = 0
+        self._slot = slot
         self._looks = 0
-        self._witness: list[int] = []
         self._shown: dict[int, list[int]] = {}
         """Kind -> how the list can end when it comes next, as far as that was looked for at this place."""
-
-    def found(self) -> bool:
+        end_found = self._filled()
+        self.found = end_found is not None
         """Whether the list can be filled, as far as the search saw."""
-        end = self._filled()
-        self._witness = end or []
-        return end is not None
+        self._witness = end_found or []
 
     def allowed(self, may: Flags) -> Flags:
         """Which of the flagged candidates have an end that the search can show, `[candidates]`."""
