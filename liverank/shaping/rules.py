@@ -132,7 +132,7 @@ def merged(surface: Rules, request: Rules) -> Rules:
     return Rules(
         exclude=[*surface.exclude, *request.exclude],
         exclude_types=[*surface.exclude_types, *request.exclude_types],
-        pin=[*request.pin, *(pin for pin in surface.pins if pin.item_id not in own)],
+        pin=[*request.pin, *(pin for pin in surface.pin if (pin if isinstance(pin, str) else pin.item_id) not in own)],
         boost=[*surface.boost, *request.boost],
         caps=[*surface.caps, *request.caps],
         new=request.new or surface.new,
