@@ -39,9 +39,9 @@ def part(where: str, found: Mapping[tuple[int, int], Found]) -> str:
     )
     bar = Bar(f"{MEASURED}, {first[1]} of {first[0]}", found[first][MEASURED]["best"], MOST_MS, "ms")
     return (
-        f"# Rules and list shaping\n\n{where}Processor milliseconds to arrange a list, medians; `drawn`: ten positions explored. "
-        f"{CATEGORIES} categories, {BRANDS} brands, {NEW_SHARE:.0%} new items, embeddings of {WIDTH} columns; "
-        "caps and the minimum of new items hold within 10, diversity to a depth of 10.\n\n"
+        f"# Rules and list shaping\n\n{where}Processor milliseconds to arrange a list, medians; `drawn`: ten positions "
+        f"explored. {CATEGORIES} categories, {BRANDS} brands, {NEW_SHARE:.0%} new items, embeddings of {WIDTH} "
+        "columns; caps and the minimum of new items hold within 10, diversity to a depth of 10.\n\n"
         f"| |{head}\n|---|{'---:|' * (2 * len(found))}\n{rows}"
         f"\n| bar | measured | at most | |\n|---|---:|---:|---|\n{bar.row()}"
     )

@@ -25,10 +25,13 @@ class BoostConfig(Section):
     attribute: str | None = Field(None, description="`category`, or one of the items' attributes.")
     value: str | None = Field(None, description="The value that the attribute has.")
     add: float | None = Field(
-        None, description="Added to the score, in standard deviations of the request's scores; or `multiply`."
+        None,
+        ge=-1e6,
+        le=1e6,
+        description="Added to the score, in standard deviations of the request's scores; or `multiply`.",
     )
     multiply: float | None = Field(
-        None, gt=0, description="Factor of the weight exp(score), the score in standard deviations."
+        None, gt=0, le=1e300, description="Factor of the weight exp(score), the score in standard deviations."
     )
 
 
@@ -65,7 +68,7 @@ class ExplorationConfig(Section):
     share: float = Field(0.0, ge=0, le=1, description="Share of the lists that are drawn; 0: none.")
     temperature: float = Field(
         0.5,
-        gt=0,
+        ge=1e-3,
         description="In standard deviations of the request's scores: an item that much better is drawn e times as "
         "often.",
     )
@@ -84,8 +87,8 @@ class SurfaceConfig(Section):
         "with one of them are not shown.",
     )
     pin: tuple[str | PinConfig, ...] = Field((), description="Items put first in this order, or on a position.")
-    boost: tuple[BoostConfig, ...] = Field((), description="Items raised or lowered.")
-    caps: tuple[CapConfig, ...] = Field((), description="Caps, the more important first.")
+    boost: tuple[BoostConfig, ...] = Field((), max_length=100, description="Items raised or lowered.")
+    caps: tuple[CapConfig, ...] = Field((), max_length=8, description="Caps, the more important first.")
     new: NewItemsConfig | None = Field(None, description="Minimum of new items.")
     diversity: DiversityConfig | None = Field(None, description="How the first positions are made less alike.")
     exploration: ExplorationConfig = ExplorationConfig()

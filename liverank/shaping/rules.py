@@ -35,8 +35,8 @@ class Boost(_Closed, frozen=True, kw_only=True):
     item_id: Name | None = None
     attribute: Name | None = None
     value: Name | None = None
-    add: float | None = None
-    multiply: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    add: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] | None = None
+    multiply: Annotated[float, msgspec.Meta(gt=0, le=1e300)] | None = None
 
     def __post_init__(self) -> None:
         by_value = self.attribute is not None and self.value is not None
@@ -87,8 +87,8 @@ class Rules(_Closed, frozen=True, kw_only=True):
     exclude_types: list[str] = []
     """Event types: what the user's history holds with one of them is left out."""
     pin: list[Name | Pin] = []
-    boost: list[Boost] = []
-    caps: list[Cap] = []
+    boost: Annotated[list[Boost], msgspec.Meta(max_length=100)] = []
+    caps: Annotated[list[Cap], msgspec.Meta(max_length=8)] = []
     new: NewItems | None = None
     diversity: Diversity | None = None
 
@@ -114,7 +114,7 @@ class Exploration(_Closed, frozen=True, kw_only=True):
 
     share: Share
     """Of all lists."""
-    temperature: Annotated[float, msgspec.Meta(gt=0)]
+    temperature: Annotated[float, msgspec.Meta(ge=1e-3)]
     """In standard deviations of the scores: at 1 an item one deviation better is drawn e times as often."""
     keep: Annotated[int, msgspec.Meta(ge=0)]
     """First positions that always take the best."""

@@ -27,14 +27,25 @@ def pinned(pins: Sequence[Pin], listed: Listed, excluded: Flags, length: int) ->
     lacking = [f"rules: pin '{pin.item_id}' is excluded" for pin, row in here if excluded[row]]
     left = [(pin, row) for pin, row in here if not excluded[row]]
     found: dict[int, int] = {}
+    first = 1
     for pin, row in sorted(left, key=lambda one: one[0].position is None):
-        wanted = pin.position or 1
-        free = [place for place in range(1, length + 1) if place not in found]
-        place = next((place for place in free if place >= wanted), free[-1])
+        place = _free(found, pin.position or first, length)
         found[place] = row
+        if pin.position is None:
+            first = place + 1
         if pin.position is not None and place != pin.position:
             lacking.append(f"rules: pin '{pin.item_id}' stands at {place}, position {pin.position} is not to be had")
     return found, lacking
+
+
+def _free(taken: Positions, wanted: int, length: int) -> int:
+    """The first place from `wanted` on that is not taken; the last one, where there is none."""
+    place = min(wanted, length)
+    while place in taken and place < length:
+        place += 1
+    while place in taken:
+        place -= 1
+    return place
 
 
 def constraints(

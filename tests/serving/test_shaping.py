@@ -208,6 +208,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"boost": [{"item_id": "a", "multiply": 0}]}, "$.rules.boost[0].multiply"),
     ({"caps": [{"within": 2}]}, "missing required field `most`"),
     ({"caps": [{"most": 0}]}, "$.rules.caps[0].most"),
+    ({"caps": [{"most": 1}] * 9}, "length <= 8"),
+    ({"boost": [{"item_id": "a", "add": 1e308}]}, "$.rules.boost[0].add"),
     ({"new": {"least": 1.5}}, "$.rules.new.least"),
     ({"diversity": {"method": "random"}}, "$.rules.diversity.method"),
     ({"diversity": {"depth": 0}}, "$.rules.diversity.depth"),

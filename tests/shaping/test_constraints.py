@@ -55,6 +55,9 @@ def test_pins_stand_where_they_should():
     assert arranged(given, pin=["e", Pin(item_id="d", position=3)]) == ("eadbc", [])
     assert arranged(given, 2, pin=[Pin(item_id="d", position=3)]) == ("ab", [])
     assert arranged(given, 2, pin=["nobody", "c", "b"]) == ("cb", [])
+    assert arranged(given, pin=["e", Pin(item_id="a", position=2), "d", "c"]) == ("eadcb", [])
+    taken = "rules: pin 'b' stands at 4, position 5 is not to be had"
+    assert arranged(given, pin=[Pin(item_id="a", position=5), Pin(item_id="b", position=5)]) == ("cdeba", [taken])
 
 
 def test_what_cannot_be_done_is_said():

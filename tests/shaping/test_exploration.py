@@ -136,7 +136,7 @@ def test_inverse_propensities_recover_the_value_of_another_policy():
     rules = Rules(caps=[Cap(most=1, within=2)])
     truth, model = np.array([0.1, 0.2, 0.3, 0.5, 0.6]), np.array([2.0, 1.5, 2.2, 1.4, 1.2])
     worth, estimates, naive, logged = [], [], [], []
-    for at in range(5000):
+    for at in range(8000):
         shift = rng.normal(0, 0.4, 5)
         chances = 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) + shift)))
         given = listed(model + rng.normal(0, 0.5, 5), category="xxyyx")
