@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context
-from liverank.store import SqliteStore
+from liverank.store import LiveStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
@@ -57,7 +56,7 @@ class RankingService:
     def __init__(
         self,
         config: Config,
-        store: SqliteStore,
+        store: LiveStore,
         source: ModelSource,
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
@@ -161,7 +160,7 @@ class RankingService:
         api.check_times(records, self._latest(self._clock()))
         try:
             new = await self.log.write(records)
-        except (sqlite3.Error, LiverankError) as problem:
+        except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
         self._metrics.records.inc(new)

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from liverank.errors import DataError, ServingError
+from liverank.errors import DataError, ServingError, StoreError
 from liverank.store import SqliteStore, open_store
 from serving.log import LogWriter
 from tests.store.contract import click, shown
@@ -75,7 +74,7 @@ def test_a_store_that_cannot_write_is_heard_of(tmp_path: Path) -> None:
     store = open_store(tmp_path / "live.db")
     log = LogWriter(store, 100, dropped.append)
     store.close()
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreError):
         asyncio.run(log.write([click(1)]))
     log.note(lambda: shown(1))
     log.close()
