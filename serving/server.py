@@ -120,9 +120,11 @@ async def _serve(
         routes.on_swap = lambda: announce(grpc_port)
         on_ready(announce(grpc_port))
 
+    following = asyncio.create_task(service.follow_items())
     try:
         return await host.serve(ready)
     finally:
+        following.cancel()
         withdraw(config.workspace_path, os.getpid())
         await service.close()
 

@@ -28,10 +28,12 @@ from serving.following import follow
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
+from serving.new_items import POLL_SECONDS, NewItems
 from serving.ordering import ranked
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
+from serving.troubles import Troubles
 
 
 def utc_now() -> datetime:
@@ -68,6 +70,8 @@ class RankingService:
         self._source = source
         self._metrics = metrics
         self._clock = clock
+        self._new_items = NewItems(store)
+        self._troubles = Troubles()
         self.model = self._load()
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
@@ -168,7 +172,23 @@ class RankingService:
         if items:
             async with self._changing:
                 await asyncio.to_thread(self.model.bundle.add_items, items)
+                self._new_items.took(items)
         return new
+
+    async def follow_items(self) -> None:
+        """Has the model learn what other servers on the same store take, until it is cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            async with self._changing:
+                await asyncio.to_thread(self._learn_items)
+
+    def _learn_items(self) -> None:
+        try:
+            items = self._new_items.unseen()
+            if items:
+                self.model.bundle.add_items(items)
+        except LiverankError as problem:
+            self._troubles.say(problem)
 
     async def export(self, user_id: str) -> list[Record]:
         """Everything the store holds about a user."""
@@ -221,7 +241,7 @@ class RankingService:
 
     def _load(self) -> ServedModel:
         model = self._source.load()
-        model.bundle.add_items(self._store.items())
+        model.bundle.add_items(self._new_items.all())
         model.warm_up()
         return replace(model, follower=follow(self._store, model.bundle.rankers))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator
+
+from liverank.errors import ConfigError
 
 VARIABLE: Final = "LIVERANK_STORE_URL"
 """Environment variable with the URL of the live store, password included."""
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
-_SECRET: Final = "password"
+_USER: Final = re.compile(r"([\w.-]+)(?::|$)")
+_ACCOUNT: Final = re.compile(r"(?<=://)[\w.-]+@")
+_IN_QUERY: Final = re.compile(r"([?&])password=[^&]*(&?)")
 
 
 def is_redis(place: str) -> bool:
@@ -25,20 +29,24 @@ def is_redis(place: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL as configurations, messages and manifests may show it.
+    """The URL as configurations, messages and manifests may show it; without more, where its password is not escaped.
 
-    >>> without_password("rediss://anna:secret@cache:6380/1?ssl_cert_reqs=none&password=secret")
+    >>> without_password("rediss://anna:secret@cache:6380/1?password=secret&ssl_cert_reqs=none")
     'rediss://anna@cache:6380/1?ssl_cert_reqs=none'
     """
-    parts = urlsplit(url)
-    account, at, host = parts.netloc.rpartition("@")
-    user = account.partition(":")[0]
-    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != _SECRET])
-    return urlunsplit(parts._replace(netloc=f"{user}{at if user else ''}{host}", query=query))
+    scheme, colon, rest = url.partition("://")
+    account, at, host = rest.rpartition("@")
+    user = _USER.match(account)
+    named = f"{user[1]}@" if at and user else ""
+    return f"{scheme}{colon}{named}{_IN_QUERY.sub(_kept, host)}"
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found[1] if found[2] else ""
 
 
 def _holds_no_password(place: str) -> str:
-    if is_redis(place) and (urlsplit(place).password is not None or _SECRET in dict(parse_qsl(urlsplit(place).query))):
+    if is_redis(place) and without_password(place) != place:
         raise ValueError(f"it holds a password; give the whole URL in the environment variable {VARIABLE} instead")
     return place
 
@@ -48,17 +56,20 @@ StorePlace = Annotated[str, AfterValidator(_holds_no_password)]
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> str:
-    """The URL in the environment without its password; empty where there is none."""
-    return without_password(environment.get(VARIABLE, ""))
+    """The URL in the environment without its password; empty where there is none.
+
+    Raises:
+        ConfigError: what is there is no URL of a Redis.
+    """
+    url = environment.get(VARIABLE, "")
+    if url and not is_redis(url):
+        raise ConfigError(f"The environment variable {VARIABLE} holds no URL of a Redis.", "Write redis://..., say.")
+    return without_password(url)
 
 
 def with_password(place: str, environment: Mapping[str, str] = os.environ) -> str:
     """The URL to connect to: the environment's, where it names the same store (its user may be left out)."""
     known = environment.get(VARIABLE, "")
-    same = _anonymous(known) == _anonymous(place) and urlsplit(place).username in (None, urlsplit(known).username)
-    return known if known and same else place
-
-
-def _anonymous(url: str) -> str:
-    parts = urlsplit(without_password(url))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/")))
+    shown = without_password(known).rstrip("/")
+    anonymous = _ACCOUNT.sub("", shown)
+    return known if known and place.rstrip("/") in (shown, anonymous) else place

@@ -70,8 +70,8 @@ class LiveStore(Protocol):
         """Every erased user, in the order of the (latest) erasure of each."""
         ...
 
-    def items(self) -> list[Item]:
-        """The latest version of every item, in arrival order."""
+    def items(self, since: int = 0) -> list[Item]:
+        """The latest version of every item that came or changed after the cursor `since`, in arrival order."""
         ...
 
     def user(self, user_id: str) -> list[Record]:

@@ -138,10 +138,9 @@ class RedisStore:
         erasures = [Erasure(int(number), user, int(cursor)) for user, (number, cursor) in pairs]
         return sorted(erasures, key=lambda erasure: erasure.number)
 
-    def items(self) -> list[Item]:
-        """The latest version of every item, in arrival order."""
+    def items(self, since: int = 0) -> list[Item]:
+        """The latest version of every item that came or changed after the cursor `since`, in arrival order."""
         found: dict[str, Item] = {}
-        since = 0
         while (rows := self._versions(PREFIX, since, PAGE))[0]:
             for _, _, record in _arrivals(rows):
                 if isinstance(record, Item):

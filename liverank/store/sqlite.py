@@ -110,9 +110,11 @@ class SqliteStore:
         """Every erased user, in the order of the (latest) erasure of each."""
         return [Erasure(*row) for row in self._read("SELECT number, user, sequence FROM erased ORDER BY number")]
 
-    def items(self) -> list[Item]:
-        """The latest version of every item, in arrival order."""
-        rows = self._read("SELECT sequence, body FROM log WHERE kind = 'item' ORDER BY sequence")
+    def items(self, since: int = 0) -> list[Item]:
+        """The latest version of every item that came or changed after the cursor `since`, in arrival order."""
+        rows = self._read(
+            "SELECT sequence, body FROM log WHERE kind = 'item' AND sequence > ? ORDER BY sequence", (since,)
+        )
         items = (decoded(sequence, body) for sequence, body in rows)
         return [item for item in items if isinstance(item, Item)]
 

@@ -213,9 +213,9 @@ def test_a_store_of_a_later_version_is_refused(store: RedisStore, redis: RedisSe
 def test_a_full_redis_writes_nothing_of_a_batch_and_says_so(tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis", "--maxmemory", "3mb") as server:
         store = opening(server.url())
-        with pytest.raises(StoreError, match="refuses: .*maxmemory"):
-            for start in range(0, 100_000, 1000):
-                store.append([click(n) for n in range(start, start + 1000)])
+        batches = ([click(n) for n in range(start, start + 1000)] for start in range(0, 100_000, 1000))
+        with pytest.raises(StoreError, match=r"refuses: .*maxmemory"):
+            all(map(store.append, batches))
         assert store.cursor() % 1000 == 0
         assert store.cursor() == sum(1 for _ in store.export()) > 0
         store.close()
