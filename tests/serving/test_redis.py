@@ -135,7 +135,6 @@ def test_a_server_does_not_start_without_its_store(servers: Servers, redis: Redi
     short = f"serving.store=redis://127.0.0.1:{redis.port}/4"
     for settings, said in (
         (["serving.store=redis://127.0.0.1:1/0"], "cannot be reached"),
-        ([f"serving.store=redis://:secret@127.0.0.1:{redis.port}/0"], "LIVERANK_STORE_URL"),
         ([short, "store.history_events=10"], "store.history_events is 10"),
     ):
         server = servers(*settings)
@@ -143,5 +142,25 @@ def test_a_server_does_not_start_without_its_store(servers: Servers, redis: Redi
         assert server.process.wait(SECONDS) == 2
         output = server.output()
         assert said in output
-        assert "secret" not in output
         assert "Traceback" not in output
+
+
+def test_a_password_reaches_redis_and_no_page_or_log(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    password = "s3cret-of-the-store"
+    with redis_server(tmp_path_factory.mktemp("guarded"), "--requirepass", password) as redis:
+        url = redis.url().replace("://", f"://:{password}@")
+        server = servers("store.read_timeout_ms=5000", environment={"LIVERANK_STORE_URL": url}).start()
+        with server.client() as client:
+            assert client.post("/v1/events", json=click(1, item="c")).status_code == 202
+            assert ids(rank(client)) == ["c", "a", "b"]
+            redis.kill()
+            until(lambda: LOST in rank(client).json()["degraded"])
+            told = client.post("/v1/events", json=click(2)).text + client.get("/metrics").text
+        assert server.kill() == 128 + signal.SIGTERM
+        assert redis.url() in told
+        output = server.output()
+        assert "appendonly is off" in output
+        assert password not in told + output
+        assert not (server.workspace / "live.db").exists()
