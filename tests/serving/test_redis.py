@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,16 +20,10 @@ LOST = "history: the live store cannot be read"
 UNRECORDED = "impression: not recorded"
 
 
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-def on(servers: Servers, redis: RedisServer, number: int, *settings: str) -> Server:
-    """A running server on a database; patient, because the machine may be busy."""
+def on(servers: Servers, redis: RedisServer, folder: Path | None = None) -> Server:
+    """A running server on a folder's database; patient, because the machine may be busy."""
     patient = ("store.read_timeout_ms=5000", "store.write_timeout_ms=20000")
-    return servers(f"serving.store=redis://127.0.0.1:{redis.port}/{number}", *patient, *settings).start()
+    return servers(f"serving.store={redis.url(folder)}", *patient).start()
 
 
 def rank(client: httpx.Client, user: str = "u", candidates: str = "abc") -> httpx.Response:
@@ -42,8 +37,8 @@ def until(wanted: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
-def test_what_one_server_takes_the_other_ranks_by(servers: Servers, redis: RedisServer) -> None:
-    one, other = on(servers, redis, 1), on(servers, redis, 1)
+def test_what_one_server_takes_the_other_ranks_by(servers: Servers, redis: RedisServer, tmp_path: Path) -> None:
+    one, other = on(servers, redis, tmp_path), on(servers, redis, tmp_path)
     with one.client() as first, other.client() as second:
         for number in range(6):
             user, item = f"u{number}", "abc"[number % 3]
@@ -60,8 +55,8 @@ def test_what_one_server_takes_the_other_ranks_by(servers: Servers, redis: Redis
     assert one.kill() == other.kill() == 128 + signal.SIGTERM
 
 
-def test_each_event_is_in_the_next_ranking(servers: Servers, redis: RedisServer) -> None:
-    server = on(servers, redis, 2)
+def test_each_event_is_in_the_next_ranking(servers: Servers, redis: RedisServer, tmp_path: Path) -> None:
+    server = on(servers, redis, tmp_path)
     with server.client() as client:
         for number in range(40):
             item = "abc"[number % 3]
@@ -70,8 +65,8 @@ def test_each_event_is_in_the_next_ranking(servers: Servers, redis: RedisServer)
             assert (ids(answer)[0], answer.json()["degraded"]) == (item, [])
 
 
-def test_an_item_that_another_server_took_is_known_soon(servers: Servers, redis: RedisServer) -> None:
-    one, other = on(servers, redis, 3), on(servers, redis, 3)
+def test_an_item_that_another_server_took_is_known_soon(servers: Servers, redis: RedisServer, tmp_path: Path) -> None:
+    one, other = on(servers, redis, tmp_path), on(servers, redis, tmp_path)
     with one.client() as first, other.client() as second:
         assert ids(rank(second)) == ["a", "b", "c"]
         assert first.put("/v1/items", json={"item_id": "b"}).status_code == 200
@@ -81,7 +76,7 @@ def test_an_item_that_another_server_took_is_known_soon(servers: Servers, redis:
 
 def test_a_redis_that_dies_and_comes_back(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> None:
     with redis_server(tmp_path_factory.mktemp("dying")) as redis:
-        server = on(servers, redis, 0)
+        server = on(servers, redis)
         with server.client() as client:
             assert client.post("/v1/events", json=click(1, item="c")).status_code == 202
             assert ids(rank(client)) == ["c", "a", "b"]
@@ -118,7 +113,7 @@ def test_a_redis_that_hangs_keeps_no_ranking_waiting(
 ) -> None:
     with redis_server(tmp_path_factory.mktemp("hanging")) as redis:
         quick = ("store.read_timeout_ms=20", "store.write_timeout_ms=200")
-        server = servers(f"serving.store=redis://127.0.0.1:{redis.port}/0", *quick).start()
+        server = servers(f"serving.store={redis.url()}", *quick).start()
         with server.client() as client:
             redis.signal(signal.SIGSTOP)
             try:
@@ -132,7 +127,7 @@ def test_a_redis_that_hangs_keeps_no_ranking_waiting(
 
 
 def test_a_server_does_not_start_without_its_store(servers: Servers, redis: RedisServer) -> None:
-    short = f"serving.store=redis://127.0.0.1:{redis.port}/4"
+    short = f"serving.store={redis.url()}"
     for settings, said in (
         (["serving.store=redis://127.0.0.1:1/0"], "cannot be reached"),
         ([short, "store.history_events=10"], "store.history_events is 10"),

@@ -8,23 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from liverank.config import StoreConfig
 from liverank.errors import DataError, StoreError
 from liverank.events import Item
 from liverank.store import Erasure, LiveStore, open_store, user_hash
 from liverank.store.redis_store import RedisStore
 from tests.store.contract import StoreContract, click, shown
-from tests.store.redis_server import RedisServer, raw, redis_server
+from tests.store.redis_server import PATIENT, RedisServer, raw, redis_server
 from tests.store.test_sqlite import writer
-
-PATIENT = StoreConfig(read_timeout_ms=10_000, write_timeout_ms=30_000)
-"""For tests that are not about time, on machines that are busy."""
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 class TestRedisStore(StoreContract):
