@@ -32,10 +32,14 @@ class LogFollower:
         self._thread = threading.Thread(target=self._run, name="log-follower", daemon=True)
         self._thread.start()
 
+    def behind(self, timestamp: float) -> bool:
+        """Whether the log has to be read before the days before this instant's are counted."""
+        return day_of(timestamp) > self._day
+
     def reach(self, timestamp: float) -> None:
         """Makes sure that the days before this instant's are wholly counted, as far as the log holds them."""
-        day = day_of(timestamp)
-        if day > self._day:
+        if self.behind(timestamp):
+            day = day_of(timestamp)
             self.catch_up()
             self._counts.forget_before(day)
             self._day = day

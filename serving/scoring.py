@@ -93,7 +93,7 @@ class Scorer:
             Request(history, job.candidates, job.context, job.user_id)
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
-        lagging = self._followed(model, jobs)
+        lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
         scored = self._score(ranker, requests, [job.deadline for job in jobs], sum(job.explain for job in jobs))
         why = [
             contributions(ranker, request, of.scores) if job.explain and of.ranked else None
@@ -129,16 +129,21 @@ class Scorer:
             self._troubles.say(problem)
             return History(), ("history: the live store cannot be read",)
 
-    def _followed(self, model: ServedModel, jobs: Sequence[Job]) -> tuple[str, ...]:
-        """Has the model count the days before these requests; what is lacking, where the log cannot be read."""
-        if model.follower is None:
+    def _followed(self, model: ServedModel, jobs: Sequence[Job], lost: bool) -> tuple[str, ...]:
+        """Has the model count the days before these requests; what is lacking, where the log cannot be read.
+
+        Where the store was `lost` a moment ago, nobody waits for it again.
+        """
+        latest = max(job.context.timestamp for job in jobs)
+        if model.follower is None or not model.follower.behind(latest):
             return ()
         try:
-            model.follower.reach(max(job.context.timestamp for job in jobs))
+            if not lost:
+                model.follower.reach(latest)
+                return ()
         except LiverankError as problem:
             self._troubles.say(problem)
-            return ("features: the counts of past days lag behind the live store",)
-        return ()
+        return ("features: the counts of past days lag behind the live store",)
 
     def _score(
         self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: int

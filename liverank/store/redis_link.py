@@ -69,7 +69,7 @@ class RedisLink:
             raise StoreError(f"The live store {self.place} lets nobody in: {_text(problem)}.", hint) from None
         except (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError, OSError) as problem:
             # A replica that was the master once goes on answering: what is connected to it has to connect anew.
-            self._client.connection_pool.disconnect()
+            self._client.connection_pool.disconnect(inuse_connections=False)
             raise Unreachable(f"The live store {self.place} cannot be reached: {_text(problem)}.") from None
         except errors.RedisError as problem:
             raise StoreError(f"The live store {self.place} refuses: {_text(problem)}.") from None

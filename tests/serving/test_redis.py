@@ -112,8 +112,7 @@ def test_a_redis_that_hangs_keeps_no_ranking_waiting(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with redis_server(tmp_path_factory.mktemp("hanging")) as redis:
-        quick = ("store.read_timeout_ms=20", "store.write_timeout_ms=200")
-        server = servers(f"serving.store={redis.url()}", *quick).start()
+        server = servers(f"serving.store={redis.url()}").start()
         with server.client() as client:
             redis.signal(signal.SIGSTOP)
             try:
