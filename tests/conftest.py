@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from liverank.config.store_place import VARIABLE
 from liverank.environment import silence_telemetry
 from tests.store.redis_server import RedisServer, redis_server
 
 silence_telemetry()
 os.environ["HF_HUB_OFFLINE"] = "1"
+# No test reads or writes a live store of the environment it happens to run in.
+os.environ.pop(VARIABLE, None)
 # Two workers on two cores: torch threads that fight for them make every test slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
