@@ -201,7 +201,7 @@ def test_a_store_of_a_later_version_is_refused(store: RedisStore, redis: RedisSe
 
 
 def test_a_full_redis_writes_nothing_of_a_batch_and_says_so(tmp_path: Path) -> None:
-    with redis_server(tmp_path / "redis", "--maxmemory", "3mb") as server:
+    with redis_server(tmp_path / "redis", "--maxmemory", "10mb") as server:
         store = opening(server.url())
         batches = ([click(n) for n in range(start, start + 1000)] for start in range(0, 100_000, 1000))
         with pytest.raises(StoreError, match=r"refuses: .*maxmemory"):
