@@ -135,7 +135,7 @@ def _chosen(result: Result) -> str:
 
 def _fine_tuned(result: Result) -> str:
     """What each seed's validation said of the language model."""
-    told = [seed["lm"] for seed in result["chosen"].get("seeds", ()) if seed.get("lm")]
+    told = [seed["lm"] for seed in result["chosen"].get("seeds", ()) if seed.get("lm", {}).get("training")]
     if not told:
         return ""
     head = "seed | steps | seconds | tokens/s | validation NDCG@10 of the blend | gain of the cascade | lists | weights"

@@ -47,8 +47,11 @@ class EndpointConfig(Section):
     @model_validator(mode="after")
     def _no_secret_in_the_url(self) -> Self:
         # The configuration goes into the bundle's manifest, which anybody who may load the model can read.
-        if "@" in urlsplit(self.url).netloc:
-            raise ValueError("url must not hold a user or password; put the API key into the variable of key_variable")
+        parts = urlsplit(self.url)
+        if self.url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("url must begin with http:// or https:// and a host")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("url must not hold a user, password or query; the API key goes where key_variable says")
         return self
 
     @model_validator(mode="after")

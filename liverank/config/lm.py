@@ -68,7 +68,8 @@ class LmConfig(Section):
     )
     precision: Literal["auto", "float32"] = Field(
         "auto",
-        description="auto: products in bfloat16 on a GPU and, in training, on CPUs with matrix units for it (AMX).",
+        description="auto: products in bfloat16 on a GPU and, in training, on CPUs with matrix units for it (AMX); "
+        "float32: nowhere.",
     )
     loss: Literal["listwise", "lambdarank", "pairwise", "pointwise"] = Field(
         "listwise", description="What training minimises over each list."
@@ -79,7 +80,7 @@ class LmConfig(Section):
         50,
         ge=1,
         description="Best items of the count ranker that make a list to learn from; steps whose item is not among them "
-        "are not learned from.",
+        "are not learned from. In private training the item is put among them.",
     )
     batch: int = Field(8, ge=1, description="Lists in a batch, on however many processes.")
     steps: int = Field(1500, ge=1, description="Most steps of the optimiser.")

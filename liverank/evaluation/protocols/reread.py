@@ -29,7 +29,8 @@ def read_again(
 ) -> Mapping[str, list[Rows]]:
     """Ranks of the wanted items in the cascade's order and in its language model's own.
 
-    Only requests are read that have a wanted item among the blend's best: the others' ranks cannot change.
+    Only requests are read that have a wanted item among the blend's best: the others' ranks cannot change, but for
+    those tied with the last of the best.
 
     Args:
         cascade: over the blend that gave the scores.

@@ -20,7 +20,14 @@ from liverank.evaluation.protocols.ranks import metrics
 from liverank.evaluation.protocols.results import Table
 from liverank.evaluation.protocols.scoring import PLAIN_COUNT, PLAIN_TEXT, REQUESTS_AT_ONCE, counted
 from liverank.evaluation.protocols.split_run import Means, data_hash, fit_seed
-from liverank.evaluation.protocols.two_stage import VALIDATION_LISTS, Lists, cascade_over, list_requests, reranked
+from liverank.evaluation.protocols.two_stage import (
+    VALIDATION_LISTS,
+    Lists,
+    cascade_over,
+    list_requests,
+    listed,
+    reranked,
+)
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_learning import fit_blend
 from liverank.ranking.catalogue import Floats, Rows
@@ -110,8 +117,9 @@ def _trained_ranks(
     found = reranked(served, split, split.test, lists, unknown, cascade)
     alone = [name for name in _ENCODED if name in fitted.rankers]
     for start in range(0, len(split.test), REQUESTS_AT_ONCE):
-        part, rows = split.test[start : start + REQUESTS_AT_ONCE], list(lists[start : start + REQUESTS_AT_ONCE])
-        encoded = [split.encoded(ask, of.astype(np.int64)) for ask, of in zip(part, rows, strict=True)]
+        part = split.test[start : start + REQUESTS_AT_ONCE]
+        rows = [listed(of) for of in lists[start : start + REQUESTS_AT_ONCE]]
+        encoded = [split.encoded(ask, of) for ask, of in zip(part, rows, strict=True)]
         scores: dict[str, list[Scores]] = {name: fitted.rankers[name].score_encoded(encoded) for name in alone}
         scores["count"] = counted(fitted.rankers["count"], encoded)
         for name, of in scores.items():

@@ -56,7 +56,7 @@ def list_requests(split: Split, asks: Sequence[Ask], best: Lists) -> list[Labell
     names = split.log.catalogue.item_ids
     requests = []
     for number, (ask, of) in enumerate(zip(asks, best, strict=True)):
-        rows = _listed(of)
+        rows = listed(of)
         requests.append(split.labelled(ask, rows, [names[row] for row in rows.tolist()], number))
     return requests
 
@@ -142,7 +142,7 @@ def reranked(
     found: dict[str, list[Rows]] = {}
     for start in range(0, len(asks), REQUESTS_AT_ONCE):
         part = slice(start, start + REQUESTS_AT_ONCE)
-        lists = [_listed(of) for of in best[part]]
+        lists = [listed(of) for of in best[part]]
         requests = [split.encoded(ask, rows) for ask, rows in zip(asks[part], lists, strict=True)]
         scores = blend.combine(requests, blend.signals(requests))
         truths = [ask.truth for ask in asks[part]]
@@ -164,6 +164,7 @@ def new_ranks(order: Rows, truth: Rows, before: Rows) -> Rows:
     )
 
 
-def _listed(best: npt.NDArray[np.int32]) -> Rows:
+def listed(best: npt.NDArray[np.int32]) -> Rows:
+    """The rows of one list, without what fills it up."""
     rows = best.astype(np.int64)
     return rows[rows >= 0]

@@ -99,8 +99,9 @@ class CascadeRanker:
         if wanted < 2 or not len(request.history):
             return Rescored(scores, 0, 0)
         order = self.best(scores, wanted)
-        unread = [] if seconds is None else self.lm.unread(request, order)
-        possible = wanted if seconds is None else self.costs.affordable(seconds, wanted, unread)
+        possible = wanted if seconds is None else self.costs.affordable(seconds, wanted)
+        if seconds is not None and possible >= 2:  # asked only then: it waits for whoever is reading
+            possible = self.costs.affordable(seconds, wanted, self.lm.unread(request, order))
         if possible < 2:
             if seconds and seconds > 0:
                 self.costs.relax()

@@ -28,7 +28,7 @@ from liverank.ranking.lm.prompts import Prompts
 from liverank.ranking.lm.ranker import LmRanker, weights_mark
 from liverank.ranking.lm.training import LmReport, train
 from liverank.ranking.lm.training_lists import TrainingList, training_lists
-from liverank.ranking.protocol import Scores, ranking
+from liverank.ranking.protocol import Candidates, Scores, ranking
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.significance import SURE
 from liverank.ranking.speed import pick_device
@@ -46,7 +46,13 @@ KEPT_OUT: Final = 300
 """Of these lists at most, beside as many that are learned from, are in the test of membership."""
 LEAST_LISTS: Final = 5
 """Validation lists on either side, below which nothing can be picked or judged."""
+SCORED_CELLS: Final = 200_000_000
+"""Candidates of these lists at most, all together."""
 _AT_ONCE: Final = 32
+_DRAWING: Final = 2
+"""Which way of drawing lists a checkpoint is of."""
+_PLACES: Final = 10
+"""First places that an NDCG looks at."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,11 @@ class LmOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A validation list after the blend: what the re-ranker may still change."""
+    """A validation list after the blend, as far as its NDCG and the re-ranker look at it, the best first."""
 
     request: EncodedRequest
     scores: Scores
+    """`[candidates]`, as the next."""
     labels: Floats
     best: Rows
     """Places of the candidates that are re-ranked, the best by the blend first."""
@@ -243,6 +250,7 @@ def _trained(
         config.seed,
         config.count.model_dump(mode="json"),
         _mark(lists),
+        _DRAWING,
     ]
     path = checkpoint_path(checkpoints, KIND, parts)
     if ranks.first:
@@ -265,12 +273,11 @@ def _kept_out(lists: list[TrainingList], events: Events) -> tuple[list[TrainingL
 
 
 def _mark(lists: Sequence[TrainingList]) -> str:
-    """Hash of the lists."""
+    """Hash of the lists, without their known scores, whose last bits are not the same on all processors."""
     found = hashlib.sha256()
     for one in lists:
         found.update(one.rows.tobytes() + one.request.history.tobytes() + one.request.times.tobytes())
-        for told in (one.known, one.teacher):
-            found.update(b"" if told is None else told.tobytes())
+        found.update(b"" if one.teacher is None else one.teacher.tobytes())
     return found.hexdigest()[:16]
 
 
@@ -279,6 +286,7 @@ def _losses(lm: LmRanker, lists: Sequence[TrainingList]) -> list[float]:
     found = []
     for one in lists:
         scores = lm.score_texts(one.request, [lm.catalogue.texts[row] for row in one.rows.tolist()])
+        scores = scores if one.known is None else scores + one.known
         found.append(float(np.logaddexp.reduce(scores) - scores[0]))
     return found
 
@@ -315,12 +323,18 @@ def _lists(
 ) -> Iterator[_List]:
     """The validation lists with an answer and a history, after the blend; in an order that no file decides."""
     order = np.random.default_rng([config.seed, 4]).permutation(len(validation))[:SCORED_LISTS]
-    for start in range(0, len(order), _AT_ONCE):
-        part = [one for one in (validation[at] for at in order[start : start + _AT_ONCE].tolist()) if _told(one)]
-        requests = [encode(catalogue, labelled.request) for labelled in part]
-        scores = blend.combine(requests, blend.signals(requests))
-        for of in zip(part, requests, scores, strict=True):
-            yield _list(*of, config.lm.top)
+    cells = 0
+    with progress.stage("lists to judge on", len(order)) as stage:
+        for start in range(0, len(order), _AT_ONCE):
+            part = [one for one in (validation[at] for at in order[start : start + _AT_ONCE].tolist()) if _told(one)]
+            requests = [encode(catalogue, labelled.request) for labelled in part]
+            scores = blend.combine(requests, blend.signals(requests))
+            for of in zip(part, requests, scores, strict=True):
+                yield _list(*of, config.lm.top)
+            stage.advance(min(_AT_ONCE, len(order) - start))
+            cells += sum(map(len, scores))
+            if cells > SCORED_CELLS:
+                return
 
 
 def _told(labelled: LabelledRequest) -> bool:
@@ -328,8 +342,27 @@ def _told(labelled: LabelledRequest) -> bool:
 
 
 def _list(labelled: LabelledRequest, request: EncodedRequest, scores: Scores, top: int) -> _List:
-    best = ranking(scores)[:top].astype(np.int64)
-    return _List(request, scores, labelled.labels, best, labelled.request.user_id or labelled.request_id)
+    """What counts of a list: of all items only the first hold places that anything depends on."""
+    order = ranking(scores)
+    most = min(len(order), max(top, _PLACES))
+    # With those that are tied with the last: they share its place.
+    kept = order[: most + int(np.count_nonzero(scores[order[most:]] == scores[order[most - 1]]))]
+    missed = int(np.count_nonzero(labelled.labels > 0) - np.count_nonzero(labelled.labels[kept] > 0))
+    given = labelled.request.candidates
+    ids = [given.item_ids[place] for place in kept.tolist()]
+    candidates = Candidates(ids, {item: given.texts[item] for item in ids if item in given.texts})
+    short = replace(
+        request, request=replace(request.request, candidates=candidates), candidates=request.candidates[kept]
+    )
+    # Answers that are not kept stand behind all others: the best possible list has them too.
+    behind = np.full(missed, scores.min() - 1, np.float32)
+    return _List(
+        short,
+        np.concatenate([scores[kept], behind]),
+        np.concatenate([labelled.labels[kept], np.ones(missed, np.float32)]),
+        np.arange(min(top, len(kept))),
+        labelled.request.user_id or labelled.request_id,
+    )
 
 
 def _picks(user: str) -> bool:

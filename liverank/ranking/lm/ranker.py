@@ -6,9 +6,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -124,22 +125,25 @@ class LmRanker:
         told = [at for at, text in enumerate(texts) if text]
         if not len(request.history) or not told:
             return scores, Took()
-        with self._shared.lock, torch.no_grad(), precision_on(self._device):
+        with self._shared.lock, torch.no_grad(), self._precision():
             candidates = [self.prompts.candidate(texts[at]) for at in told]
             began = time.perf_counter()
-            unread = [ids for ids in candidates if self.scorer.reader.unread(ids)]
-            for ids in unread:
+            new = {ids.tobytes(): ids for ids in candidates if self.scorer.reader.unread(ids)}
+            for ids in new.values():
                 self.scorer.reader.prepare(ids)
             started = time.perf_counter()
             states, known = self._history(request)
             read = time.perf_counter()
             scores[told] = self._against(states, candidates)
-            scoring, preparing = time.perf_counter() - read, started - began if unread else 0.0
-            took = Took(0.0 if known else read - started, scoring, len(told), preparing, len(unread))
+            scoring, preparing = time.perf_counter() - read, started - began if new else 0.0
+            took = Took(0.0 if known else read - started, scoring, len(told), preparing, len(new))
         if len(told) < len(texts):
             untold = np.setdiff1d(np.arange(len(texts)), told)
             scores[untold] = scores[told].mean()
         return scores, took
+
+    def _precision(self) -> Any:
+        return nullcontext() if self.config.precision == "float32" else precision_on(self._device)
 
     def texts(self, request: EncodedRequest, places: Rows) -> list[str]:
         """What is read of the candidates in some places; empty where nothing is known."""

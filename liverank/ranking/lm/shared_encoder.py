@@ -80,7 +80,7 @@ class SharedEncoder(nn.Module):
 
     def unread(self, ids: TokenIds) -> bool:
         """As `HistoryReader.unread`: what the lower layers make of a text is kept."""
-        return self.cut > 0 and ids.tobytes() not in self._kept
+        return self.cut > 0 and self._most_bytes > 0 and ids.tobytes() not in self._kept
 
     def prepare(self, ids: TokenIds) -> None:
         """As `HistoryReader.prepare`."""

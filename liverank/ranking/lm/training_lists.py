@@ -17,6 +17,8 @@ from liverank.ranking.protocol import Candidates, Context, History, Request
 
 CELLS_AT_ONCE = 2_000_000
 """Pairs of a request and an item that are scored at once."""
+STEPS_A_LIST = 20
+"""Steps that are tried at most for each list that is wanted."""
 STEPS_AT_ONCE = 500
 """Steps whose lists are made at once, at most."""
 SEEN_AGAIN = 0.05
@@ -65,7 +67,8 @@ def training_lists(
         hard: how many best items are the list that they are drawn from.
         seed: of the draws.
         one_each: draw one step of each user, with chance that no other user has a part in; `lists` is no limit then.
-            The right one is put into lists of `count`: what other users did decides of no list whether it is there.
+            The right one is put into lists of `count`. Others have a part in the negatives, and in whether there is
+            any, as far as they have one in `count`.
 
     Raises:
         DataError: there is no step that something comes before, of an item with a text that would be found.
@@ -100,6 +103,7 @@ def _retrieved(
     rankers = [_counting(count, events, halves[events.user] != half) for half in (0, 1)]
     found: list[TrainingList] = []
     size = min(draw.at_once, STEPS_AT_ONCE)
+    order = order[: STEPS_A_LIST * lists]
     with progress.stage("candidates to learn from", lists) as stage:
         for start in range(0, len(order), size):
             part = order[start : start + size]
@@ -108,13 +112,15 @@ def _retrieved(
             for half, ranker in enumerate(rankers):
                 for at, state, signals in draw.signals(ranker, part[halves[events.user[part]] == half]):
                     scores = signals @ ranker.weights[1]
-                    best = _best(scores, hard)
+                    best = _best(draw.possible(scores, state), hard)
                     if events.item[at] in best:
                         of_part[at] = draw.list_of(at, state, best, rng, scores)
             found += [one for at in part.tolist() for one in of_part.get(at, ())]
             stage.advance(min(len(found), lists) - stage.done)
             if len(found) >= lists:
                 break
+    if len(found) < lists:
+        progress.note(f"{len(found):,} lists to learn from: so many of {len(order):,} steps are found by counts")
     return found[:lists]
 
 
@@ -148,6 +154,14 @@ class _Drawing:
         if states:
             yield from zip(steps.tolist(), states, count.all_signals(states), strict=True)
 
+    def possible(self, scores: Floats, state: EncodedRequest) -> Floats:
+        """The scores, -inf for what the user had, where nobody takes an item again."""
+        if not self._new:
+            return scores
+        others = scores.copy()
+        others[state.history] = -np.inf
+        return others
+
     def list_of(
         self,
         at: int,
@@ -169,6 +183,8 @@ class _Drawing:
 
 def _counting(count: CountRanker, events: Events, chosen: npt.NDArray[np.bool_]) -> CountRanker:
     """The same ranker with counts of some events only; of all where these are none."""
+    if not chosen.any():
+        progress.note("all users fall into one half: their lists are found by counts that know them")
     some = events.where(chosen) if chosen.any() else events
     return CountRanker.counted(count.catalogue, some, count.config, count.text, count.weights, events.latest)
 

@@ -231,8 +231,11 @@ def test_one_candidate_is_not_asked_about(model):
 def test_without_an_endpoint_it_says_what_to_set():
     with pytest.raises(ConfigError, match=r"training\.lm\.teacher\.url"):
         EndpointRanker(CATALOGUE, EndpointConfig())
-    with pytest.raises(ValueError, match="must not hold a user or password"):
-        EndpointConfig(url="https://me:secret@models.example/v1", model="m")
+    for url in ("https://me:secret@models.example/v1", "https://models.example/v1?api_key=secret"):
+        with pytest.raises(ValueError, match="must not hold a user, password or query"):
+            EndpointConfig(url=url, model="m")
+    with pytest.raises(ValueError, match="must begin with http"):
+        EndpointConfig(url="me:secret@models.example/v1", model="m")
     with pytest.raises(ValueError, match="stride must be smaller"):
         EndpointConfig(window=5, stride=5)
 

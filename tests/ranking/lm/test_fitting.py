@@ -18,12 +18,13 @@ from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import LabelledRequest, TrainingData, encode
 from liverank.ranking.fit import fit_rankers
+from liverank.ranking.listwise import list_ndcg
 from liverank.ranking.lm.cascade import CascadeRanker, Costs, Took, cascade_signals, dealt
-from liverank.ranking.lm.fitting import fit_lm, help_fit_lm
+from liverank.ranking.lm.fitting import _list, _orders, _Side, fit_lm, help_fit_lm
 from liverank.ranking.lm.loading import load_scorer
 from liverank.ranking.lm.ranker import LmRanker, ReadHistories, weights_mark
 from liverank.ranking.lm.training import _Run, train
-from liverank.ranking.lm.training_lists import batches, training_lists
+from liverank.ranking.lm.training_lists import _Drawing, batches, training_lists
 from liverank.ranking.protocol import Candidates, Context, History, Request, ranking, score
 from liverank.ranking.ranks import Ranks
 from liverank.text import LanguageModel
@@ -143,25 +144,55 @@ def test_lists_hold_what_came_next_and_nothing_of_its_step(data, config):
 
 
 def test_lists_are_found_by_counts_that_do_not_know_their_users(data, config, monkeypatch):
-    counted, known = CountRanker.counted, []
+    counted, signals, asked = CountRanker.counted, _Drawing.signals, []
 
     def noting(catalogue, events, *more):
-        known.append({events.users[user] for user in np.unique(events.user)})
-        return counted(catalogue, events, *more)
+        ranker = counted(catalogue, events, *more)
+        ranker.knows = {events.users[user] for user in np.unique(events.user)}
+        return ranker
+
+    def asking(self, ranker, steps):
+        asked.append(({data.events.users[user] for user in data.events.user[steps]}, ranker.knows))
+        return signals(self, ranker, steps)
 
     count = CountRanker.fit(data.catalogue, data.events, config.count)
     monkeypatch.setattr(CountRanker, "counted", noting)
+    monkeypatch.setattr(_Drawing, "signals", asking)
     lists = training_lists(data.catalogue, data.events, count, 200, 7, 10, seed=1)
-    one, other = known
-    assert not one & other
+    assert all(not users & knows for users, knows in asked)
     learned = {data.events.users[of.user] for of in lists}
-    assert learned & one
-    assert learned & other
+    assert all(learned & users for users, _ in asked[:2])
     # Ten of them, the right one among these: it stands there because it was found, and its score is told.
     assert all(of.known is not None and len(of.known) == len(of.rows) for of in lists)
     places = [int((of.known > of.known[0]).sum()) for of in lists]
     assert min(places) == 0
     assert max(places) > 0
+
+
+def test_what_is_kept_of_lists_tells_what_reading_all_of_them_would(data):
+    rng, ids = np.random.default_rng(5), data.catalogue.item_ids[:30]
+    weights = np.asarray([0.5, 1.0, 0.2], np.float32)
+    side, expected, before = _Side(1000), {}, {}
+    for at in range(300):
+        request = Request(history_of(ids[:2]), Candidates(ids), Context(NOW), f"u{at}")
+        scores = rng.integers(0, 12, 30).astype(np.float32)  # many are tied
+        labels = (rng.random(30) < 0.06).astype(np.float32)
+        if not labels.any():
+            continue
+        read = rng.normal(size=30).astype(np.float32)
+        whole = LabelledRequest(request, f"r{at}", labels, (), "retriever")
+        side.take(_list(whole, encode(data.catalogue, request), scores, 5))
+        best = ranking(scores)[:5]
+        order = cascade_signals(scores[best], read[best]) @ weights
+        expected[f"u{at}"] = list_ndcg([dealt(scores, best, order)], [labels])[0], read[best]
+        before[f"u{at}"] = list_ndcg([scores], [labels])[0]
+    assert 20 < len(side.lists) < len(side) - 20
+    read = [expected[user][1] for user in side.users]
+    found = side.ndcg(_orders(side.lists, read, weights))
+    np.testing.assert_allclose(found, [expected[user][0] for user in side.whose], rtol=1e-6)
+    unread = side.ndcg([one.scores for one in side.lists])
+    np.testing.assert_allclose(unread, [before[user] for user in side.whose], rtol=1e-6)
+    assert np.abs(found - unread).max() > 0.1
 
 
 def test_where_nothing_that_came_next_is_found_it_is_said(data, config):
