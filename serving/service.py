@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 
 from liverank.config import Config
 from liverank.errors import LiverankError
@@ -23,6 +22,7 @@ from liverank.store import SqliteStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
+from serving.causes import Causes
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
@@ -79,6 +79,7 @@ class RankingService:
         )
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
+        self._causes = Causes(limits, self._sentences, self._batcher.beside)
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -94,7 +95,7 @@ class RankingService:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
         asked = self._asked(request)
-        return self._told(asked, await self._score(asked))
+        return await self._told(asked, await self._score(asked))
 
     async def rank_all(self, requests: Sequence[RankRequest]) -> list[RankResponse]:
         """Ranks several lists, all or none: impressions are recorded once each has its scores.
@@ -112,7 +113,7 @@ class RankingService:
         finally:
             for task in scoring:
                 task.cancel()
-        return [self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
+        return [await self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
@@ -126,13 +127,13 @@ class RankingService:
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
         return _Asked(identity, request, offered, at, job)
 
-    def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
+    async def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
         request, offered = asked.request, asked.offered
         unexplained = request.explain and answer.contributions is None
-        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
         lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
-        lines = self._with_sentences(lines, offered.item_ids, answer)
+        lines, lacking = await self._causes.told(lines, offered.item_ids, answer.effects, asked.job.deadline)
+        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else []), *lacking]
         identity, shown, most = asked.impression_id, tuple(degraded), self._limits.feature_log_items
         if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
             degraded.append("impression: not recorded")
@@ -140,16 +141,6 @@ class RankingService:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
         return RankResponse(identity, answer.version, lines, degraded, timing)
-
-    def _with_sentences(self, lines: list[RankedItem], item_ids: Sequence[str], answer: Answer) -> list[RankedItem]:
-        """The lines, the first of them with a sentence where that is wanted and there are facts."""
-        top = self._limits.sentences.top
-        if not top or answer.facts is None:
-            return lines
-        place = {item: at for at, item in enumerate(item_ids)}
-        told = [self._sentences.sentence(answer.facts(place[line.item_id])) for line in lines[:top]]
-        first = [structs.replace(line, sentence=said or None) for line, said in zip(lines, told, strict=False)]
-        return first + lines[top:]
 
     async def append(self, records: Sequence[Record]) -> int:
         """How many records were new, once they are on disk; items among them are rankable then.

@@ -11,7 +11,7 @@ from liverank.config.endpoint import EndpointConfig
 
 
 class SentencesConfig(Section):
-    """A sentence for each of the top items of an explained ranking."""
+    """A sentence for each of the top items of an explained ranking, among the `serving.explain_items` first."""
 
     top: int = Field(0, ge=0, le=50, description="Shown items that get one, from the top; 0: none.")
     language: Literal["en", "zh"] = Field("en", description="Language of the sentences.")
@@ -46,6 +46,18 @@ class ServingConfig(Section):
         description="Milliseconds that the language model may take, where the model has one, for the requests that are "
         "answered together; their deadlines may leave it less. What it has not read then stays in the blend's order. "
         "0: it is not asked.",
+    )
+    explain_items: int = Field(
+        10,
+        ge=1,
+        description="Shown items of an explained ranking that tell the user's events behind them, from the top.",
+    )
+    explain_events: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Items of the user's history that are left out one after the other to find those events; each "
+        "costs about as much as scoring the shown items.",
     )
     sentences: SentencesConfig = SentencesConfig()
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
