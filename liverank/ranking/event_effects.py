@@ -130,9 +130,7 @@ class ScoredList:
 
     def _again(self, part: EncodedRequest, items: frozenset[str]) -> EncodedRequest:
         """The same with a history that lacks the events of some items."""
-        history = part.request.history
-        kept = [at for at, item in enumerate(history.item_ids) if item not in items]
-        past = History(*([of[at] for at in kept] if len(of) else of for of in _columns(history)))
+        past = without_items(part.request.history, items)
         return over_history(self.blend.count.catalogue, replace(part.request, history=past), part.candidates)
 
     def _scored(self, signals: Floats) -> Scores:
@@ -147,8 +145,11 @@ def named(causes: Sequence[Cause], effects: Floats) -> list[tuple[Cause, float]]
     return [(causes[at], float(effects[at])) for at in largest if abs(effects[at]) >= LEAST_EFFECT]
 
 
-def _columns(history: History) -> tuple[Sequence[Any], ...]:
-    return history.item_ids, history.types, history.timestamps
+def without_items(history: History, items: Collection[str]) -> History:
+    """The history without the events of some items."""
+    kept = [at for at, item in enumerate(history.item_ids) if item not in items]
+    columns: tuple[Sequence[Any], ...] = (history.item_ids, history.types, history.timestamps)
+    return History(*([of[at] for at in kept] if len(of) else of for of in columns))
 
 
 def _alike(blend: BlendRanker, rows: Rows, wanted: Rows) -> Floats:
