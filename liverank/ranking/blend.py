@@ -119,7 +119,8 @@ class BlendRanker:
             alike = [self.rankers["zero-shot"].similarity(request) for request in requests]
             columns.append([standard(one, of, "zero-shot") for one, of in zip(alike, held, strict=True)])
         if "linear" in self.rankers:
-            columns.append(self.rankers["linear"].score_encoded(requests, held))
+            scored = self.rankers["linear"].score_encoded
+            columns.append(scored(requests) if scales is None else scored(requests, scales))
         if "interest" in self.rankers:
             logits = self.rankers["interest"].score_encoded(requests)
             columns.append([centred(one, of, "interest") for one, of in zip(logits, held, strict=True)])
