@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: pipeline, server, store, re-ranker, shaping, growing data; writes docs/benchmarks.md."""
+"""`python -m benchmarks`: measures pipeline, server, store, re-ranker, lists, growing data: docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import data, pipeline, read_your_writes, reranker, shaping
+from benchmarks import data, explain, pipeline, read_your_writes, reranker, shaping
 from benchmarks.page import PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
@@ -44,6 +44,8 @@ def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
         return reranker.run()
     if part == "shaping":
         return shaping.run()
+    if part == "explain":
+        return explain.run(work)
     if part == "data":
         return data.run(work, options.events)
     return data.engines(work, options.spark) if part == "engines" else data.largest(work, options.largest)

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import compression_stages, reranker_stages, shaping_stages, stages
+from benchmarks import compression_stages, explain_stages, reranker_stages, shaping_stages, stages
 from liverank.environment import silence_telemetry
 from liverank.memory import peak_mib
 
@@ -16,9 +16,9 @@ from liverank.memory import peak_mib
 def main(stage: str, arguments: str, answer: str) -> None:
     """Runs the stage and writes its seconds, processor time, peak memory and result."""
     silence_telemetry()
-    function = {**compression_stages.STAGES, **reranker_stages.STAGES, **shaping_stages.STAGES}.get(stage) or getattr(
-        stages, stage
-    )
+    parts = (compression_stages, explain_stages, reranker_stages, shaping_stages)
+    apart = {name: of for part in parts for name, of in part.STAGES.items()}
+    function = apart.get(stage) or getattr(stages, stage)
     started = time.perf_counter()
     result = function(**json.loads(arguments))
     seconds = time.perf_counter() - started

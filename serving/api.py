@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -50,17 +50,41 @@ class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rules: Rules = Rules()
 
 
+class SignalReason(msgspec.Struct, frozen=True, gc=False):
+    """What one signal of the blend, or the language model (`lm`), added to an item's score."""
+
+    signal: str
+    contribution: float
+
+
+class EventReason(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the user's own events with one item do to the score of a shown one."""
+
+    item_id: str
+    type: str
+    """Of the strongest of them, the latest of equals; so is `timestamp`."""
+    timestamp: datetime
+    effect: float
+    """The score with all events minus the score without these."""
+    events: int = 1
+    score: Literal["served", "blend"] = "served"
+    """Which score the effect is of: where a language model re-ranks, the blend's, before it did."""
+
+
 class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a ranking.
 
-    `propensity` only where the order was drawn at random, `reasons` and `sentence` only when asked for.
+    `propensity` only where the order was drawn at random; `reasons`, `events` and `sentence` only when asked for.
     """
 
     item_id: str
     score: float
     position: int
     propensity: float | None = None
-    reasons: list[dict[str, Any]] | None = None
+    reasons: list[SignalReason] | None = None
+    """The signals that moved the score most, either way; all of them add up to it."""
+    events: list[EventReason] | None = None
+    """The events that moved it most, either way, by leaving them out; their effects need not add up."""
     sentence: str | None = None
 
 
@@ -255,12 +279,14 @@ def only_items(batch: Sequence[Record]) -> list[Item]:
 __all__ = [
     "UNREADABLE",
     "Candidate",
+    "EventReason",
     "Offered",
     "RankRequest",
     "RankResponse",
     "RankedItem",
     "Refused",
     "Rules",
+    "SignalReason",
     "check_times",
     "check_types",
     "offered",

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+R = TypeVar("R")
 
 
 class QueueFullError(Exception):
@@ -47,6 +48,10 @@ class MicroBatcher(Generic[Q, A]):
         if self._running is None:
             self._running = loop.create_task(self._run())
         return answer
+
+    async def beside(self, call: Callable[[], R]) -> R:
+        """What `call` returns on the worker's thread, where it has its turn between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     async def close(self) -> None:
         """Answers what waits, then ends the thread."""

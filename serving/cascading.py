@@ -14,6 +14,9 @@ from liverank.ranking.protocol import Request, Scores
 ANSWERING_SECONDS = 0.002
 """What is left of a deadline for everything after the scores: rules, the answer in JSON, the way back."""
 
+EXPLAINING = 3.0
+"""Times as long as the blend's scores of a request that its reasons take: its signals once more, and its events."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,14 +47,14 @@ def cascaded(
         requests: of one batch.
         deadlines: when each caller needs the answer, on the clock of `time.perf_counter`; None: whenever it comes.
         most_seconds: for the language model, of all of them together; 0: it is not asked.
-        explained: how many of the requests want reasons, for which the blend's signals are made once more.
+        explained: how many of the requests want reasons, which take their time as well.
     """
     began = time.perf_counter()
     encoded = [encode(cascade.count.catalogue, request) for request in requests]
     scores = cascade.blend.combine(encoded, cascade.blend.signals(encoded))
     blending = time.perf_counter() - began
     until = time.perf_counter() + most_seconds
-    reserve = ANSWERING_SECONDS + blending * explained / max(1, len(requests))
+    reserve = ANSWERING_SECONDS + EXPLAINING * blending * explained / max(1, len(requests))
     until = min([until, *(deadline - reserve for deadline in deadlines if deadline is not None)])
     if not most_seconds:
         return [Cascaded(of, (), 0.0) for of in scores]

@@ -1,19 +1,18 @@
-"""What may be said of an item to a user: titles and what the user did, as the count ranker has them. Nothing else."""
+"""What may be said of an item to a user: titles, and what the user did that raises its score. Nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import EncodedRequest
+from serving.api import EventReason
 
 MOST_REASONS = 2
 """Events of the user that a sentence names."""
 _LEAST_SHARE = 0.25
-"""Of the strongest event's pull, below which another is no reason."""
+"""Of the strongest event's effect, below which another is no reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +23,26 @@ class Facts:
     because: tuple[tuple[str, str], ...] = ()
     """Type of the event and title of its item, the strongest first."""
     again: bool = False
-    """Whether the user had the item before."""
+    """Whether the user had the item before, and that speaks for it."""
 
 
-def facts_of(count: CountRanker, request: EncodedRequest, place: int) -> Facts:
-    """The facts of the candidate in a place of the list.
+def facts_of(count: CountRanker, request: EncodedRequest, place: int, events: Sequence[EventReason]) -> Facts:
+    """The facts of the candidate in a place of the list, given what the user's events do to its score.
 
-    The user's events that ask for it are those from whose items most users went on to it, weighed as the count ranker
-    weighs them; what only the text says is no fact about users.
+    Events that ask for it are those that raise its score; one that speaks against its own item is told of nothing.
     """
     catalogue, row = count.catalogue, int(request.candidates[place])
     given = request.request.candidates
     title = catalogue.titles[row] if row >= 0 else given.texts.get(given.item_ids[place], "")
-    if row < 0 or not len(request.history):
-        return Facts(title)
-    again = bool((request.history == row).any())
-    pulls = count.pulls(request, row)
-    best = np.argsort(-pulls, kind="stable")
+    raising = [event for event in events if event.effect > 0 and count.type_weights.get(event.type, 1.0) > 0]
+    least = _LEAST_SHARE * max((event.effect for event in raising), default=0.0)
+    strong = sorted((event for event in raising if event.effect >= least), key=lambda event: -event.effect)
+    again = any(event.item_id == given.item_ids[place] for event in strong)
     reasons: dict[str, str] = {}
-    for at in best.tolist():
-        if len(reasons) == MOST_REASONS or pulls[at] <= max(0.0, _LEAST_SHARE * float(pulls[best[0]])):
-            break
-        name = catalogue.titles[int(request.history[at])]
-        if name and name != title:
-            reasons.setdefault(name, request.types[at])
+    for event in strong:
+        name = catalogue.titles[catalogue.index[event.item_id]]
+        if name and name != title and len(reasons) < MOST_REASONS:
+            reasons.setdefault(name, event.type)
     return Facts(title, tuple((kind, name) for name, kind in reasons.items()), again)
 
 

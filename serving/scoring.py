@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from liverank.errors import LiverankError, StoreError
 from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
+from liverank.ranking.blend import BlendRanker
+from liverank.ranking.event_effects import ScoredList
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import LiveStore
 from serving.cascading import cascaded
-from serving.explaining import Contributions, contributions, facts_at
-from serving.facts import Facts
+from serving.explaining import Contributions, EventEffects, contributions, scored_by_blend, scored_lists
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
@@ -52,10 +53,10 @@ class Answer:
     """What the ranking knew of the user, by name; empty where no model ranked."""
     features: UsedFeatures | None = None
     """What it knew of the candidates, where that was asked for and the model has such features."""
-    facts: Callable[[int], Facts] | None = None
-    """What may be said of the candidate in a place, where reasons were asked for and the model can tell."""
     history: History | None = None
     """What was read of the user; None where nothing could be."""
+    effects: EventEffects | None = None
+    """What the user's events do to the scores, where reasons were asked for and the model can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class _Scored:
     timing_ms: Mapping[str, float] = field(default_factory=dict)
     ranked: bool = True
     """Whether the model ranked, rather than the order that came in."""
+    told: ScoredList | None = None
+    """The list to be explained, where that was asked for and the model can tell."""
 
 
 class Scorer:
@@ -96,11 +99,9 @@ class Scorer:
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
         lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
-        scored = self._score(ranker, requests, [job.deadline for job in jobs], sum(job.explain for job in jobs))
-        why = [
-            contributions(ranker, request, of.scores) if job.explain and of.ranked else None
-            for job, request, of in zip(jobs, requests, scored, strict=True)
-        ]
+        scored = self._score(ranker, requests, [job.deadline for job in jobs], [job.explain for job in jobs])
+        why = [None if of.told is None else contributions(of.told, of.scores) for of in scored]
+        cascade = isinstance(ranker, CascadeRanker)
         used = [
             used_features(ranker, request) if job.log_features and of.ranked else None
             for job, request, of in zip(jobs, requests, scored, strict=True)
@@ -116,12 +117,10 @@ class Scorer:
                 reasons,
                 history_digest(history),
                 features,
-                facts_at(ranker, request) if reasons is not None else None,
                 None if lacking else history,
+                None if of.told is None else EventEffects(of.told, "blend" if cascade else "served"),
             )
-            for job, request, (history, lacking), of, reasons, features in zip(
-                jobs, requests, read, scored, why, used, strict=True
-            )
+            for job, (history, lacking), of, reasons, features in zip(jobs, read, scored, why, used, strict=True)
         ]
 
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
@@ -149,18 +148,28 @@ class Scorer:
         return ("features: the counts of past days lag behind the live store",)
 
     def _score(
-        self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: int
+        self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: Sequence[bool]
     ) -> list[_Scored]:
         try:
             if isinstance(ranker, CascadeRanker):
-                found = cascaded(ranker, requests, deadlines, self._rerank_seconds, explained)
-                return [_Scored(of.scores, of.lacking, {"lm": milliseconds(of.seconds)}) for of in found]
+                found = cascaded(ranker, requests, deadlines, self._rerank_seconds, sum(explained))
+                told = [
+                    scored_by_blend(ranker, asked) if why else None
+                    for asked, why in zip(requests, explained, strict=True)
+                ]
+                return [
+                    _Scored(of.scores, of.lacking, {"lm": milliseconds(of.seconds)}, told=why)
+                    for of, why in zip(found, told, strict=True)
+                ]
+            if isinstance(ranker, BlendRanker) and any(explained):
+                lists = scored_lists(ranker, requests, explained)
+                return [_Scored(of.scores, told=of) if isinstance(of, ScoredList) else _Scored(of) for of in lists]
             return [_Scored(scores) for scores in ranker.score_batch(requests)]
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
-                pairs = zip(requests, deadlines, strict=True)
-                return [self._score(ranker, [request], [deadline], explained)[0] for request, deadline in pairs]
+                each = zip(requests, deadlines, explained, strict=True)
+                return [self._score(ranker, [request], [deadline], [why])[0] for request, deadline, why in each]
             _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             why = f"model: {type(problem).__name__}"
             return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 
 from liverank.config import Config
 from liverank.errors import LiverankError
@@ -22,6 +21,7 @@ from liverank.store import LiveStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
+from serving.causes import Causes
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
@@ -84,6 +84,7 @@ class RankingService:
         )
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
+        self._causes = Causes(limits, self._sentences, self._batcher.beside)
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -100,7 +101,7 @@ class RankingService:
         """
         asked = self._asked(request)
         answer = await self._score(asked)
-        return self._told(asked, answer if query is None else query.joined(answer))
+        return await self._told(asked, answer if query is None else query.joined(answer))
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
         """Compares a query with the candidates' texts, as long as the request's deadline allows.
@@ -134,7 +135,7 @@ class RankingService:
         finally:
             for task in scoring:
                 task.cancel()
-        return [self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
+        return [await self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
@@ -149,14 +150,14 @@ class RankingService:
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
         return _Asked(identity, request, offered, at, job)
 
-    def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
+    async def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
         request, offered = asked.request, asked.offered
-        unexplained = request.explain and answer.contributions is None
+        unexplained = [NOT_AVAILABLE] if request.explain and answer.contributions is None else []
         identity, most = asked.impression_id, self._limits.feature_log_items
         shaped = self._shaper.shaped(request, offered, answer, self.model.bundle, identity)
-        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else []), *shaped.lacking]
-        lines = self._with_sentences(shaped.lines, offered.item_ids, answer)
+        lines, lacking = await self._causes.told(shaped.lines, offered.item_ids, answer.effects, asked.job.deadline)
+        degraded = [*answer.degraded, *unexplained, *shaped.lacking, *lacking]
         shown = tuple(degraded)
         if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
             degraded.append("impression: not recorded")
@@ -164,16 +165,6 @@ class RankingService:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
         return RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
-
-    def _with_sentences(self, lines: list[RankedItem], item_ids: Sequence[str], answer: Answer) -> list[RankedItem]:
-        """The lines, the first of them with a sentence where that is wanted and there are facts."""
-        top = self._limits.sentences.top
-        if not top or answer.facts is None:
-            return lines
-        place = {item: at for at, item in enumerate(item_ids)}
-        told = [self._sentences.sentence(answer.facts(place[line.item_id])) for line in lines[:top]]
-        first = [structs.replace(line, sentence=said or None) for line, said in zip(lines, told, strict=False)]
-        return first + lines[top:]
 
     async def append(self, records: Sequence[Record]) -> int:
         """How many records were new, once they are on disk; items among them are rankable then.

@@ -70,7 +70,7 @@ def _show(user: str, answer: Mapping[str, Any]) -> None:
     with_reasons = any("reasons" in line for line in answer["ranking"])
     table = Table("#", "item", "score", *(["reasons"] if with_reasons else []), title=f"Ranking for {user}")
     for line in answer["ranking"]:
-        reasons = [_words(line.get("reasons") or [])] if with_reasons else []
+        reasons = [_words(line)] if with_reasons else []
         table.add_row(str(line["position"]), line["item_id"], f"{line['score']:.4f}", *reasons)
     console = Console()
     console.print(table)
@@ -82,5 +82,8 @@ def _show(user: str, answer: Mapping[str, Any]) -> None:
         typer.echo(f"degraded: {'; '.join(answer['degraded'])}")
 
 
-def _words(reasons: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{reason['signal']} {reason['contribution']:+.3f}" for reason in reasons)
+def _words(line: Mapping[str, Any]) -> str:
+    """The signals of a line, and below them the user's events."""
+    signals = ", ".join(f"{of['signal']} {of['contribution']:+.3f}" for of in line.get("reasons") or [])
+    events = ", ".join(f"{of['type']} of {of['item_id']} {of['effect']:+.3f}" for of in line.get("events") or [])
+    return "\n".join(filter(None, (signals, events)))

@@ -27,6 +27,7 @@ class RankedItem(msgspec.Struct, frozen=True):
     position: int
     propensity: float | None = None
     reasons: list[dict[str, Any]] | None = None
+    events: list[dict[str, Any]] | None = None
     sentence: str | None = None
 
 

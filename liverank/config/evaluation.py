@@ -65,6 +65,13 @@ class GateConfig(Section):
         description="Largest epsilon of differential privacy that a language model which re-ranks may have been "
         "fine-tuned with; one that was fine-tuned without is refused then. Empty: not judged.",
     )
+    min_faithfulness: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the explained items whose score must change in the direction told when the named events "
+        "are taken out of the history; without such items the gate refuses. Empty: reported, not judged.",
+    )
     max_attack_success: float = Field(
         0.05,
         ge=0,
@@ -116,6 +123,15 @@ class EvaluationConfig(Section):
         ge=0,
         description="Test requests whose texts are changed, harmlessly and in bad faith, to see what a language model "
         "makes of that; 0 leaves it out.",
+    )
+    explain_requests: int = Field(
+        100,
+        ge=0,
+        description="Test requests whose best items' named events are taken out of the history, to see whether they "
+        "matter as was said; 0 leaves that out.",
+    )
+    explain_events: int = Field(
+        3, ge=1, le=100, description="Items of a history that are left out to find the named; as in serving."
     )
     ablations: bool = Field(
         False,

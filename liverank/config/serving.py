@@ -13,7 +13,7 @@ from liverank.config.store_place import StorePlace
 
 
 class SentencesConfig(Section):
-    """A sentence for each of the top items of an explained ranking."""
+    """A sentence for each of the top items of an explained ranking, among the `serving.explain_items` first."""
 
     top: int = Field(0, ge=0, le=50, description="Shown items that get one, from the top; 0: none.")
     language: Literal["en", "zh"] = Field("en", description="Language of the sentences.")
@@ -59,6 +59,18 @@ class ServingConfig(Section):
         le=1,
         description="Share of the query in the scores of `/v1/rerank` and its like; the rest is the ranker's, by what "
         "the user did.",
+    )
+    explain_items: int = Field(
+        10,
+        ge=1,
+        description="Shown items of an explained ranking that tell the user's events behind them, from the top.",
+    )
+    explain_events: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Items of the user's history that are left out one after the other to find those events; each "
+        "costs about as much as scoring the shown items.",
     )
     sentences: SentencesConfig = SentencesConfig()
     surfaces: dict[str, SurfaceConfig] = Field(

@@ -20,6 +20,7 @@ from liverank.evaluation.bootstrap import Bootstrap, Interval
 from liverank.evaluation.budgets import Budgets
 from liverank.evaluation.calibration import Calibration, find_calibration
 from liverank.evaluation.exposure import Audience, Exposure, Shown, audience_of, find_exposure, popularity_lift
+from liverank.evaluation.faithfulness import Faithfulness
 from liverank.evaluation.finite import finite
 from liverank.evaluation.flat_figures import flat_depth
 from liverank.evaluation.gate import CHAMPION
@@ -76,13 +77,15 @@ class Findings:
     """None where no language model re-ranks."""
     text_robustness: TextRobustness | None = None
     """None where no language model re-ranks, or `evaluation.text_requests` is 0."""
+    faithfulness: Faithfulness | None = None
+    """None where no blend serves, no test request has an event to name, or `evaluation.explain_requests` is 0."""
 
     @property
     def flat(self) -> dict[str, float]:
         """Finite numbers by name: `blend/ndcg_at_10`, `blend/ndcg_at_10_low`, `blend_minus_popularity/ndcg_at_10`.
 
         After the rankers' come `calibration/...`, `exposure/...`, `group_gap/...`, `order/...`, `ablation/...`,
-        `learning_curve/...`, `budget/...` and `texts/...`.
+        `learning_curve/...`, `budget/...`, `texts/...` and `faithfulness/...`.
         """
         numbers = {**flat(self.rankers, self.differences, self.primary, self.k), **flat_depth(self)}
         return {key: value for key, value in numbers.items() if math.isfinite(value)}

@@ -36,6 +36,11 @@ def _figures(found: Findings) -> Iterator[tuple[str, float]]:
     if found.text_robustness:
         yield "texts/sensitivity", found.text_robustness.sensitivity
         yield "texts/attack_success", found.text_robustness.attack_success
+    if found.faithfulness:
+        yield from _spread("faithfulness/agreement", found.faithfulness.agreement)
+        yield from _spread("faithfulness/error", found.faithfulness.error)
+        yield "faithfulness/correlation", found.faithfulness.correlation
+        yield from _spread("faithfulness/named_minus_others", found.faithfulness.difference)
 
 
 def _exposure(found: Findings) -> Iterator[tuple[str, float]]:

@@ -46,13 +46,15 @@ class Evidence:
     """Of the fine-tuning of the language model that re-ranks, 0: not private; None: there is none."""
     attack_success: float = 0.0
     """Share of requests in which an instruction inside an item's text brings it to the first place."""
+    faithfulness: float | None = None
+    """Share of the explained items whose score changes as told without the named events; None: none was tested."""
 
 
 def judge(evidence: Evidence, config: GateConfig) -> Verdict:
     """Applies the rules: enough requests; better than the champion, or for a first model than the baselines; slices.
 
-    Besides, whatever it is compared with: groups of users served alike, and no heed of the order of candidates or
-    of how texts are written.
+    Besides, whatever it is compared with: groups of users served alike, no heed of the order of candidates or of how
+    texts are written, and explanations that hold.
     """
     broken = _too_little(evidence, config)
     if broken:
@@ -70,6 +72,7 @@ def judge(evidence: Evidence, config: GateConfig) -> Verdict:
         *_led_by_order(evidence, config),
         *_led_by_texts(evidence, config),
         *_told_on(evidence, config),
+        *_unfaithful(evidence, config),
     ]
     return Verdict(not broken, [*broken, *kept, *found])
 
@@ -157,6 +160,18 @@ def _told_on(evidence: Evidence, config: GateConfig) -> list[str]:
         return []
     how = f"with an epsilon of {epsilon:.2f}" if epsilon else "without differential privacy"
     return [f"The language model was fine-tuned {how}; at most {most:g} is allowed (evaluation.gate.max_epsilon)."]
+
+
+def _unfaithful(evidence: Evidence, config: GateConfig) -> list[str]:
+    found, least = evidence.faithfulness, config.min_faithfulness
+    if least is None or (found is not None and found >= least):
+        return []
+    if found is None:
+        return ["No explanation could be tested, which evaluation.gate.min_faithfulness asks for."]
+    return [
+        f"Without the events named for them {found:.1%} of the scores change in the direction told, less than "
+        f"{least:.1%} (evaluation.gate.min_faithfulness)."
+    ]
 
 
 def _baseline(evidence: Evidence, name: str) -> tuple[bool, str]:

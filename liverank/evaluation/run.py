@@ -15,6 +15,7 @@ from liverank.errors import DataError
 from liverank.evaluation.ablation import Ablations, find_ablations
 from liverank.evaluation.attributes import read_told
 from liverank.evaluation.budgets import Budgets, find_budgets
+from liverank.evaluation.faithfulness import Faithfulness, find_faithfulness
 from liverank.evaluation.findings import EvaluationResult, Findings, bootstrap_of, find
 from liverank.evaluation.gate import CHAMPION, Evidence, Verdict, judge
 from liverank.evaluation.learning_curve import LearningCurve, find_learning_curve
@@ -74,6 +75,7 @@ def evaluate(
         learning_curve=_learning_curve(challenger, features, requests, lists, config, out),
         budgets=_budgets(challenger, requests, lists, config),
         text_robustness=_text_robustness(challenger, requests, config),
+        faithfulness=_faithfulness(challenger, requests, config),
     )
     verdict = _verdict(findings, config.gate, _epsilon(challenger))
     result = EvaluationResult(
@@ -137,6 +139,14 @@ def _text_robustness(
     return find_text_robustness(cascade, requests, config.text_requests, config.seed)
 
 
+def _faithfulness(bundle: Bundle, requests: Sequence[LabelledRequest], config: EvaluationConfig) -> Faithfulness | None:
+    blend = blend_of(bundle.primary)
+    if blend is None:
+        return None
+    bootstrap = bootstrap_of(requests, config)
+    return find_faithfulness(blend, requests, config.explain_requests, config.explain_events, bootstrap)
+
+
 def _learning_curve(
     bundle: Bundle,
     features: Path,
@@ -175,6 +185,7 @@ def _verdict(findings: Findings, gate: GateConfig, epsilon: float | None) -> Ver
         epsilon=epsilon,
         text_sensitivity=findings.text_robustness.sensitivity if findings.text_robustness else 0.0,
         attack_success=findings.text_robustness.attack_success if findings.text_robustness else 0.0,
+        faithfulness=findings.faithfulness.agreement.mean if findings.faithfulness else None,
         order_sensitivity=max((of.changed for of in findings.order if of.ranker == findings.primary), default=0.0),
     )
     return judge(evidence, gate)

@@ -25,6 +25,7 @@ from liverank.ranking.blend_signals import (
 from liverank.ranking.count import CountRanker, segment
 from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.scales import Scales
 
 
 class BlendRanker:
@@ -78,13 +79,17 @@ class BlendRanker:
         pairs = zip(requests, signals, strict=True)
         return [np.vecdot(self.weighed(row), self.weights[segment(request)]) for request, row in pairs]
 
-    def weighed(self, signals: Floats) -> Floats:
+    def weighed(self, signals: Floats, scales: Scales | None = None) -> Floats:
         """What the weights are for: the signals of a list and their products, `[candidates, weights]`."""
-        return with_products(signals, self._paired, self.signal_names)
+        return with_products(signals, self._paired, self.signal_names, scales)
 
-    def contributions(self, request: EncodedRequest) -> Floats:
-        """What each signal adds to each score, `[candidates, signals]`; of a product each of the two has half."""
-        added = self.weighed(self.signals([request])[0]) * self.weights[segment(request)]
+    def contributions(self, request: EncodedRequest, signals: Floats | None = None) -> Floats:
+        """What each signal adds to each score, `[candidates, signals]`; of a product each of the two has half.
+
+        `signals` are those of the request, where they are at hand.
+        """
+        signals = self.signals([request])[0] if signals is None else signals
+        added = self.weighed(signals) * self.weights[segment(request)]
         width = len(self.signal_names)
         parts, at = added[:, :width].copy(), width
         for place, one in enumerate(self._paired):
@@ -94,23 +99,37 @@ class BlendRanker:
                 at += 1
         return parts
 
-    def signals(self, requests: Sequence[EncodedRequest], counted: Sequence[Floats] | None = None) -> list[Floats]:
+    def signals(
+        self,
+        requests: Sequence[EncodedRequest],
+        counted: Sequence[Floats] | None = None,
+        scales: Sequence[Scales] | None = None,
+    ) -> list[Floats]:
         """All signals as the weights meet them: a list of `[candidates, signals]` arrays.
 
-        `counted` are the count ranker's, where they are at hand: of all items it has them at once (`all_signals`).
+        Args:
+            requests: looked up in the catalogue.
+            counted: the count ranker's signals, where they are at hand: of all items it has them at once
+                (`all_signals`).
+            scales: of each request, in the place of those of its list where they hold any, and to be had again.
         """
-        columns = [self.count.signals(requests) if counted is None else list(counted)]
+        held = [Scales() for _ in requests] if scales is None else scales
+        columns = [self.count.signals(requests, held) if counted is None else list(counted)]
         if "zero-shot" in self.rankers:
-            columns.append([standard(self.rankers["zero-shot"].similarity(request)) for request in requests])
+            alike = [self.rankers["zero-shot"].similarity(request) for request in requests]
+            columns.append([standard(one, of, "zero-shot") for one, of in zip(alike, held, strict=True)])
         if "linear" in self.rankers:
-            columns.append(self.rankers["linear"].score_encoded(requests))
+            scored = self.rankers["linear"].score_encoded
+            columns.append(scored(requests) if scales is None else scored(requests, scales))
         if "interest" in self.rankers:
-            columns.append([centred(scores) for scores in self.rankers["interest"].score_encoded(requests)])
+            logits = self.rankers["interest"].score_encoded(requests)
+            columns.append([centred(one, of, "interest") for one, of in zip(logits, held, strict=True)])
         columns.append([self._new(request) for request in requests])
         if FEATURES in self.rankers:
             columns.append(self.rankers[FEATURES].signals(requests))
         if self.uses_incoming:
-            columns.append([standard(incoming_scores(request.request.candidates)) for request in requests])
+            given = [incoming_scores(request.request.candidates) for request in requests]
+            columns.append([standard(one, of, INCOMING) for one, of in zip(given, held, strict=True)])
         return [np.column_stack(parts).astype(np.float32) for parts in zip(*columns, strict=True)]
 
     def _new(self, request: EncodedRequest) -> Floats:

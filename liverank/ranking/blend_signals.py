@@ -9,6 +9,7 @@ import numpy as np
 
 from liverank.ranking.catalogue import Floats
 from liverank.ranking.protocol import Scores
+from liverank.ranking.scales import Scales
 
 OTHERS: Final = ("zero-shot", "linear", "interest")
 """Rankers beside the count ranker whose scores are signals."""
@@ -23,15 +24,19 @@ LEAST_LISTS: Final = 20
 """Lists with a positive below which weights are not learned."""
 
 
-def centred(scores: Scores) -> Scores:
-    """Mean 0 within the list."""
-    return scores - scores.mean() if len(scores) else scores
+def centred(scores: Scores, scales: Scales | None = None, name: str = "") -> Scores:
+    """Mean 0 within the list, or less the mean that `scales` hold under `name`."""
+    if not len(scores):
+        return scores
+    return scores - (scores.mean() if scales is None else scales.number(f"mean {name}", scores.mean))
 
 
-def standard(scores: Scores) -> Scores:
-    """Mean 0, deviation 1 within the list; a list of equal scores is all 0."""
-    moved = centred(scores)
-    deviation = float(moved.std()) if len(scores) else 0.0
+def standard(scores: Scores, scales: Scales | None = None, name: str = "") -> Scores:
+    """Mean 0, deviation 1 within the list, or by those that `scales` hold; a list of equal scores is all 0."""
+    moved = centred(scores, scales, name)
+    if not len(scores):
+        return moved
+    deviation = float(moved.std() if scales is None else scales.number(f"deviation {name}", moved.std))
     return moved / np.float32(deviation) if deviation > 1e-6 else np.zeros_like(moved)
 
 
@@ -54,17 +59,21 @@ def product_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{one} x {other}" for at, one in enumerate(chosen) for other in chosen[at:])
 
 
-def with_products(signals: Floats, columns: Sequence[int], names: Sequence[str]) -> Floats:
+def with_products(
+    signals: Floats, columns: Sequence[int], names: Sequence[str], scales: Scales | None = None
+) -> Floats:
     """The signals, and the products of each two of some columns and of each with itself, `[candidates, all]`.
 
     The interest model's logits are taken from the list's best one down: that is the same in short lists and long ones.
     """
+    scales = Scales() if scales is None else scales
     count, width = len(columns), signals.shape[1]
     chosen = signals[:, columns]
     for place, at in enumerate(columns):
         if names[at] == "interest" and len(chosen):
             logits = chosen[:, place]
-            chosen[:, place] = np.maximum(logits - logits.max(), -_REACH) / _LOGITS
+            best = scales.number("best logit", logits.max)
+            chosen[:, place] = np.maximum(logits - best, -_REACH) / _LOGITS
     result = np.empty((len(signals), width + count * (count + 1) // 2), np.float32)
     result[:, :width] = signals
     for place in range(count):

@@ -16,6 +16,7 @@ from liverank.config.training import CountConfig
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.scales import Scales
 from liverank.ranking.sparse import from_arrays, grown, row_products, to_arrays, weighted_rows
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, strongest_transitions
@@ -106,11 +107,15 @@ class CountRanker:
         pairs = zip(encoded, self.signals(encoded), strict=True)
         return [signals @ self.weights[segment(request)] for request, signals in pairs]
 
-    def signals(self, requests: Sequence[EncodedRequest]) -> list[Floats]:
-        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 8]` arrays."""
-        return [self._signals(request) for request in requests]
+    def signals(self, requests: Sequence[EncodedRequest], scales: Sequence[Scales] | None = None) -> list[Floats]:
+        """The separate signals in the order of `SIGNALS`: a list of `[candidates, 8]` arrays.
 
-    def _signals(self, request: EncodedRequest) -> Floats:
+        `scales` of each request take the place of those of its list where they hold any.
+        """
+        held = [Scales() for _ in requests] if scales is None else scales
+        return [self._signals(request, of) for request, of in zip(requests, held, strict=True)]
+
+    def _signals(self, request: EncodedRequest, scales: Scales) -> Floats:
         rows = request.candidates
         known = np.flatnonzero(rows >= 0)
         safe, weight = rows[known], evidence(request, self.type_weights)
@@ -119,8 +124,9 @@ class CountRanker:
         signals = np.zeros((len(rows), len(SIGNALS)), np.float32)
         following = np.zeros(len(rows))
         following[known] = weighted_rows(self.transitions, items, shares, safe)
-        signals[:, 0] = log_scaled(following)
-        signals[:, 1] = log_scaled(self._text_similarity(request, known, items, shares))
+        signals[:, 0] = log_scaled(following, scales.largest("transitions", following))
+        similarity = self._text_similarity(request, known, items, shares)
+        signals[:, 1] = log_scaled(similarity, scales.largest("text", similarity))
         signals[known, 2:4] = self._log_popularity[safe]
         ids, had = self._had(request, weight)
         if len(ids):
@@ -258,7 +264,7 @@ def evidence(request: EncodedRequest, type_weights: Mapping[str, float]) -> npt.
     return np.asarray([weights.get(name, unknown) for name in request.types], np.float64)
 
 
-def log_scaled(values: npt.NDArray[Any]) -> Floats:
+def log_scaled(values: npt.NDArray[Any], largest: Any = None) -> Floats:
     """log(1 + 20 v / largest of the list), along the last axis: what a list's best and its also-rans are worth."""
-    largest = values.max(axis=-1, keepdims=True, initial=0)
+    largest = values.max(axis=-1, keepdims=True, initial=0) if largest is None else largest
     return np.log1p(_LOG_SCALE * values / np.where(largest > 0, largest, 1)).astype(np.float32)

@@ -222,6 +222,11 @@ class EncodedRequest:
 
 def encode(catalogue: Catalogue, request: Request) -> EncodedRequest:
     """Looks the ids of one request up; history items that the catalogue lacks are left out."""
+    return over_history(catalogue, request, catalogue.rows(request.candidates.item_ids))
+
+
+def over_history(catalogue: Catalogue, request: Request, candidates: Rows) -> EncodedRequest:
+    """As `encode`, where the rows of the candidates are at hand."""
     history = request.history
     rows = catalogue.rows(history.item_ids)
     kept = np.flatnonzero(rows >= 0)
@@ -229,6 +234,4 @@ def encode(catalogue: Catalogue, request: Request) -> EncodedRequest:
     types = tuple(history.types[at] for at in kept.tolist()) if len(history.types) else ("",) * len(kept)
     changes = np.diff(times) != 0
     steps_back = np.concatenate([np.cumsum(changes[::-1])[::-1], [0]]) if len(kept) else np.zeros(0)
-    return EncodedRequest(
-        request, rows[kept], types, times, steps_back.astype(np.int64), catalogue.rows(request.candidates.item_ids)
-    )
+    return EncodedRequest(request, rows[kept], types, times, steps_back.astype(np.int64), candidates)

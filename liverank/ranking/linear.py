@@ -21,6 +21,7 @@ from liverank.ranking import arrays
 from liverank.ranking.count import evidence, log_scaled
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
 from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.scales import Scales
 from liverank.ranking.sparse import from_arrays, grown, largest_of_rows, row_entries, to_arrays, weighted_rows
 
 AT_ONCE: Final = 64
@@ -54,11 +55,15 @@ class LinearRanker:
         """Scores of each request: a list of `[candidates]` arrays."""
         return self.score_encoded([encode(self.catalogue, request) for request in requests])
 
-    def score_encoded(self, requests: Sequence[EncodedRequest]) -> list[Scores]:
-        """Scores of requests in rows; 0 for unknown items, and for all without a history."""
-        return [self._score(request) for request in requests]
+    def score_encoded(self, requests: Sequence[EncodedRequest], scales: Sequence[Scales] | None = None) -> list[Scores]:
+        """Scores of requests in rows; 0 for unknown items, and for all without a history.
 
-    def _score(self, request: EncodedRequest) -> Scores:
+        `scales` of each request take the place of those of its list where they hold any.
+        """
+        held = [Scales() for _ in requests] if scales is None else scales
+        return [self._score(request, of) for request, of in zip(requests, held, strict=True)]
+
+    def _score(self, request: EncodedRequest, scales: Scales) -> Scores:
         weight = evidence(request, self.type_weights)
         # What a user had often is one item all the same, as in training.
         items, inverse = np.unique(request.history, return_inverse=True)
@@ -67,7 +72,8 @@ class LinearRanker:
         scores = np.zeros(len(request.candidates))
         known = request.candidates >= 0
         scores[known] = weighted_rows(self.weights, items, strength, request.candidates[known])
-        return log_scaled(np.maximum(scores, 0))
+        scores = np.maximum(scores, 0)
+        return log_scaled(scores, scales.largest(self.name, scores))
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LinearRanker:
         """The same weights over a catalogue with appended items, which nothing foretells yet."""

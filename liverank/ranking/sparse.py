@@ -56,6 +56,18 @@ def weighted_rows(
     return found
 
 
+def block(matrix: Any, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Some rows of a CSR matrix at some distinct columns, `[rows, columns]`; for a few of each."""
+    places, lengths = row_entries(matrix.indptr, rows)
+    order = np.argsort(columns)
+    met = matrix.indices[places]
+    at = np.minimum(np.searchsorted(columns[order], met), max(0, len(columns) - 1))
+    wanted = columns[order[at]] == met if len(columns) else np.zeros(len(met), bool)
+    found = np.zeros((len(rows), len(columns)))
+    found[np.repeat(np.arange(len(rows)), lengths)[wanted], order[at[wanted]]] = matrix.data[places[wanted]]
+    return found
+
+
 def row_products(matrix: Any, rows: npt.NDArray[np.int64], vector: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """`matrix[rows] @ vector` of a CSR matrix, `[rows]`."""
     places, lengths = row_entries(matrix.indptr, rows)

@@ -130,6 +130,19 @@ def test_a_ranking_that_heeds_the_order_of_candidates_is_refused(against):
     assert judge(replace(found, order_sensitivity=0.02), GateConfig(max_order_sensitivity=1)).promote
 
 
+def test_explanations_are_judged_only_when_asked():
+    found = replace(evidence(popularity=gap(0.1)), faithfulness=0.8)
+    assert judge(found, GateConfig()).promote
+    assert judge(found, GateConfig(min_faithfulness=0.8)).promote
+    assert judge(found, GateConfig(min_faithfulness=0.9)).reasons[0] == (
+        "Without the events named for them 80.0% of the scores change in the direction told, less than 90.0% "
+        "(evaluation.gate.min_faithfulness)."
+    )
+    untested = judge(replace(found, faithfulness=None), GateConfig(min_faithfulness=0.1))
+    assert not untested.promote
+    assert "No explanation could be tested" in untested.reasons[0]
+
+
 def test_too_few_requests_or_users_are_no_judgement():
     verdict = judge(evidence(requests=29, users=9, champion=gap(0.3), popularity=gap(0.3)), GateConfig())
     assert not verdict.promote

@@ -104,23 +104,25 @@ def test_the_report_shows_every_section(result, page):
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     for part in ("by group of users", "Who is shown", "Exposure by category", "Exposure by provider", "probabilities"):
         assert any(part in title for title in titles), part
-    for part in ("order of the candidates", "What each part brings", "against training events"):
+    for part in ("order of the candidates", "named events", "What each part brings", "against training events"):
         assert any(part in title for title in titles), part
     shown = re.findall(r'aria-label="([^"]*)"', page)
     assert {"Lorenz curve of exposure", "Reliability diagram", "NDCG@10 against training events"} <= set(shown)
+    assert {"Told and true changes", "Change of a score without events"} <= set(shown)
     assert "NDCG@10 by age" in shown
     assert f"{result.findings.ablations.whole.mean:.4f}" in page
 
 
 def test_nothing_is_said_of_what_was_not_asked_for(world, tmp_path):
-    plain = EvaluationConfig(bootstrap_samples=100, order_shuffles=0)
+    plain = EvaluationConfig(bootstrap_samples=100, order_shuffles=0, explain_requests=0)
     found = evaluate(world / "features", world / "bundle", tmp_path, plain)
     assert found.findings.order == []
-    assert found.findings.ablations is found.findings.learning_curve is None
+    assert found.findings.ablations is found.findings.learning_curve is found.findings.faithfulness is None
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for part in ("order of the candidates", "What each part brings", "against training events"):
+    for part in ("order of the candidates", "named events", "What each part brings", "against training events"):
         assert part not in page
-    assert not any(name.startswith(("ablation/", "learning_curve/", "order/")) for name in found.metrics)
+    left_out = ("ablation/", "learning_curve/", "order/", "faithfulness/")
+    assert not any(name.startswith(left_out) for name in found.metrics)
 
 
 def test_attributes_are_optional_but_must_be_readable(tmp_path):

@@ -153,7 +153,7 @@ def test_retriever_requests_count_what_the_list_lacks(tmp_path):
 
 def test_the_report_stands_alone_and_shows_every_part(world, against):
     page = (world / "against" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 9
     assert not re.search(r"(?:src|href)=|<script|@import|url\(", page)
     parts = ("Promote", "by ranker", "against each other ranker", "by slice", "single requests", "All metrics")
     for part in (*parts, "by group of users", "Who is shown", "Scores as probabilities", "order of the candidates"):

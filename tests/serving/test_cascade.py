@@ -18,7 +18,7 @@ from liverank.ranking.data import load_training_data
 from liverank.ranking.fit import fit_rankers
 from liverank.ranking.protocol import Candidates, Context, Request
 from serving.cascading import cascaded
-from serving.explaining import contributions
+from serving.explaining import contributions, scored_by_blend
 from tests.evaluation.world import write_features
 from tests.ranking.contract import NOW, history_of
 from tests.ranking.lm.tiny_models import encoder
@@ -69,6 +69,10 @@ def test_it_reads_the_best_and_says_how_long_that_took(client: httpx.Client, fol
     assert answer["degraded"] == []
     assert answer["timing_ms"]["lm"] > 0
     assert any(reason["signal"] == "lm" for line in answer["ranking"] for reason in line["reasons"])
+    events = [event for line in answer["ranking"] for event in line.get("events", [])]
+    assert events
+    assert {event["score"] for event in events} == {"blend"}  # the language model does not read again for them
+    assert not any("events" in line for line in plain["ranking"])
 
 
 def test_without_a_history_it_is_not_asked(client: httpx.Client, folder: Path) -> None:
@@ -151,7 +155,8 @@ def test_a_language_model_that_fails_leaves_the_blends_list(cascade, monkeypatch
 def test_reasons_add_up_to_the_cascades_score(cascade) -> None:
     [request] = requests_of(cascade, 1)
     [scores] = cascade.score_batch([request])
-    told = contributions(cascade, request, scores)
-    assert told is not None
+    scored = scored_by_blend(cascade, request)
+    assert scored is not None
+    told = contributions(scored, scores)
     np.testing.assert_allclose(told._values.sum(1), scores, atol=1e-5)
     assert np.abs(told._values[:, -1]).max() > 0

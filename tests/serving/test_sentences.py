@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from liverank.config.training import CountConfig
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import encode
 from liverank.ranking.protocol import Candidates, Context, History, Request
+from serving.api import EventReason
 from serving.facts import Facts, facts_of
 from serving.telling import FAILED, MODEL, REJECTED, TEMPLATE, SentenceWriter, from_template, grounded
 from tests.ranking.lm.test_endpoint import Model, model  # noqa: F401  a fixture
@@ -38,16 +40,40 @@ def asked(count, items, candidates=("i1", "i3", "new")):
     return encode(count.catalogue, Request(past, given, Context(1e6)))
 
 
-def test_facts_are_what_users_went_on_from(count):
-    assert facts_of(count, asked(count, ["i0", "i2"]), 0) == Facts("Red lamp", (("purchase", "Oak desk"),))
-    assert facts_of(count, asked(count, ["i0", "i2"]), 1) == Facts("Pen", (("purchase", "Blue chair"),))
-    assert facts_of(count, asked(count, ["i0", "i1"]), 0).again
+def did(item, effect, kind="purchase"):
+    return EventReason(item, kind, datetime(2026, 3, 1, tzinfo=UTC), effect)
 
 
-def test_without_a_reason_there_is_none(count):
-    assert facts_of(count, asked(count, []), 0) == Facts("Red lamp")
-    assert facts_of(count, asked(count, ["i0"]), 2) == Facts("A kettle")
-    assert facts_of(count, asked(count, ["i2"]), 0).because == ()
+def test_facts_are_the_events_that_raise_the_score_the_strongest_first(count):
+    request = asked(count, ["i0", "i2"])
+    found = facts_of(count, request, 0, [did("i2", 0.2, "view"), did("i0", 0.5)])
+    assert found == Facts("Red lamp", (("purchase", "Oak desk"), ("view", "Blue chair")))
+    assert facts_of(count, request, 0, [did("i0", 0.5), did("i2", -0.9)]).because == (("purchase", "Oak desk"),)
+    assert facts_of(count, request, 0, [did("i0", 0.5), did("i2", 0.1)]).because == (("purchase", "Oak desk"),)
+    three = [did("i0", 0.5), did("i2", 0.4), did("i3", 0.3)]
+    assert facts_of(count, request, 0, three).because == (("purchase", "Oak desk"), ("purchase", "Blue chair"))
+
+
+def test_an_item_had_before_is_told_so_where_that_speaks_for_it(count):
+    request = asked(count, ["i0", "i1"])
+    assert facts_of(count, request, 0, [did("i1", 0.5), did("i0", 0.2)]) == Facts(
+        "Red lamp", (("purchase", "Oak desk"),), again=True
+    )
+    assert not facts_of(count, request, 0, [did("i1", -0.5), did("i0", 0.2)]).again
+
+
+def test_without_an_event_there_is_no_reason(count):
+    assert facts_of(count, asked(count, []), 0, []) == Facts("Red lamp")
+    assert facts_of(count, asked(count, ["i0"]), 2, [did("i0", -0.1)]) == Facts("A kettle")
+
+
+def test_what_spoke_against_its_own_item_is_told_of_nothing(count):
+    known = count.type_weights
+    count.type_weights = {**known, "dislike": -1.0}
+    try:
+        assert facts_of(count, asked(count, ["i0"]), 0, [did("i0", 0.5, "dislike")]).because == ()
+    finally:
+        count.type_weights = known
 
 
 # The template.

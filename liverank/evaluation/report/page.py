@@ -11,6 +11,7 @@ from pathlib import Path
 from liverank.evaluation.findings import EvaluationResult, Findings, rival_of
 from liverank.evaluation.gate import CHAMPION
 from liverank.evaluation.report.attention import exposure_section
+from liverank.evaluation.report.explanations import faithfulness_section
 from liverank.evaluation.report.learning import ablation_section, curve_section
 from liverank.evaluation.report.pieces import QUALITY, card, cell, deciding, key, metric_name, sortable
 from liverank.evaluation.report.plots import Row, distribution_plot, interval_plot, verdict_kind
@@ -45,6 +46,7 @@ def page(result: EvaluationResult) -> str:
         exposure_section(found),
         calibration_section(found),
         order_section(found),
+        faithfulness_section(found),
         texts_section(found),
         budgets_section(found),
         ablation_section(found),
