@@ -10,10 +10,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from liverank.cli.main import app, register_commands
 from liverank.config import Config
 from liverank.events import Interaction, Item
 from liverank.store import open_store
+from serving.announcement import Announcement
 from serving.playground import EXPLORING, latest_users, with_exploration
 from tests.serving.conftest import Server, click, ids
 
@@ -157,3 +160,20 @@ def test_the_latest_users_come_first(tmp_path: Path) -> None:
     assert users[:3] == ["v", "w29", "w28"]
     assert len(users) == len(set(users)) == 20
     store.close()
+
+
+@pytest.mark.parametrize("option", [[], ["--playground"], ["--set", ON]])
+def test_the_command_has_an_option_for_it(option: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    served: list[Config] = []
+
+    def run(config: Config, **options: Any) -> int:
+        served.append(config)
+        options["on_ready"](Announcement("http://127.0.0.1:1", "127.0.0.1:2", 1, "7"))
+        return 2
+
+    monkeypatch.setattr("serving.server.run", run)
+    register_commands()
+    done = CliRunner().invoke(app, ["serve", *option, "--set", f"workspace={tmp_path}"])
+    assert done.exit_code == 130
+    assert served[0].serving.playground is bool(option)
+    assert ("http://127.0.0.1:1/playground" in done.output) is bool(option)
