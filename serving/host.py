@@ -29,6 +29,7 @@ from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
 from serving.metrics import Metrics
+from serving.playground import PlaygroundPage
 from serving.predictor import Overloaded, Predictor
 from serving.routes import Routes, on_http_exception, on_invalid_request
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired, holds_token
@@ -116,6 +117,8 @@ class Host(ModelServer):
             )
         else:
             app.add_middleware(LoopbackOnly, on_refused=lambda: metrics.answered("from another site", 403, 0.0))
+        if self._config.playground:
+            app.add_middleware(PlaygroundPage)
         self._token = token
 
     async def serve(self, on_ready: Callable[[int], None]) -> int:

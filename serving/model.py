@@ -41,7 +41,7 @@ class ServedBundle(Protocol):
 
     @property
     def catalogue(self) -> Any:
-        """The items it knows; `item_ids`, `categories` and `is_new` in row order, `index` from id to row."""
+        """The items it knows; `item_ids`, `titles`, `categories` and `is_new` in row order, `index` from id to row."""
         ...
 
     def add_items(self, items: Sequence[Item]) -> None:

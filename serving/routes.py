@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -42,10 +42,13 @@ class _WholePath(Convertor[str]):
 class Routes:
     """The endpoints; `add_to` puts them before kserve's own, which have the same repository paths."""
 
-    def __init__(self, service: RankingService, metrics: Metrics, name: str) -> None:
+    def __init__(
+        self, service: RankingService, metrics: Metrics, name: str, more: Iterable[tuple[str, str, Endpoint]] = ()
+    ) -> None:
         self._service = service
         self._metrics = metrics
         self._name = name
+        self._more = more
         self.on_swap: Callable[[], object] = lambda: None
 
     def add_to(self, app: Any) -> None:
@@ -61,6 +64,7 @@ class Routes:
             ("/v1/users/{user_id:whole}", "DELETE", self.erase),
             ("/v2/repository/models/{name}/load", "POST", self.load),
             ("/v2/repository/models/{name}/unload", "POST", self.unload),
+            *self._more,
         ):
             app.add_route(route, self._guarded(f"{method} {route.replace(':whole', '')}", endpoint), methods=[method])
 

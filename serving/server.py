@@ -7,7 +7,7 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from liverank.store import open_store
 from serving.announcement import Announcement, withdraw
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
+from serving.playground import Playground, Route, with_exploration
 from serving.routes import Routes
 from serving.security import required_token
 from serving.service import RankingService
@@ -49,6 +50,8 @@ def run(
         LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
     """
     token = required_token(config.serving)
+    if config.serving.playground:
+        config = with_exploration(config)
     _limit_threads(config.serving.threads)
     listener = listen(config.serving)
     store = open_store(config.store_place, bounds=_bounds(config))
@@ -57,7 +60,8 @@ def run(
         metrics = Metrics()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics)
-        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener)
+        played = Playground(service, store, config).routes if config.serving.playground else ()
+        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener, played)
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.
@@ -130,7 +134,13 @@ async def _serve(
 
 
 def _assemble(
-    config: Config, service: RankingService, metrics: Metrics, name: str, token: str, listener: socket.socket
+    config: Config,
+    service: RankingService,
+    metrics: Metrics,
+    name: str,
+    token: str,
+    listener: socket.socket,
+    more: Iterable[Route] = (),
 ) -> tuple[Any, Routes]:
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -139,7 +149,7 @@ def _assemble(
     finally:
         sys.argv = arguments
     host = Host(Predictor(name, service, metrics), config.serving, listener)
-    routes = Routes(service, metrics, name)
+    routes = Routes(service, metrics, name, more)
     host.prepare(routes, token, metrics)
     return host, routes
 

@@ -88,6 +88,10 @@ class RankingService:
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
+    def now(self) -> datetime:
+        """The instant that a request would get now."""
+        return self._clock()
+
     @property
     def ready(self) -> bool:
         """Whether a request would be ranked and its impression kept."""

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from liverank.cli.options import ConfigFile, Settings, overrides
+
+if TYPE_CHECKING:
+    from serving.announcement import Announcement
 
 
 def serve(
     file: ConfigFile = "",
     settings: Settings = [],  # noqa: B006  typer reads it, nothing changes it
     bundle: Annotated[Path | None, typer.Option(help="Serve this bundle folder instead of the champion.")] = None,
+    playground: Annotated[
+        bool, typer.Option("--playground", help="Add the page /playground, to try rankings and events on.")
+    ] = False,
 ) -> None:
     """Serve the champion over REST and gRPC until Ctrl-C; ports and limits are in the section `serving`."""
     from liverank.config import load_config
     from liverank.errors import ServingError
     from liverank.store import store_exists
 
-    config = load_config(file or None, overrides(settings))
+    given = overrides(settings)
+    config = load_config(file or None, {**given, "serving.playground": True} if playground else given)
     try:
         from serving.server import run
     except ModuleNotFoundError as problem:
@@ -35,13 +42,16 @@ def serve(
             typer.echo("The live store is new; `liverank backfill` fills it with what users did before.", err=True)
         typer.echo("Loading the model ...", err=True)
 
+    def ready(server: Announcement) -> None:
+        typer.echo(f"Version {server.version} serves at {server.url} (gRPC {server.grpc}). Ctrl-C stops it.", err=True)
+        if config.serving.playground:
+            typer.echo(f"The playground: {server.url}/playground", err=True)
+
     number = run(
         config,
         bundle=bundle,
         on_loading=loading,
-        on_ready=lambda server: typer.echo(
-            f"Version {server.version} serves at {server.url} (gRPC {server.grpc}). Ctrl-C stops it.", err=True
-        ),
+        on_ready=ready,
     )
     typer.echo("Stopped; every accepted record is kept.", err=True)
     raise typer.Exit(128 + number)

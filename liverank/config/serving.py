@@ -77,6 +77,11 @@ class ServingConfig(Section):
         default_factory=dict,
         description="Surface of a request -> its rules and exploration; `default` is for every surface not named.",
     )
+    playground: bool = Field(
+        False,
+        description="Whether `/playground` is there: a page to try rankings and events on, which shows items and ids "
+        "of users to whoever may ask the server.",
+    )
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(
         1,

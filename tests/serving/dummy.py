@@ -73,6 +73,7 @@ class DummyBundle:
         return SimpleNamespace(
             item_ids=items,
             index={item: row for row, item in enumerate(items)},
+            titles=[self._items[item].title for item in items],
             categories=[self._items[item].category for item in items],
             is_new=[bool(self._items[item].text) for item in items],
         )

@@ -81,7 +81,7 @@ def _summary(story: Story, config: Config, file: Path) -> None:
     commands = {
         "MLflow": f"mlflow ui --backend-store-uri {config.tracking_uri}",
         "Evidently": f"evidently ui --workspace {folder / 'evidently'}",
-        "Serve": f"liverank serve --config {file}",
+        "Serve": f"liverank serve --playground --config {file}",
         "Decisions": f"liverank decisions --config {file}",
     }
     for name, command in commands.items():
