@@ -64,7 +64,9 @@ BODY_PROBLEMS = {400: "The body breaks the contract; the message names the field
 TOO_LARGE = {413: "The body has more than `serving.max_body_bytes`."}
 ALWAYS = {
     401: "The bearer token is missing or wrong.",
-    403: "Without a token: the request is for another host than this one, or comes from another site's page.",
+    403: "The token has not the scope, which the message names. Without tokens: the request is for another host than "
+    "this one, or comes from another site's page.",
+    429: "The token's requests come faster than its rate; `Retry-After` says when to come again.",
     500: "A defect; the server's log says more.",
     503: "The queue is full or the live store cannot be used; `Retry-After` may say when to come again.",
 }

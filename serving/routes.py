@@ -17,6 +17,7 @@ from starlette.responses import Response
 from liverank.errors import LiverankError, StoreError
 from serving import api
 from serving.api import Refused
+from serving.discretion import without_content
 from serving.metrics import Metrics
 from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
@@ -106,14 +107,14 @@ class Routes:
     def _guarded(self, route: str, endpoint: Endpoint) -> Endpoint:
         async def respond(request: Request) -> Response:
             started = time.perf_counter()
-            response = await _answer(endpoint, request)
+            response = await _answer(route, endpoint, request)
             self._metrics.answered(route, response.status_code, time.perf_counter() - started)
             return response
 
         return respond
 
 
-async def _answer(endpoint: Endpoint, request: Request) -> Response:
+async def _answer(route: str, endpoint: Endpoint, request: Request) -> Response:
     try:
         return await endpoint(request)
     except Refused as refusal:
@@ -127,10 +128,11 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
         answer.headers["Retry-After"] = "5"
         return answer
     except LiverankError as problem:
-        _log.warning("%s %s: %s", request.method, request.url.path, problem)
+        _log.warning("%s: %s", route, without_content(problem))
         return refused(503, str(problem))
     except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
-        _log.exception("%s %s failed", request.method, request.url.path)
+        # The route, not the path: a path may name a user.
+        _log.exception("%s failed", route)
         return refused(500, "Internal error; the server's log says more.")
 
 

@@ -15,11 +15,13 @@ from liverank.config import Config, ServingConfig, StoreConfig
 from liverank.config.store_place import is_redis
 from liverank.errors import ConfigError, ServingError
 from liverank.store import open_store
+from serving.access import Access
 from serving.announcement import Announcement, withdraw
+from serving.discretion import discreet_logs, on_loop_problem
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
 from serving.routes import Routes
-from serving.security import required_token
+from serving.security import required_access
 from serving.service import RankingService
 
 SWITCH_SECONDS = 0.0005
@@ -48,7 +50,8 @@ def run(
         ServingError: a port is taken, or there is no token where one is needed.
         LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
     """
-    token = required_token(config.serving)
+    tokens = required_access(config.serving)
+    discreet_logs()
     _limit_threads(config.serving.threads)
     listener = listen(config.serving)
     store = open_store(config.store_place, bounds=_bounds(config))
@@ -57,7 +60,7 @@ def run(
         metrics = Metrics()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics)
-        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener)
+        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener)
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.
@@ -120,6 +123,7 @@ async def _serve(
         routes.on_swap = lambda: announce(grpc_port)
         on_ready(announce(grpc_port))
 
+    asyncio.get_running_loop().set_exception_handler(on_loop_problem)
     following = asyncio.create_task(service.follow_items())
     try:
         return await host.serve(ready)
@@ -130,7 +134,7 @@ async def _serve(
 
 
 def _assemble(
-    config: Config, service: RankingService, metrics: Metrics, name: str, token: str, listener: socket.socket
+    config: Config, service: RankingService, metrics: Metrics, name: str, tokens: Access, listener: socket.socket
 ) -> tuple[Any, Routes]:
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -140,7 +144,7 @@ def _assemble(
         sys.argv = arguments
     host = Host(Predictor(name, service, metrics), config.serving, listener)
     routes = Routes(service, metrics, name)
-    host.prepare(routes, token, metrics)
+    host.prepare(routes, tokens.counted_in(metrics), metrics)
     return host, routes
 
 

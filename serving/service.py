@@ -92,6 +92,11 @@ class RankingService:
         """Whether a request would be ranked and its impression kept."""
         return self.log.alive
 
+    @property
+    def longest_text(self) -> int:
+        """Characters that a text or a query may have."""
+        return self._limits.max_text_characters
+
     async def rank(self, request: RankRequest, query: QueryMatch | None = None) -> RankResponse:
         """Ranks the candidates, by what a `query` says too where there is one, and has the impression recorded.
 
@@ -108,7 +113,7 @@ class RankingService:
         Raises:
             Refused: as `rank`.
         """
-        offer, weight = _candidates(api.offered(request, self._limits.max_candidates)), self._limits.query_weight
+        offer, weight = _candidates(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
         try:
             scores = await asyncio.wait_for(self._texts.matched(self.model.bundle, query, offer), left)
@@ -138,7 +143,7 @@ class RankingService:
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
-        offered = api.offered(request, self._limits.max_candidates)
+        offered = self._offered(request)
         self._shaper.check(request)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
@@ -148,6 +153,9 @@ class RankingService:
         offer, context = _candidates(offered), _context(request, at)
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
         return _Asked(identity, request, offered, at, job)
+
+    def _offered(self, request: RankRequest) -> api.Offered:
+        return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
 
     def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
