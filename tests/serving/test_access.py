@@ -154,7 +154,8 @@ def test_the_rate_holds_for_the_token_that_opens_all(monkeypatch: pytest.MonkeyP
     assert tokens.denied(b"Bearer secret", "rank") is None
     denied = tokens.denied(b"Bearer secret", "rank")
     assert denied is not None
-    assert (denied.status, denied.headers) == (429, {"Retry-After": "1000"})
+    assert denied.status == 429
+    assert 0 < int(denied.headers["Retry-After"]) <= 1000
 
 
 @pytest.mark.parametrize(
