@@ -16,6 +16,7 @@ from msgspec import structs
 from liverank.config import Config
 from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
+from liverank.pseudonyms import pseudonyms
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context
 from liverank.store import LiveStore
@@ -67,6 +68,7 @@ class RankingService:
         limits = config.serving
         self._limits = limits
         self._event_weights = config.data.event_weights
+        self._names = pseudonyms(limits.pseudonym_variable)
         self._store = store
         self._source = source
         self._metrics = metrics
@@ -143,6 +145,9 @@ class RankingService:
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
+        if self._names:
+            user, session = self._names.user(request.user_id), self._names.session(request.session_id)
+            request = structs.replace(request, user_id=user, session_id=session)
         offered = self._offered(request)
         self._shaper.check(request)
         now = self._clock()
@@ -192,7 +197,7 @@ class RankingService:
         api.check_types(records, self._event_weights)
         api.check_times(records, self._latest(self._clock()))
         try:
-            new = await self.log.write(records)
+            new = await self.log.write(self._names.records(records))
         except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
@@ -221,16 +226,20 @@ class RankingService:
         except LiverankError as problem:
             self._troubles.say(problem)
 
-    async def export(self, user_id: str) -> list[Record]:
+    async def export(self, user_id: str) -> Sequence[Record]:
         """Everything the store holds about a user."""
+        return self._names.returned(await self._records(self._names.user(user_id)), user_id)
+
+    async def _records(self, name: str) -> list[Record]:
         await self.log.write([])
-        return await asyncio.to_thread(self._store.user, user_id)
+        return await asyncio.to_thread(self._store.user, name)
 
     async def erase(self, user_id: str) -> dict[str, Any]:
         """Erases a user, and says which model versions saw them as far as this server can know."""
-        records = await self.export(user_id)
-        first = await asyncio.to_thread(self._store.first_arrival, user_id)
-        erased = await asyncio.to_thread(self._store.erase, user_id)
+        name = self._names.user(user_id)
+        records = await self._records(name)
+        first = await asyncio.to_thread(self._store.first_arrival, name)
+        erased = await asyncio.to_thread(self._store.erase, name)
         answered = {record.model_version for record in records if isinstance(record, Impression)}
         return {
             "user_id": user_id,

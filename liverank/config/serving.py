@@ -36,6 +36,11 @@ class ServingConfig(Section):
         default_factory=dict, description="Name -> a token that opens some doors; the name appears in metrics."
     )
     rate: RateConfig = RateConfig()
+    pseudonym_variable: str = Field(
+        "",
+        description="Environment variable with a secret key: users and sessions are then stored under keyed hashes of "
+        "their ids. Empty: under their ids.",
+    )
     store: StorePlace = Field(
         "",
         description="The live store: path of a SQLite file, or URL of a Redis (redis://, rediss://, unix://) without "
