@@ -21,6 +21,8 @@ EVENTS: Final = "events"
 ADMIN: Final = "admin"
 ANY: Final = ""
 """Instead of a scope, for a door that each token opens."""
+SCOPES_KEY: Final = "liverank.scopes"
+"""Where the ASGI scope of a request that showed a token has that one's scopes."""
 _DOORS: Final = {"/v1/rank": RANK, "/rerank": RANK, "/v1/rerank": RANK, "/v2/rerank": RANK, "/v1/events": EVENTS}
 _BEARER: Final = b"Bearer "
 
@@ -102,6 +104,11 @@ class Access:
                 self._metrics.limited.labels(holder.name).inc()
         return denied
 
+    def scopes(self, authorization: bytes) -> frozenset[str]:
+        """What the token of this Authorization value opens."""
+        holder = self._holder(authorization)
+        return frozenset() if holder is None else holder.scopes
+
     def _holder(self, authorization: bytes) -> Token | None:
         """Compares with every token, as hashes: the time tells neither which one was near nor how long any is."""
         given = hashlib.sha256(authorization).digest()
@@ -120,9 +127,14 @@ def _without(token: Token | None, scope: str) -> Denied:
     if token is None:
         why = "This server needs the header Authorization: Bearer <token>, with the right token."
         return Denied(401, why, "without token", {"WWW-Authenticate": "Bearer"})
+    return lacking(scope)
+
+
+def lacking(scope: str, why: str = "") -> Denied:
+    """What a token without a scope hears (RFC 6750); `why` it takes that one."""
     challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-    why = f"This token has not the scope '{scope}' (serving.tokens)."
-    return Denied(403, why, "without scope", {"WWW-Authenticate": challenge})
+    message = f"This token has not the scope '{scope}' (serving.tokens){why}."
+    return Denied(403, message, "without scope", {"WWW-Authenticate": challenge})
 
 
 def _over(token: Token) -> Denied | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 import liverank
+from liverank.certificates import Erased
 from liverank.events import Item, Record
 from serving.api import RECORD_NAMES, RankRequest, RankResponse
 from serving.rerank import USER_HEADER, RerankRequest, RerankResponse
@@ -28,22 +29,6 @@ class Exported(msgspec.Struct):
 
     user_id: str
     records: list[Record]
-
-
-class ModelVersions(msgspec.Struct):
-    """The versions that answered the user, those that may have learned from them, and what nobody here can know."""
-
-    answered: list[str]
-    may_have_learned: list[str]
-    unknown: str
-
-
-class Erased(msgspec.Struct):
-    """How many records of a user were erased."""
-
-    user_id: str
-    erased: int
-    model_versions: ModelVersions
 
 
 class Loaded(msgspec.Struct):

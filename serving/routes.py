@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from liverank.errors import LiverankError, StoreError
+from liverank.events import Item, Record
 from serving import api
+from serving.access import ADMIN, SCOPES_KEY, lacking
 from serving.api import Refused
 from serving.discretion import without_content
 from serving.metrics import Metrics
@@ -72,6 +74,7 @@ class Routes:
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""
         records = api.records(await request.body())
+        _check_items(request, records)
         return _json({"accepted": len(records), "new": await self._service.append(records)}, 202)
 
     async def items(self, request: Request) -> Response:
@@ -112,6 +115,15 @@ class Routes:
             return response
 
         return respond
+
+
+def _check_items(request: Request, records: Sequence[Record]) -> None:
+    """Items have a scope of their own, by whichever door they come: they change what everybody is shown."""
+    scopes = request.scope.get(SCOPES_KEY)
+    if scopes is None or ADMIN in scopes or not any(isinstance(record, Item) for record in records):
+        return
+    denied = lacking(ADMIN, ", which items need")
+    raise Refused(denied.status, denied.message, denied.headers)
 
 
 async def _answer(route: str, endpoint: Endpoint, request: Request) -> Response:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
-from serving.access import Access, access, scope_of
+from serving.access import SCOPES_KEY, Access, access, scope_of
 
 OPEN_PATHS = frozenset({"/", "/metrics", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
@@ -88,6 +88,7 @@ class TokenRequired:
         if scope["type"] == "http" and not (scope["method"] == "GET" and _is_open(scope["path"])):
             given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             denied = self._access.denied(given, scope_of(scope["method"], scope["path"]))
+            scope[SCOPES_KEY] = self._access.scopes(given)
         if denied is None:
             await self._app(scope, receive, send)
             return

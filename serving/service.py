@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from msgspec import structs
 
+from liverank.certificates import Erased
 from liverank.config import Config
 from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
@@ -23,6 +23,7 @@ from liverank.store import LiveStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
+from serving.erasing import erase
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
@@ -228,28 +229,15 @@ class RankingService:
 
     async def export(self, user_id: str) -> Sequence[Record]:
         """Everything the store holds about a user."""
-        return self._names.returned(await self._records(self._names.user(user_id)), user_id)
-
-    async def _records(self, name: str) -> list[Record]:
         await self.log.write([])
-        return await asyncio.to_thread(self._store.user, name)
+        records = await asyncio.to_thread(self._store.user, self._names.user(user_id))
+        return self._names.returned(records, user_id)
 
-    async def erase(self, user_id: str) -> dict[str, Any]:
+    async def erase(self, user_id: str) -> Erased:
         """Erases a user, and says which model versions saw them as far as this server can know."""
-        name = self._names.user(user_id)
-        records = await self._records(name)
-        first = await asyncio.to_thread(self._store.first_arrival, name)
-        erased = await asyncio.to_thread(self._store.erase, name)
-        answered = {record.model_version for record in records if isinstance(record, Impression)}
-        return {
-            "user_id": user_id,
-            "erased": erased,
-            "model_versions": {
-                "answered": sorted(answered),
-                "may_have_learned": _learned(self.model, first),
-                "unknown": "Whether versions before the one that serves, or data outside this store, hold the user.",
-            },
-        }
+        await self.log.write([])
+        now = self._clock()
+        return await asyncio.to_thread(erase, user_id, self._names, self._store, self._source, self.model, now)
 
     async def swap(self) -> ServedModel:
         """Loads the version to serve now beside the old one, then lets it take over between two batches.
@@ -357,10 +345,3 @@ def _impression(
         history_digest=answer.history_digest,
         feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
     )
-
-
-def _learned(model: ServedModel, first_arrival: float | None) -> list[str]:
-    created = model.bundle.manifest.get("created_at")
-    if first_arrival is None or created is None:
-        return []
-    return [model.version] if datetime.fromisoformat(created).timestamp() >= first_arrival else []

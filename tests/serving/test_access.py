@@ -93,6 +93,15 @@ def test_an_unknown_door_needs_admin_and_the_document_any_token(guarded: Server)
             assert client.get("/openapi.json").status_code == 200
 
 
+def test_items_need_admin_among_events_too(guarded: Server) -> None:
+    for token, status in (("log", 403), ("all", 202)):
+        with guarded.client(headers={"authorization": f"Bearer {token}"}) as client:
+            answer = client.post("/v1/events", json={"record": "item", "item_id": "sneaked"})
+            assert answer.status_code == status
+            assert (status == 202) != ("'admin'" in answer.text)
+            assert client.post("/v1/events", json={"record": "user", "user_id": "u"}).status_code == 202
+
+
 def test_grpc_asks_for_the_scope_too(guarded: Server) -> None:
     command = [sys.executable, "-c", GRPC, guarded.said["grpc"], "web", "log", "nobody's"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 
+from liverank.certificates import is_genuine, read
 from liverank.pseudonyms import Pseudonyms
 from liverank.store import open_store
 from tests.serving.conftest import ROOT, Server, click, ids
@@ -117,6 +118,10 @@ def test_erasing_by_the_id_that_the_caller_knows(secret: Server) -> None:
         assert (erased["user_id"], erased["erased"]) == (dora, 1)
         assert client.get(f"/v1/users/{dora}").json()["records"] == []
         assert len(client.get(f"/v1/users/{USERS[1]}").json()["records"]) == other
+    assert erased["records"] == {"interaction": 1}
+    names = Pseudonyms(KEY.encode())
+    assert is_genuine(read(json.dumps(erased).encode()), names.signing_key())
+    assert not is_genuine(read(json.dumps(erased | {"erased": 2}).encode()), names.signing_key())
 
 
 def test_another_key_is_another_population(servers: Callable[..., Server]) -> None:
