@@ -140,15 +140,17 @@ def rank_request(body: bytes) -> RankRequest:
         raise Refused(400, f"The body is no valid JSON: {problem}") from problem
 
 
-def offered(request: RankRequest, limit: int) -> Offered:
+def offered(request: RankRequest, limit: int, longest: int) -> Offered:
     """The candidates of a request in the order given.
 
     Raises:
-        Refused: 400; more than `limit`, an id twice, scores for some only, or a rule that cannot be followed.
+        Refused: 400; more than `limit`, a text of more than `longest` characters, an id twice, scores for some only, or
+            a rule that cannot be followed.
     """
     if len(request.candidates) > limit:
         raise Refused(400, f"A request may carry {limit} candidates, this one has {len(request.candidates)}.")
     ids = [line if isinstance(line, str) else line.item_id for line in request.candidates]
+    _check_texts(request.candidates, longest)
     if len(set(ids)) != len(ids):
         raise Refused(400, f"Candidate '{_first_twice(ids)}' is there twice.")
     _check_rules(request.rules, ids)
@@ -159,6 +161,23 @@ def offered(request: RankRequest, limit: int) -> Offered:
         raise Refused(400, f"{len(scores)} of {len(ids)} candidates carry a score; give one to all or to none.")
     details = {line.item_id: line for line in rich}
     return Offered(ids, {item: text for item, text in texts.items() if text}, scores or None, details)
+
+
+def _check_texts(candidates: Sequence[str | Candidate], longest: int) -> None:
+    for index, line in enumerate(candidates):
+        if not isinstance(line, str):
+            check_length(f"candidates[{index}]", len(line.text) + len(line.category), longest)
+
+
+def check_length(where: str, characters: int, longest: int) -> None:
+    """Refuses a text that is too long; `where` says which one.
+
+    Raises:
+        Refused: 400.
+    """
+    if characters > longest:
+        why = f"{where}: text of {characters} characters, {longest} are allowed (serving.max_text_characters)."
+        raise Refused(400, why)
 
 
 def _first_twice(ids: Sequence[str]) -> str:
@@ -287,6 +306,7 @@ __all__ = [
     "Refused",
     "Rules",
     "SignalReason",
+    "check_length",
     "check_times",
     "check_types",
     "offered",

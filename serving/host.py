@@ -28,11 +28,13 @@ from starlette.exceptions import HTTPException
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
+from serving.access import ADMIN, RANK, Access, Denied
+from serving.headers import SecurityHeaders
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Overloaded, Predictor
 from serving.routes import Routes, on_http_exception, on_invalid_request
-from serving.security import BodyLimit, LoopbackOnly, TokenRequired, holds_token
+from serving.security import BodyLimit, LoopbackOnly, TokenRequired
 
 QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
@@ -40,26 +42,41 @@ REFUSALS = (InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol)
 POLL_SECONDS = 0.005
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Asks for the bearer token, and closes the repository calls, whose kserve 0.21 versions answer wrongly."""
+STATUS_CODES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Asks for a bearer token, and closes the repository calls, whose kserve 0.21 versions answer wrongly."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         """Passes a call on, or aborts it."""
         call = details.method.rpartition("/")[2]
         if call.startswith("Repository"):
             return _aborting(grpc.StatusCode.PERMISSION_DENIED, "Swap the model over REST.")
-        given = dict(details.invocation_metadata).get("authorization", "")
-        if self._token and call not in OPEN_CALLS and not holds_token(str(given).encode(), self._token):
-            return _aborting(grpc.StatusCode.UNAUTHENTICATED, "This server needs the metadata authorization: Bearer.")
+        if self._access and call not in OPEN_CALLS:
+            given = dict(details.invocation_metadata).get("authorization", "")
+            denied = self._access.denied(str(given).encode(), RANK if call == "ModelInfer" else ADMIN)
+            if denied is not None:
+                return _denying(denied)
         return await continuation(details)
 
 
-def _aborting(code: grpc.StatusCode, message: str) -> Any:
+def _denying(denied: Denied) -> Any:
+    message = denied.message.replace("header Authorization:", "metadata authorization:")
+    metadata = tuple((name.lower(), value) for name, value in denied.headers.items())
+    return _aborting(STATUS_CODES[denied.status], message, metadata)
+
+
+def _aborting(code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()) -> Any:
     async def abort(request: Any, context: Any) -> None:
-        await context.abort(code, message)
+        await context.abort(code, message, metadata)
 
     return grpc.unary_unary_rpc_method_handler(abort)
 
@@ -102,8 +119,9 @@ class Host(ModelServer):
             grace_period=int(config.drain_seconds),
         )
         self._rest.config.access_log = False
+        self._rest.config.server_header = False
 
-    def prepare(self, routes: Routes, token: str, metrics: Metrics) -> None:
+    def prepare(self, routes: Routes, access: Access, metrics: Metrics) -> None:
         """Puts our routes and the guard on kserve's application."""
         routes.add_to(app)
         described = openapi.document()
@@ -111,15 +129,15 @@ class Host(ModelServer):
         app.add_exception_handler(HTTPException, on_http_exception)
         app.add_exception_handler(RequestValidationError, on_invalid_request)
         app.add_middleware(BodyLimit, limit=self._config.max_body_bytes)
-        if token:
-            app.add_middleware(
-                TokenRequired, token=token, on_refused=lambda: metrics.answered("without token", 401, 0.0)
-            )
+        if access:
+            app.add_middleware(TokenRequired, access=access)
         else:
             app.add_middleware(LoopbackOnly, on_refused=lambda: metrics.answered("from another site", 403, 0.0))
         if self._config.playground:
             app.add_middleware(PlaygroundPage)
-        self._token = token
+        # Outside of the application: its own last resort, the 500, is outside of all its middleware.
+        self._rest.config.app = SecurityHeaders(app)
+        self._access = access
 
     async def serve(self, on_ready: Callable[[int], None]) -> int:
         """Serves until SIGINT or SIGTERM, answers what is open, and returns the signal; `on_ready` gets the gRPC port.
@@ -151,7 +169,7 @@ class Host(ModelServer):
     def _grpc(self) -> tuple[Any, int]:
         server = grpc.aio.server(
             futures.ThreadPoolExecutor(1),
-            interceptors=(Guard(self._token), ExceptionToStatusInterceptor()),
+            interceptors=(Guard(self._access), ExceptionToStatusInterceptor()),
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._config.max_body_bytes),

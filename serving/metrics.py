@@ -33,6 +33,9 @@ class Metrics:
             "liverank_sentences", "Sentences by what they came from or failed by.", ["source"], registry=registry
         )
         self.dropped = Counter("liverank_impressions_dropped", "Impressions that were not recorded.", registry=registry)
+        self.limited = Counter(
+            "liverank_rate_limited", "Requests beyond their token's rate.", ["token"], registry=registry
+        )
         self.records = Counter("liverank_records", "New records accepted.", registry=registry)
         self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)
         self.model = Gauge("liverank_model_info", "1: it serves.", ["version", "hash"], registry=registry)

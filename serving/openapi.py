@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 import liverank
+from liverank.certificates import Erased
 from liverank.events import Item, Record
 from serving.api import RECORD_NAMES, RankRequest, RankResponse
 from serving.rerank import USER_HEADER, RerankRequest, RerankResponse
@@ -30,22 +31,6 @@ class Exported(msgspec.Struct):
     records: list[Record]
 
 
-class ModelVersions(msgspec.Struct):
-    """The versions that answered the user, those that may have learned from them, and what nobody here can know."""
-
-    answered: list[str]
-    may_have_learned: list[str]
-    unknown: str
-
-
-class Erased(msgspec.Struct):
-    """How many records of a user were erased."""
-
-    user_id: str
-    erased: int
-    model_versions: ModelVersions
-
-
 class Loaded(msgspec.Struct):
     """The version that serves now."""
 
@@ -64,7 +49,9 @@ BODY_PROBLEMS = {400: "The body breaks the contract; the message names the field
 TOO_LARGE = {413: "The body has more than `serving.max_body_bytes`."}
 ALWAYS = {
     401: "The bearer token is missing or wrong.",
-    403: "Without a token: the request is for another host than this one, or comes from another site's page.",
+    403: "The token has not the scope, which the message names. Without tokens: the request is for another host than "
+    "this one, or comes from another site's page.",
+    429: "The token's requests come faster than its rate; `Retry-After` says when to come again.",
     500: "A defect; the server's log says more.",
     503: "The queue is full or the live store cannot be used; `Retry-After` may say when to come again.",
 }

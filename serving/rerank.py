@@ -94,6 +94,16 @@ class Reranking:
         """The candidates: each item id once."""
         return list(dict.fromkeys(self.items))
 
+    def check_lengths(self, longest: int) -> None:
+        """Refuses a query or a document of more characters than that.
+
+        Raises:
+            Refused: 400; the message names the document.
+        """
+        api.check_length("query", len(self.request.query), longest)
+        for index, item in enumerate(self.items):
+            api.check_length(f"documents[{index}]", len(self.texts.get(item, "")), longest)
+
     def rank_request(self, scores: Mapping[str, float] | None, deadline_ms: float | None) -> RankRequest:
         """The same as a rank request; `scores`, by item id, stand where a proposer's would."""
         return RankRequest(

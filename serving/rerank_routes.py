@@ -30,6 +30,7 @@ class RerankRoute:
         started = time.perf_counter()
         body = await request.body()
         asked = reranking(body, request.headers, self._service.model.bundle.catalogue.index)
+        asked.check_lengths(self._service.longest_text)
         version = "2" if request.url.path.startswith("/v2/") else "1"
         return Response(
             msgspec.json.encode(await self._reranked(asked, version, started)), media_type="application/json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from liverank.errors import LiverankError, StoreError
+from liverank.events import Item, Record
 from serving import api
+from serving.access import ADMIN, SCOPES_KEY, lacking
 from serving.api import Refused
+from serving.discretion import without_content
 from serving.metrics import Metrics
 from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
@@ -75,6 +78,7 @@ class Routes:
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""
         records = api.records(await request.body())
+        _check_items(request, records)
         return _json({"accepted": len(records), "new": await self._service.append(records)}, 202)
 
     async def items(self, request: Request) -> Response:
@@ -110,14 +114,23 @@ class Routes:
     def _guarded(self, route: str, endpoint: Endpoint) -> Endpoint:
         async def respond(request: Request) -> Response:
             started = time.perf_counter()
-            response = await _answer(endpoint, request)
+            response = await _answer(route, endpoint, request)
             self._metrics.answered(route, response.status_code, time.perf_counter() - started)
             return response
 
         return respond
 
 
-async def _answer(endpoint: Endpoint, request: Request) -> Response:
+def _check_items(request: Request, records: Sequence[Record]) -> None:
+    """Items have a scope of their own, by whichever door they come: they change what everybody is shown."""
+    scopes = request.scope.get(SCOPES_KEY)
+    if scopes is None or ADMIN in scopes or not any(isinstance(record, Item) for record in records):
+        return
+    denied = lacking(ADMIN, ", which items need")
+    raise Refused(denied.status, denied.message, denied.headers)
+
+
+async def _answer(route: str, endpoint: Endpoint, request: Request) -> Response:
     try:
         return await endpoint(request)
     except Refused as refusal:
@@ -131,10 +144,11 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
         answer.headers["Retry-After"] = "5"
         return answer
     except LiverankError as problem:
-        _log.warning("%s %s: %s", request.method, request.url.path, problem)
+        _log.warning("%s: %s", route, without_content(problem))
         return refused(503, str(problem))
     except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
-        _log.exception("%s %s failed", request.method, request.url.path)
+        # The route, not the path: a path may name a user.
+        _log.exception("%s failed", route)
         return refused(500, "Internal error; the server's log says more.")
 
 

@@ -1,10 +1,8 @@
-"""Who may talk to the server: anyone on loopback, elsewhere whoever holds the bearer token."""
+"""Who may talk to the server: anyone on loopback, elsewhere whoever holds a bearer token for what they want."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
-import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -14,23 +12,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
+from serving.access import SCOPES_KEY, Access, access, scope_of
 
 OPEN_PATHS = frozenset({"/", "/metrics", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
 
-def required_token(config: ServingConfig) -> str:
-    """The bearer token that callers must show, empty for none.
+def required_access(config: ServingConfig) -> Access:
+    """The bearer tokens that callers must show one of, none for none.
 
     Raises:
-        ServingError: there is none and the address is not loopback.
+        ServingError: there is none and the address is not loopback, or a token of `serving.tokens` is missing.
     """
-    token = os.environ.get(config.token_variable, "")
-    if not token and not is_loopback(config.host):
+    tokens = access(config)
+    if not tokens and not is_loopback(config.host):
         raise ServingError(
             f"Listening on {config.host} needs a token, and the environment variable {config.token_variable} has none.",
             "Set it to a long random word, or serving.host to 127.0.0.1.",
         )
-    return token
+    return tokens
 
 
 def is_loopback(host: str) -> bool:
@@ -39,11 +38,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def holds_token(authorization: bytes, token: str) -> bool:
-    """Whether an Authorization value carries the token, in a time that does not depend on how near it is."""
-    return hmac.compare_digest(authorization, b"Bearer " + token.encode())
 
 
 class BodyLimit:
@@ -79,28 +73,28 @@ class BodyLimit:
 
 
 class TokenRequired:
-    """ASGI middleware: 401 without the token, except for probes and metrics, which name no user and change nothing."""
+    """ASGI middleware: 401 without a token, 403 without its scope, 429 beyond its rate.
 
-    def __init__(self, app: ASGIApp, token: str, on_refused: Callable[[], None]) -> None:
+    Open are probes and metrics, which name no user and change nothing.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
-        self._token = token
-        self._on_refused = on_refused
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or answers 401."""
-        if scope["type"] != "http" or self._may_pass(scope):
+        """Passes the request on, or refuses it."""
+        denied = None
+        if scope["type"] == "http" and not (scope["method"] == "GET" and _is_open(scope["path"])):
+            given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            denied = self._access.denied(given, scope_of(scope["method"], scope["path"]))
+            scope[SCOPES_KEY] = self._access.scopes(given)
+        if denied is None:
             await self._app(scope, receive, send)
             return
-        self._on_refused()
-        answer = refused(401, "This server needs the header Authorization: Bearer <token>, with the right token.")
-        answer.headers["WWW-Authenticate"] = "Bearer"
+        answer = refused(denied.status, denied.message)
+        answer.headers.update(denied.headers)
         await answer(scope, receive, send)
-
-    def _may_pass(self, scope: Scope) -> bool:
-        if scope["method"] == "GET" and _is_open(scope["path"]):
-            return True
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return holds_token(given, self._token)
 
 
 class LoopbackOnly:

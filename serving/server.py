@@ -15,12 +15,14 @@ from liverank.config import Config, ServingConfig, StoreConfig
 from liverank.config.store_place import is_redis
 from liverank.errors import ConfigError, ServingError
 from liverank.store import open_store
+from serving.access import Access
 from serving.announcement import Announcement, withdraw
+from serving.discretion import discreet_logs, on_loop_problem
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
 from serving.playground import Playground, Route, with_exploration
 from serving.routes import Routes
-from serving.security import required_token
+from serving.security import required_access
 from serving.service import RankingService
 
 SWITCH_SECONDS = 0.0005
@@ -49,7 +51,8 @@ def run(
         ServingError: a port is taken, or there is no token where one is needed.
         LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
     """
-    token = required_token(config.serving)
+    tokens = required_access(config.serving)
+    discreet_logs()
     if config.serving.playground:
         config = with_exploration(config)
     _limit_threads(config.serving.threads)
@@ -61,7 +64,7 @@ def run(
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics)
         played = Playground(service, store, config).routes if config.serving.playground else ()
-        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener, played)
+        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener, played)
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.
@@ -124,6 +127,7 @@ async def _serve(
         routes.on_swap = lambda: announce(grpc_port)
         on_ready(announce(grpc_port))
 
+    asyncio.get_running_loop().set_exception_handler(on_loop_problem)
     following = asyncio.create_task(service.follow_items())
     try:
         return await host.serve(ready)
@@ -138,7 +142,7 @@ def _assemble(
     service: RankingService,
     metrics: Metrics,
     name: str,
-    token: str,
+    tokens: Access,
     listener: socket.socket,
     more: Iterable[Route] = (),
 ) -> tuple[Any, Routes]:
@@ -150,7 +154,7 @@ def _assemble(
         sys.argv = arguments
     host = Host(Predictor(name, service, metrics), config.serving, listener)
     routes = Routes(service, metrics, name, more)
-    host.prepare(routes, token, metrics)
+    host.prepare(routes, tokens.counted_in(metrics), metrics)
     return host, routes
 
 

@@ -8,13 +8,15 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
+from msgspec import structs
 
+from liverank.certificates import Erased
 from liverank.config import Config
 from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
+from liverank.pseudonyms import pseudonyms
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context
 from liverank.store import LiveStore
@@ -22,6 +24,7 @@ from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
 from serving.causes import Causes
+from serving.erasing import erase
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
@@ -67,6 +70,7 @@ class RankingService:
         limits = config.serving
         self._limits = limits
         self._event_weights = config.data.event_weights
+        self._names = pseudonyms(limits.pseudonym_variable)
         self._store = store
         self._source = source
         self._metrics = metrics
@@ -97,6 +101,11 @@ class RankingService:
         """Whether a request would be ranked and its impression kept."""
         return self.log.alive
 
+    @property
+    def longest_text(self) -> int:
+        """Characters that a text or a query may have."""
+        return self._limits.max_text_characters
+
     async def rank(self, request: RankRequest, query: QueryMatch | None = None) -> RankResponse:
         """Ranks the candidates, by what a `query` says too where there is one, and has the impression recorded.
 
@@ -113,7 +122,7 @@ class RankingService:
         Raises:
             Refused: as `rank`.
         """
-        offer, weight = _candidates(api.offered(request, self._limits.max_candidates)), self._limits.query_weight
+        offer, weight = _candidates(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
         try:
             scores = await asyncio.wait_for(self._texts.matched(self.model.bundle, query, offer), left)
@@ -143,7 +152,10 @@ class RankingService:
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
-        offered = api.offered(request, self._limits.max_candidates)
+        if self._names:
+            user, session = self._names.user(request.user_id), self._names.session(request.session_id)
+            request = structs.replace(request, user_id=user, session_id=session)
+        offered = self._offered(request)
         self._shaper.check(request)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
@@ -153,6 +165,9 @@ class RankingService:
         offer, context = _candidates(offered), _context(request, at)
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
         return _Asked(identity, request, offered, at, job)
+
+    def _offered(self, request: RankRequest) -> api.Offered:
+        return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
 
     async def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
         """The answer over the wire; has the impression recorded."""
@@ -179,7 +194,7 @@ class RankingService:
         api.check_types(records, self._event_weights)
         api.check_times(records, self._latest(self._clock()))
         try:
-            new = await self.log.write(records)
+            new = await self.log.write(self._names.records(records))
         except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
@@ -208,26 +223,17 @@ class RankingService:
         except LiverankError as problem:
             self._troubles.say(problem)
 
-    async def export(self, user_id: str) -> list[Record]:
+    async def export(self, user_id: str) -> Sequence[Record]:
         """Everything the store holds about a user."""
         await self.log.write([])
-        return await asyncio.to_thread(self._store.user, user_id)
+        records = await asyncio.to_thread(self._store.user, self._names.user(user_id))
+        return self._names.returned(records, user_id)
 
-    async def erase(self, user_id: str) -> dict[str, Any]:
+    async def erase(self, user_id: str) -> Erased:
         """Erases a user, and says which model versions saw them as far as this server can know."""
-        records = await self.export(user_id)
-        first = await asyncio.to_thread(self._store.first_arrival, user_id)
-        erased = await asyncio.to_thread(self._store.erase, user_id)
-        answered = {record.model_version for record in records if isinstance(record, Impression)}
-        return {
-            "user_id": user_id,
-            "erased": erased,
-            "model_versions": {
-                "answered": sorted(answered),
-                "may_have_learned": _learned(self.model, first),
-                "unknown": "Whether versions before the one that serves, or data outside this store, hold the user.",
-            },
-        }
+        await self.log.write([])
+        now = self._clock()
+        return await asyncio.to_thread(erase, user_id, self._names, self._store, self._source, self.model, now)
 
     async def swap(self) -> ServedModel:
         """Loads the version to serve now beside the old one, then lets it take over between two batches.
@@ -335,10 +341,3 @@ def _impression(
         history_digest=answer.history_digest,
         feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
     )
-
-
-def _learned(model: ServedModel, first_arrival: float | None) -> list[str]:
-    created = model.bundle.manifest.get("created_at")
-    if first_arrival is None or created is None:
-        return []
-    return [model.version] if datetime.fromisoformat(created).timestamp() >= first_arrival else []

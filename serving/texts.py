@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from liverank.ranking.protocol import Candidates, Scores
 from serving.batching import QueueFullError
+from serving.discretion import without_content
 from serving.model import ServedBundle
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class TextEncoding:
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, task)
         except Exception as problem:  # noqa: BLE001  a ranking without texts is better than none, and it says so
-            _log.warning("%s: %s", failed, problem)
+            _log.warning("%s: %s", failed, without_content(problem))
             return False
         finally:
             self._open -= 1

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from serving.discretion import without_content
+
 SILENCE_SECONDS: Final = 60.0
 
 _log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Troubles:
 
     def say(self, problem: Exception) -> None:
         """Tells of a problem."""
-        text, now = str(problem), self._clock()
+        text, now = without_content(problem), self._clock()
         if text != self._said or now - self._at >= SILENCE_SECONDS:
             self._said, self._at = text, now
             _log.warning("%s", text)

@@ -21,14 +21,16 @@ def backfill(
     from liverank.config.remembered_data import remembered_data
     from liverank.data.backfill import backfill as fill
     from liverank.errors import ConfigError
+    from liverank.pseudonyms import pseudonyms
     from liverank.store import open_store
 
     config = load_config(file or None, overrides(settings) | ({"data.source": data} if data else {}))
     section = config.data if config.data.every_source() else remembered_data(config.workspace_path)
     if section is None:
         raise ConfigError("There is no source to take events from.", "Name it with --data, or set data.source.")
+    names = pseudonyms(config.serving.pseudonym_variable)
     store = open_store(config.store_place, bounds=config.store)
     try:
-        fill(section, store, config.serving.history_length, datetime.now(UTC))
+        fill(section, store, config.serving.history_length, datetime.now(UTC), names)
     finally:
         store.close()

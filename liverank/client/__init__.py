@@ -25,6 +25,7 @@ from liverank.client.errors import (
     CircuitOpenError,
     ClientError,
     DeadlineError,
+    ForbiddenError,
     RefusedError,
     UnavailableError,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "DeadlineError",
     "Erased",
     "Exported",
+    "ForbiddenError",
     "RankedItem",
     "Ranking",
     "RefusedError",

@@ -96,11 +96,20 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """How many records were erased, and which model versions saw the user."""
+    """The certificate of an erasure: what went, which model versions saw the user, what is left to do by hand.
+
+    `signature` where the server has a key; `liverank erase --verify` checks it.
+    """
 
     user_id: str
     erased: int
     model_versions: dict[str, Any]
+    certificate_id: str = ""
+    erased_at: str = ""
+    store: str = ""
+    records: dict[str, int] = {}
+    to_do: list[str] = []
+    signature: dict[str, str] | None = None
 
 
 def incoming_order(candidates: Sequence[Any], rules: Mapping[str, Any] | None, k: int | None, why: str) -> Ranking:

@@ -11,7 +11,14 @@ import httpx
 import msgspec
 
 from liverank.client.circuit import CircuitBreaker
-from liverank.client.errors import AnswerError, CircuitOpenError, DeadlineError, RefusedError, UnavailableError
+from liverank.client.errors import (
+    AnswerError,
+    CircuitOpenError,
+    DeadlineError,
+    ForbiddenError,
+    RefusedError,
+    UnavailableError,
+)
 from liverank.client.retrying import Backoff, Deadline, retry_after
 
 NOT_TAKEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -100,13 +107,13 @@ class Caller:
 
 def _problem(response: httpx.Response, call: Call) -> Exception:
     status, said = response.status_code, _said(response)
-    if status == 503:
+    if status in (429, 503):
         return _Again(UnavailableError(said, status), retry_after(response.headers.get("retry-after")))
     if status in (502, 504):
         problem = UnavailableError(said, status)
         return _Again(problem) if call.repeatable else problem
     if 400 <= status < 500:
-        return RefusedError(status, said)
+        return (ForbiddenError if status == 403 else RefusedError)(status, said)
     return UnavailableError(said, status)
 
 

@@ -17,8 +17,12 @@ class RefusedError(ClientError):
         self.status = status
 
 
+class ForbiddenError(RefusedError):
+    """The token does not open this door (status 403): it lacks the scope that the message names."""
+
+
 class UnavailableError(ClientError):
-    """The server cannot be reached, breaks off, or says that it cannot answer now (status 500 and above)."""
+    """The server cannot be reached, breaks off, or says that it cannot answer now (status 429, or 500 and above)."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

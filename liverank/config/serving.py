@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from liverank.config.access import RateConfig, TokenConfig
 from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
 from liverank.config.shaping import SurfaceConfig
@@ -28,13 +29,27 @@ class ServingConfig(Section):
     host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs a token.")
     http_port: int = Field(8080, ge=0, le=65535, description="REST port.")
     grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port.")
-    token_variable: str = Field("LIVERANK_TOKEN", description="Environment variable that holds the bearer token.")
+    token_variable: str = Field(
+        "LIVERANK_TOKEN", description="Environment variable that holds the bearer token that opens every door."
+    )
+    tokens: dict[str, TokenConfig] = Field(
+        default_factory=dict, description="Name -> a token that opens some doors; the name appears in metrics."
+    )
+    rate: RateConfig = RateConfig()
+    pseudonym_variable: str = Field(
+        "",
+        description="Environment variable with a secret key: users and sessions are then stored under keyed hashes of "
+        "their ids. Empty: under their ids.",
+    )
     store: StorePlace = Field(
         "",
         description="The live store: path of a SQLite file, or URL of a Redis (redis://, rediss://, unix://) without "
         "its password. Empty: the URL in the environment variable LIVERANK_STORE_URL, else a file in the workspace.",
     )
-    max_candidates: int = Field(1000, ge=1, description="Candidates a request may carry.")
+    max_candidates: int = Field(2000, ge=1, description="Candidates a request may carry.")
+    max_text_characters: int = Field(
+        10_000, ge=1, description="Characters that a candidate's text and category, or a query, may have."
+    )
     max_new_texts: int = Field(
         64,
         ge=0,

@@ -17,19 +17,24 @@ from liverank.data.sources.registry import format_of
 from liverank.errors import DataError
 from liverank.events import INTERACTION_SCHEMA, from_table
 from liverank.progress import note, stage
+from liverank.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
     from liverank.store import LiveStore
 
 RECORDS_AT_ONCE: Final = 5000
 ROWS_AT_ONCE: Final = 1_000_000
+NO_PSEUDONYMS: Final = Pseudonyms()
 
 
-def backfill(config: DataConfig, store: LiveStore, per_user: int, now: datetime) -> int:
+def backfill(
+    config: DataConfig, store: LiveStore, per_user: int, now: datetime, names: Pseudonyms = NO_PSEUDONYMS
+) -> int:
     """Appends each user's latest `per_user` interactions of the sources to the store and returns how many were new.
 
     Events of a type without a weight and events after `now` are left out: the server would refuse the first, and the
-    second would stay every user's latest. Doing it again adds nothing.
+    second would stay every user's latest. Doing it again adds nothing. `names` are those that the server stores users
+    by.
 
     Raises:
         DataError: a source cannot be read, or there is none.
@@ -41,7 +46,7 @@ def backfill(config: DataConfig, store: LiveStore, per_user: int, now: datetime)
     with stage("fill the live store", total=events.num_rows) as progress:
         for start in range(0, events.num_rows, RECORDS_AT_ONCE):
             records = from_table(events.slice(start, RECORDS_AT_ONCE), "interactions")
-            new += store.append(records)
+            new += store.append(names.records(records))
             progress.advance(len(records))
     note(f"{new:,} of {events.num_rows:,} events are new in the live store.")
     return new

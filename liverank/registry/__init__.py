@@ -5,7 +5,7 @@ from __future__ import annotations
 from liverank.registry.card import Lineage
 from liverank.registry.promotion import promote
 from liverank.registry.registering import RegisteredVersion, register
-from liverank.registry.versions import VersionInfo, champion, champion_bundle, download, physical_uri, resolve
+from liverank.registry.versions import VersionInfo, champion, champion_bundle, download, physical_uri, resolve, versions
 
 __all__ = [
     "Lineage",
@@ -18,4 +18,5 @@ __all__ = [
     "promote",
     "register",
     "resolve",
+    "versions",
 ]

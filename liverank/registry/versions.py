@@ -90,6 +90,17 @@ def champion(config: RegistryConfig) -> VersionInfo | None:
         return lookup(client, config, CHAMPION)
 
 
+def versions(config: RegistryConfig) -> list[VersionInfo]:
+    """Every version that the registry holds.
+
+    Raises:
+        RegistryError: the registry does not answer.
+    """
+    with connected(config) as client:
+        aliases = _aliases(client, config.model_name)
+        return [info(found, aliases) for found in _search(client, config.model_name)]
+
+
 def champion_bundle(config: RegistryConfig) -> Path | None:
     """Bundle folder of the champion; None before the first promotion."""
     return download(config, CHAMPION) if champion(config) else None

@@ -24,6 +24,7 @@ from liverank.client import (
     Client,
     ClientError,
     DeadlineError,
+    ForbiddenError,
     RefusedError,
     UnavailableError,
 )
@@ -80,9 +81,11 @@ def test_connections_are_kept() -> None:
     [
         (answer({"error": "Candidate 'a' is there twice."}, 400), RefusedError, "refused (400): Candidate"),
         (answer({"error": "token"}, 401), RefusedError, "refused (401): token"),
+        (answer({"error": "scope 'events'"}, 403), ForbiddenError, "refused (403): scope 'events'"),
         (answer(b"<html>", 404), RefusedError, "refused (404): status 404 Word"),
         (answer({"error": "Internal error."}, 500), UnavailableError, "Internal error."),
         (answer({"error": "queue"}, 503), UnavailableError, "queue"),
+        (answer({"error": "rate"}, 429), UnavailableError, "rate"),
         (answer(b"bad gateway", 502), UnavailableError, "status 502"),
         (answer(b"", 302, location="http://elsewhere/"), UnavailableError, "status 302"),
         (answer(b"<html>"), AnswerError, "not a liverank server's"),

@@ -10,6 +10,7 @@ from liverank.config import DataConfig
 from liverank.config.data import SourceConfig
 from liverank.data.backfill import backfill
 from liverank.errors import DataError
+from liverank.pseudonyms import Pseudonyms
 from liverank.store import open_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,6 +34,13 @@ def test_the_latest_events_of_each_user_in_time_order(source, tmp_path):
     assert backfill(source, store, per_user=3, now=NOW) == 4
     assert list(store.history("anna", 10).item_ids) == ["item-2", "item-1", "item-0"]
     assert list(store.history("ben", 10).item_ids) == ["item-3"]
+
+
+def test_users_come_under_the_names_that_the_server_knows_them_by(source, tmp_path):
+    store, names = open_store(tmp_path / "live.db"), Pseudonyms(b"0123456789abcdef")
+    assert backfill(source, store, per_user=3, now=NOW, names=names) == 4
+    assert len(store.history(names.user("anna"), 10).item_ids) == 3
+    assert not store.user("anna")
 
 
 def test_doing_it_again_adds_nothing(source, tmp_path):

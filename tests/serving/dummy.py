@@ -2,7 +2,8 @@
 
 Run as `python -m tests.serving.dummy WORKSPACE [section.key=value ...]`. WORKSPACE/version names the version to serve;
 the word `broken` there makes the load fail, WORKSPACE/slow makes every batch take that many seconds,
-WORKSPACE/slow-texts every text that it has not seen lately; the text `unreadable` cannot be encoded.
+WORKSPACE/slow-texts every text that it has not seen lately; the text `unreadable` cannot be encoded, and what meets
+a text that begins with `crash` fails and quotes it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class CountsClicks:
 
     def _score(self, request: Request) -> Scores:
         if "poison" in request.candidates.item_ids:
-            raise ValueError("poison")
+            raise ValueError(f"poison for {request.user_id}: {request.candidates.texts}")
         self._remember(list(request.candidates.texts.values()))
         counts = Counter(request.history.item_ids)
         known = [
@@ -87,6 +88,8 @@ class DummyBundle:
         vectors = np.zeros((len(item_ids), 26), np.float32)
         for row, item in enumerate(item_ids):
             text = self._items[item].text if item in self._items else texts.get(item, "")
+            if text.startswith("crash"):
+                raise ValueError(text)
             if text:
                 vectors[row, ord(text[0]) - ord("a")] = 1
         return vectors
@@ -95,6 +98,8 @@ class DummyBundle:
         if "unreadable" in texts:
             raise LanguageModelError("The language model cannot be had.")
         for text in texts:
+            if text.startswith("crash in the encoder"):
+                raise KeyError(text)
             if text not in self._texts and self._slow_texts.exists():
                 time.sleep(float(self._slow_texts.read_text()))
             self._texts.add(text)

@@ -128,6 +128,8 @@ def test_promoted_then_swapped(client: httpx.Client, champion: Server, world: Wo
     erased = client.delete("/v1/users/fan").json()
     assert erased["model_versions"]["answered"] == ["1", "2"]
     assert erased["model_versions"]["may_have_learned"] == []
+    assert "data outside this store" in erased["model_versions"]["unknown"]
+    assert "before the one that serves" not in erased["model_versions"]["unknown"], "the registry knows them all"
 
 
 def test_a_damaged_champion_is_refused(

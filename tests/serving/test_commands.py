@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,35 @@ def test_erase(server: Server) -> None:
     assert done.returncode == 0
     assert "1 records of user me/you are erased." in done.stdout
     assert "0 records" in liverank("erase", "me/you", "--yes", *on(server)).stdout
+
+
+def test_an_erasure_is_certified(
+    servers: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "a secret of the operator's")
+    server = servers("serving.pseudonym_variable=SECRET").start()
+    liverank("send", "--user", "anna", "--item", "b", *on(server))
+    file = tmp_path / "erased.json"
+    done = liverank("erase", "anna", "--yes", "--certificate", str(file), *on(server))
+    assert done.returncode == 0, done.stderr
+    assert "1 records of user anna are erased." in done.stdout
+    assert "To do: Erase the user in the sources" in done.stdout
+    keyed = [*on(server), "--set", "serving.pseudonym_variable=SECRET"]
+    assert liverank("erase", "--verify", str(file), *keyed).stdout.startswith("Genuine: 1 records of user anna were")
+    assert "no key" in liverank("erase", "--verify", str(file), *on(server)).stderr
+    file.write_text(file.read_text().replace("anna", "ben"))
+    changed = liverank("erase", "--verify", str(file), *keyed)
+    assert changed.returncode == 2
+    assert "was changed" in changed.stderr
+    for arguments in ([], ["anna", "--verify", str(file)]):
+        assert liverank("erase", *arguments, *on(server)).returncode == 2
+    for place in (tmp_path / "no" / "folder", file):
+        refused = liverank("erase", "anna", "--yes", "--certificate", str(place), *on(server))
+        assert (refused.returncode, refused.stdout) == (2, "")
+    free = tmp_path / "free.json"
+    away = liverank("erase", "anna", "--yes", "--certificate", str(free), "--url", "http://127.0.0.1:9")
+    assert (away.returncode, free.exists()) == (2, False)
+    server.kill()
 
 
 def test_no_server(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_every_route_of_ours_is_in_it_and_no_other() -> None:
 def test_errors_are_what_it_says(client: httpx.Client) -> None:
     for path, item in document()["paths"].items():
         for method in item.keys() - {"parameters"}:
-            assert {"401", "403", "500", "503"} <= item[method]["responses"].keys()
+            assert {"401", "403", "429", "500", "503"} <= item[method]["responses"].keys()
             if "requestBody" in item[method]:
                 answer = client.request(method, path, content=b"{")
                 assert answer.status_code == 400

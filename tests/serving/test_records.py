@@ -136,6 +136,10 @@ def test_export_and_erase(client: httpx.Client) -> None:
     assert erased["erased"] == 2
     assert erased["model_versions"]["answered"] == ["1"]
     assert erased["model_versions"]["may_have_learned"] == ["1"]
+    assert erased["records"] == {"impression": 1, "interaction": 1}
+    assert erased["signature"] is None
+    assert "delete version 1 " in erased["to_do"][0]
+    assert len(erased["certificate_id"]) == 32
     assert client.get(quoted).json() == {"user_id": user, "records": []}
     assert client.delete(quoted).json()["erased"] == 0
     assert ids(client.post("/v1/rank", json={"user_id": user, "candidates": ["a", "c"]})) == ["a", "c"]
