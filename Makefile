@@ -1,4 +1,4 @@
-# One vocabulary for people and CI: make setup demo test lint bench bench-quality bench-compression docs.
+# One vocabulary for people and CI: make setup demo test fuzz lint bench bench-quality bench-compression docs.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
-.PHONY: setup demo test lint bench bench-quality bench-compression docs clean
+.PHONY: setup demo test fuzz lint bench bench-quality bench-compression docs clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ demo: $(STAMP)
 
 test: $(DEVELOPMENT)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# Ten minutes of requests of every kind that the OpenAPI document allows or forbids: no 5xx, no undocumented answer.
+fuzz: $(DEVELOPMENT)
+	$(BIN)/python -m tests.serving.fuzz $(or $(SECONDS),600)
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .

@@ -40,6 +40,13 @@ def contract_schema() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def openapi() -> str:
+    """docs/openapi.json: the REST routes of the server, as it tells them at /openapi.json."""
+    from serving.openapi import document
+
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
 def _keys(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
@@ -146,6 +153,7 @@ def components() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "contract.md": contract,
     "contract.schema.json": contract_schema,
+    "openapi.json": openapi,
     "configuration.md": configuration,
     "cli.md": cli,
     "components.md": components,

@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
+from serving import openapi
 from serving.metrics import Metrics
 from serving.predictor import Overloaded, Predictor
 from serving.routes import Routes, on_http_exception, on_invalid_request
@@ -104,6 +105,8 @@ class Host(ModelServer):
     def prepare(self, routes: Routes, token: str, metrics: Metrics) -> None:
         """Puts our routes and the guard on kserve's application."""
         routes.add_to(app)
+        described = openapi.document()
+        app.openapi = lambda: described
         app.add_exception_handler(HTTPException, on_http_exception)
         app.add_exception_handler(RequestValidationError, on_invalid_request)
         app.add_middleware(BodyLimit, limit=self._config.max_body_bytes)

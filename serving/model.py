@@ -13,7 +13,7 @@ from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
 from liverank.ranking.data import encode
 from liverank.ranking.lm.cascade import CascadeRanker
-from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request
+from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from serving.following import LogFollower
 
 WARM_UP_SIZES = (1, 10, 100, 500)
@@ -50,6 +50,10 @@ class ServedBundle(Protocol):
 
     def remember_texts(self, texts: Sequence[str]) -> None:
         """Encodes texts of items it does not know, so that scoring them takes no longer than others."""
+        ...
+
+    def query_scores(self, query: str, candidates: Candidates) -> Scores:
+        """How close each candidate's text lies to a query, `[candidates]`; encodes what it has not met."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +18,25 @@ from liverank.errors import LiverankError
 from serving import api
 from serving.api import Refused
 from serving.metrics import Metrics
+from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
 from serving.service import RankingService
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
+
+
+class _WholePath(Convertor[str]):
+    """The rest of a path, line breaks included: with Starlette's own, `a%0A` would be `a`, who is somebody else."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
 class Routes:
@@ -36,16 +50,19 @@ class Routes:
 
     def add_to(self, app: Any) -> None:
         """Adds every route to a Starlette or FastAPI application."""
+        register_url_convertor("whole", _WholePath())
+        rerank: Endpoint = RerankRoute(self._service, self._name)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
+            *((path, "POST", rerank) for path in PATHS),
             ("/v1/events", "POST", self.events),
             ("/v1/items", "PUT", self.items),
-            ("/v1/users/{user_id:path}", "GET", self.export),
-            ("/v1/users/{user_id:path}", "DELETE", self.erase),
+            ("/v1/users/{user_id:whole}", "GET", self.export),
+            ("/v1/users/{user_id:whole}", "DELETE", self.erase),
             ("/v2/repository/models/{name}/load", "POST", self.load),
             ("/v2/repository/models/{name}/unload", "POST", self.unload),
         ):
-            app.add_route(route, self._guarded(f"{method} {route}", endpoint), methods=[method])
+            app.add_route(route, self._guarded(f"{method} {route.replace(':whole', '')}", endpoint), methods=[method])
 
     async def rank(self, request: Request) -> Response:
         """`POST /v1/rank`."""

@@ -30,6 +30,7 @@ from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
 from serving.ordering import ranked
+from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
@@ -87,14 +88,31 @@ class RankingService:
         """Whether a request would be ranked and its impression kept."""
         return self.log.alive
 
-    async def rank(self, request: RankRequest) -> RankResponse:
-        """Ranks the candidates and has the impression recorded.
+    async def rank(self, request: RankRequest, query: QueryMatch | None = None) -> RankResponse:
+        """Ranks the candidates, by what a `query` says too where there is one, and has the impression recorded.
 
         Raises:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
         asked = self._asked(request)
-        return self._told(asked, await self._score(asked))
+        answer = await self._score(asked)
+        return self._told(asked, answer if query is None else query.joined(answer))
+
+    async def match(self, query: str, request: RankRequest) -> QueryMatch:
+        """Compares a query with the candidates' texts, as long as the request's deadline allows.
+
+        Raises:
+            Refused: as `rank`.
+        """
+        offer, weight = _candidates(api.offered(request, self._limits.max_candidates)), self._limits.query_weight
+        left = None if request.deadline_ms is None else request.deadline_ms / 1000
+        try:
+            scores = await asyncio.wait_for(self._texts.matched(self.model.bundle, query, offer), left)
+        except TimeoutError:
+            return QueryMatch(None, weight, (f"{NOT_COMPARED} in the time left",))
+        except QueueFullError as full:
+            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
+        return QueryMatch(scores, weight, () if scores is not None else (NOT_COMPARED,))
 
     async def rank_all(self, requests: Sequence[RankRequest]) -> list[RankResponse]:
         """Ranks several lists, all or none: impressions are recorded once each has its scores.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from liverank.ranking.protocol import Candidates
+from liverank.ranking.protocol import Candidates, Scores
 from serving.batching import QueueFullError
 from serving.model import ServedBundle
 
@@ -43,18 +43,34 @@ class TextEncoding:
         why = (f"texts: {lacking} candidates were scored without their text",) if lacking else ()
         return replace(candidates, texts={item: candidates.texts[item] for item in ready}), why
 
+    async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> Scores | None:
+        """How close each candidate's text lies to a query, `[candidates]`; None where the encoder fails.
+
+        Raises:
+            QueueFullError: too many lists wait for their texts.
+        """
+        ready, _ = await self.encoded(bundle, candidates)
+        found: list[Scores] = []
+        if await self._run(lambda: found.append(bundle.query_scores(query, ready)), "A query cannot be compared"):
+            return found[0]
+        return None
+
     def close(self) -> None:
         """Ends the thread."""
         self._pool.shutdown()
 
     async def _remember(self, bundle: ServedBundle, texts: Sequence[str]) -> bool:
+        return await self._run(lambda: bundle.remember_texts(texts), f"{len(texts)} texts cannot be encoded")
+
+    async def _run(self, task: Callable[[], None], failed: str) -> bool:
+        """Does the task on the encoder's thread; whether it could be done."""
         if self._open >= self._waiting:
             raise QueueFullError
         self._open += 1
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, bundle.remember_texts, texts)
+            await asyncio.get_running_loop().run_in_executor(self._pool, task)
         except Exception as problem:  # noqa: BLE001  a ranking without texts is better than none, and it says so
-            _log.warning("%d texts cannot be encoded: %s", len(texts), problem)
+            _log.warning("%s: %s", failed, problem)
             return False
         finally:
             self._open -= 1

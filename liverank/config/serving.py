@@ -47,6 +47,13 @@ class ServingConfig(Section):
         "answered together; their deadlines may leave it less. What it has not read then stays in the blend's order. "
         "0: it is not asked.",
     )
+    query_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the query in the scores of `/v1/rerank` and its like; the rest is the ranker's, by what "
+        "the user did.",
+    )
     sentences: SentencesConfig = SentencesConfig()
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(

@@ -22,8 +22,8 @@ from liverank.events import Item
 from liverank.ranking import arrays
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, Rows
-from liverank.ranking.protocol import Ranker
+from liverank.ranking.data import Catalogue, Rows, encode
+from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.text import LanguageModel
 from liverank.text_layers import TunedLayers
 
@@ -115,6 +115,16 @@ class Bundle:
             LanguageModelError: the language model cannot be had.
         """
         self._encoder.encode_remembered(texts)
+
+    def query_scores(self, query: str, candidates: Candidates) -> Scores:
+        """Cosine of a query's embedding and each candidate's, `[candidates]`; 0 for a candidate without a text.
+
+        Raises:
+            LanguageModelError: the language model cannot be had.
+        """
+        state = self._state
+        request = encode(state.catalogue, Request(History(), candidates, Context(0.0)))
+        return cast(Any, state.rankers["zero-shot"]).query_scores(query, request)
 
 
 def bundle_hash(manifest: Mapping[str, Any]) -> str:

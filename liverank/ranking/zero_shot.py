@@ -112,6 +112,16 @@ class ZeroShotRanker:
         """
         return self._products(request, _unit(self._weight(request) @ self._embeddings[request.history]))
 
+    def query_scores(self, query: str, request: EncodedRequest) -> Scores:
+        """Plain cosines of a query and each candidate, `[candidates]`, whatever the history; 0 without a text.
+
+        Queries and texts are not seen from the centre: it is the texts' own, and a query is written otherwise.
+
+        Raises:
+            LanguageModelError: the encoder cannot be had.
+        """
+        return self._products(request, self.encoder.encode_remembered([query])[0])
+
     def _products(self, request: EncodedRequest, profile: Floats) -> Scores:
         """Products of a profile and each candidate's embedding, `[candidates]`.
 

@@ -92,3 +92,22 @@ def test_items_without_a_text_score_nothing():
 def test_a_catalogue_without_embeddings_is_refused():
     with pytest.raises(ValueError, match="no embeddings yet"):
         ZeroShotRanker(catalogue_of("red", "green"), NoEncoder())
+
+
+class Compass:
+    """Encodes "north" and "east" as two directions that stand at right angles."""
+
+    def encode(self, texts):
+        return np.array([[float(text == "north"), float(text == "east")] for text in texts], np.float32)
+
+    encode_remembered = encode
+
+
+def test_a_query_is_compared_with_known_items_and_with_texts_that_came_along():
+    embeddings = np.array([[0.6, 0.8], [0, 0]], np.float32)
+    catalogue = dataclasses.replace(catalogue_of("north-east", ""), embeddings=embeddings)
+    given = Candidates(["i0", "i1", "new", "silent"], texts={"new": "east"})
+    for history in (History(), History(["i0"], ["click"], [1.0])):
+        request = encode(catalogue, Request(history, given, Context(3.0)))
+        for query, expected in (("north", [0.6, 0, 0, 0]), ("east", [0.8, 0, 1, 0])):
+            np.testing.assert_allclose(ZeroShotRanker(catalogue, Compass()).query_scores(query, request), expected)

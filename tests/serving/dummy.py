@@ -21,7 +21,7 @@ from liverank.cli.options import overrides
 from liverank.config import load_config
 from liverank.errors import BundleError, LiverankError
 from liverank.events import Item
-from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.protocol import Candidates, Request, Scores
 from liverank.text import LanguageModelError
 from serving.model import ServedModel
 
@@ -81,6 +81,14 @@ class DummyBundle:
             if text not in self._texts and self._slow_texts.exists():
                 time.sleep(float(self._slow_texts.read_text()))
             self._texts.add(text)
+
+    def query_scores(self, query: str, candidates: Candidates) -> Scores:
+        """How many of the query's words an item's text, or its id where it has none, holds."""
+        if query == "unreadable":
+            raise LanguageModelError("The language model cannot be had.")
+        wanted = set(query.split())
+        texts = [candidates.texts.get(item, item) for item in candidates.item_ids]
+        return np.array([len(wanted & set(text.split())) for text in texts], np.float32)
 
 
 class DummySource:

@@ -97,6 +97,15 @@ def test_an_item_never_met_is_scored_by_its_text(client: httpx.Client, world: Wo
     assert score("Wireless headphones") != score("Copper kettle")
 
 
+def test_a_query_ranks_texts_by_what_they_mean(client: httpx.Client, world: World) -> None:
+    documents = ["A stainless steel pot to boil water in", "Trousers of blue denim", world.items[0]]
+    for query, first in (("kettle", 0), ("jeans", 1)):
+        answer = client.post("/v1/rerank", json={"query": query, "documents": documents}).json()
+        assert answer["meta"]["warnings"] == []
+        texts = [line["index"] for line in answer["results"] if line["index"] < 2]
+        assert texts[0] == first
+
+
 def test_one_event_changes_the_list(client: httpx.Client, world: World) -> None:
     body = {"user_id": "newcomer", "candidates": world.items[:20]}
     before = ids(client.post("/v1/rank", json=body))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -139,3 +140,15 @@ def test_export_and_erase(client: httpx.Client) -> None:
     assert client.delete(quoted).json()["erased"] == 0
     assert ids(client.post("/v1/rank", json={"user_id": user, "candidates": ["a", "c"]})) == ["a", "c"]
     assert len(client.get("/v1/users/bystander").json()["records"]) == 1
+
+
+def test_a_user_whose_name_holds_line_breaks_is_nobody_else(client: httpx.Client) -> None:
+    names = ["line", "line\n", "line\nbreak"]
+    for name in names:
+        assert client.post("/v1/events", json=[click(1, name)]).status_code == 202
+    for name in reversed(names):
+        path = f"/v1/users/{quote(name)}"
+        (record,) = client.get(path).json()["records"]
+        assert record["user_id"] == name
+        assert client.delete(path).json()["erased"] == 1
+        assert client.get(path).json()["records"] == []

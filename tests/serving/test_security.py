@@ -52,6 +52,8 @@ def guarded(servers: Callable[..., Server]) -> Server:
         ("POST", "/v1/models/liverank:predict"),
         ("POST", "/v2/models/liverank/infer"),
         ("POST", "/v2/repository/models/liverank/load"),
+        ("POST", "/v2/rerank"),
+        ("GET", "/openapi.json"),
         ("GET", "/docs"),
     ],
 )

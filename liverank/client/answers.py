@@ -1,0 +1,133 @@
+"""What the client takes and gives, typed; fields that a later server adds are ignored."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A candidate with what the caller knows about it; of a known item the id alone, as a string, is enough."""
+
+    item_id: str
+    text: str = ""
+    category: str = ""
+    score: float | None = None
+
+
+class RankedItem(msgspec.Struct, frozen=True):
+    """One line of a ranking; `position` counts from 1."""
+
+    item_id: str
+    score: float
+    position: int
+    propensity: float | None = None
+    reasons: list[dict[str, Any]] | None = None
+    sentence: str | None = None
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """A ranking; `degraded` is empty when the whole model ranked, and says what was missing otherwise.
+
+    A ranking that the client made because no server answered has no `impression_id` and no `model_version`, and its
+    `degraded` begins with `client:`.
+    """
+
+    impression_id: str
+    model_version: str
+    ranking: list[RankedItem]
+    degraded: list[str]
+    timing_ms: dict[str, float]
+
+    @property
+    def item_ids(self) -> list[str]:
+        """The ranked ids, best first."""
+        return [line.item_id for line in self.ranking]
+
+
+class Reranked(msgspec.Struct, frozen=True):
+    """One reranked document; `index` is its place in the request, from 0."""
+
+    index: int
+    relevance_score: float
+    document: dict[str, Any] | None = None
+
+
+class RerankMeta(msgspec.Struct, frozen=True):
+    """What is known of a reranking beside its lines."""
+
+    warnings: list[str] = []
+    timing_ms: dict[str, float] = {}
+    model_version: str = ""
+
+
+class Reranking(msgspec.Struct, frozen=True):
+    """A reranked list; `id` is the impression's, empty for a list that the client made."""
+
+    id: str
+    results: list[Reranked]
+    meta: RerankMeta
+
+    @property
+    def degraded(self) -> list[str]:
+        """What was missing."""
+        return self.meta.warnings
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """How many records the server took, and how many of them were new to it."""
+
+    accepted: int
+    new: int
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """What the server's store holds about a user; each record as docs/contract.md has it."""
+
+    user_id: str
+    records: list[dict[str, Any]]
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """How many records were erased, and which model versions saw the user."""
+
+    user_id: str
+    erased: int
+    model_versions: dict[str, Any]
+
+
+def incoming_order(candidates: Sequence[Any], rules: Mapping[str, Any] | None, k: int | None, why: str) -> Ranking:
+    """The candidates as they came, but for what the caller's rules pin and exclude; scores are minus the place."""
+    ids = [_item_id(candidate) for candidate in candidates]
+    pinned = [item for item in (rules or {}).get("pin", ()) if item in ids]
+    away = {*pinned, *(rules or {}).get("exclude", ())}
+    shown = [*pinned, *(item for item in ids if item not in away)][:k]
+    lines = [RankedItem(item, -float(place), place + 1) for place, item in enumerate(shown)]
+    return Ranking("", "", lines, [f"client: {why}"], {})
+
+
+def _item_id(candidate: Any) -> str:
+    if isinstance(candidate, str):
+        return candidate
+    return str(candidate["item_id"] if isinstance(candidate, Mapping) else candidate.item_id)
+
+
+def given_order(count: int, top_n: int | None, why: str) -> Reranking:
+    """Documents in the order that they came in; the score falls from 1 towards 0."""
+    lines = [Reranked(index, 1 - index / count) for index in range(count)]
+    return Reranking("", lines[:top_n], RerankMeta(warnings=[f"client: {why}"]))
+
+
+def with_event_ids(records: Iterable[Any]) -> list[Any]:
+    """The records, each interaction with an `event_id`, so that sending them again is safe."""
+    return [_identified(record) for record in records]
+
+
+def _identified(record: Any) -> Any:
+    is_nameless = isinstance(record, Mapping) and record.get("record", "interaction") == "interaction"
+    if is_nameless and not record.get("event_id"):
+        return {**record, "event_id": uuid.uuid4().hex}
+    return record

@@ -1,0 +1,50 @@
+"""`POST /rerank`, `/v1/rerank` and `/v2/rerank`: from a request of the rerank protocol to its answer."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.query import QueryMatch
+from serving.rerank import Reranking, RerankResponse, answered, reranking
+from serving.scoring import milliseconds
+from serving.service import RankingService
+
+PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
+LEAST_MS = 0.001
+"""What a ranking is given of a deadline that has passed: it answers at once."""
+
+
+class RerankRoute:
+    """One endpoint for all three paths; only the version that an answer names differs."""
+
+    def __init__(self, service: RankingService, name: str) -> None:
+        self._service = service
+        self._name = name
+
+    async def __call__(self, request: Request) -> Response:
+        """Reranks the documents of a request."""
+        started = time.perf_counter()
+        body = await request.body()
+        asked = reranking(body, request.headers, self._service.model.bundle.catalogue.index)
+        version = "2" if request.url.path.startswith("/v2/") else "1"
+        return Response(
+            msgspec.json.encode(await self._reranked(asked, version, started)), media_type="application/json"
+        )
+
+    async def _reranked(self, asked: Reranking, version: str, started: float) -> RerankResponse:
+        query = await self._matched(asked)
+        spent = milliseconds(time.perf_counter() - started)
+        deadline = asked.request.deadline_ms
+        left = None if deadline is None else max(deadline - spent, LEAST_MS)
+        ranked = await self._service.rank(asked.rank_request(query.by_item(asked.distinct), left), query)
+        timing = {**ranked.timing_ms, "query": spent, "total": milliseconds(time.perf_counter() - started)}
+        return answered(asked, ranked, self._name, version, timing)
+
+    async def _matched(self, asked: Reranking) -> QueryMatch:
+        if not asked.request.query.strip():
+            return QueryMatch(None, 0.0)
+        return await self._service.match(asked.request.query, asked.rank_request(None, asked.request.deadline_ms))
