@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures pipeline, server, re-ranker and growing data, and writes docs/benchmarks.md."""
+"""`python -m benchmarks`: measures pipeline, server, re-ranker, shaping, growing data; writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import data, pipeline, reranker
+from benchmarks import data, pipeline, reranker, shaping
 from benchmarks.page import PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
@@ -36,6 +36,8 @@ def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
         return pipeline.run(options.data, work, options.seconds)
     if part == "reranker":
         return reranker.run()
+    if part == "shaping":
+        return shaping.run()
     if part == "data":
         return data.run(work, options.events)
     return data.engines(work, options.spark) if part == "engines" else data.largest(work, options.largest)

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import compression_stages, reranker_stages, stages
+from benchmarks import compression_stages, reranker_stages, shaping_stages, stages
 from liverank.environment import silence_telemetry
 from liverank.memory import peak_mib
 
@@ -16,7 +16,9 @@ from liverank.memory import peak_mib
 def main(stage: str, arguments: str, answer: str) -> None:
     """Runs the stage and writes its seconds, processor time, peak memory and result."""
     silence_telemetry()
-    function = {**compression_stages.STAGES, **reranker_stages.STAGES}.get(stage) or getattr(stages, stage)
+    function = {**compression_stages.STAGES, **reranker_stages.STAGES, **shaping_stages.STAGES}.get(stage) or getattr(
+        stages, stage
+    )
     started = time.perf_counter()
     result = function(**json.loads(arguments))
     seconds = time.perf_counter() - started

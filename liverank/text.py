@@ -96,6 +96,11 @@ class LanguageModel:
                 self._remembered |= new
         return np.stack([known[text] for text in texts])
 
+    def remembered(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        """Text -> unit vector of those that were seen lately; encodes nothing."""
+        with self._lock:
+            return {text: self._remembered[text] for text in texts if text in self._remembered}
+
     def _load(self) -> tuple[Any, Any]:
         with self._lock:
             if self._loaded is None:

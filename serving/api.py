@@ -10,6 +10,7 @@ import msgspec
 
 from liverank.errors import DataError
 from liverank.events import RECORD_TYPES, Identifier, Item, Record, to_utc
+from liverank.shaping.rules import Rules
 
 RECORD_NAMES = {name.removesuffix("s"): kind for name, kind in RECORD_TYPES.items()}
 """The value of a record's `record` field -> its type."""
@@ -31,14 +32,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     item_id: Identifier
     text: str = ""
     category: str = ""
+    attributes: dict[str, str] = {}
     score: float | None = None
-
-
-class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the caller decides, whatever the scores say."""
-
-    exclude: list[str] = []
-    pin: list[str] = []
 
 
 class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,13 +65,17 @@ class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class RankResponse(msgspec.Struct, frozen=True):
-    """The answer of `POST /v1/rank`; `degraded` is empty when the whole model ranked."""
+    """The answer of `POST /v1/rank`; `degraded` is empty when the whole model ranked.
+
+    `costs` only when reasons were asked for and rules shaped the list: `liverank.shaping.costs`.
+    """
 
     impression_id: str
     model_version: str
     ranking: list[RankedItem]
     degraded: list[str]
     timing_ms: dict[str, float]
+    costs: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -85,6 +84,8 @@ class Offered(msgspec.Struct, frozen=True):
     item_ids: list[str]
     texts: dict[str, str]
     scores: list[float] | None
+    details: dict[str, Candidate] = {}
+    """Candidates that came with more than their id."""
 
 
 class _Kind(msgspec.Struct):
@@ -132,7 +133,8 @@ def offered(request: RankRequest, limit: int) -> Offered:
     scores = [line.score for line in rich if line.score is not None]
     if scores and len(scores) != len(ids):
         raise Refused(400, f"{len(scores)} of {len(ids)} candidates carry a score; give one to all or to none.")
-    return Offered(ids, {item: text for item, text in texts.items() if text}, scores or None)
+    details = {line.item_id: line for line in rich}
+    return Offered(ids, {item: text for item, text in texts.items() if text}, scores or None, details)
 
 
 def _first_twice(ids: Sequence[str]) -> str:
@@ -143,13 +145,17 @@ def _first_twice(ids: Sequence[str]) -> str:
 def _check_rules(rules: Rules, ids: Sequence[str]) -> None:
     if not rules.pin:
         return
-    if len(set(rules.pin)) != len(rules.pin):
-        raise Refused(400, f"rules.pin names '{_first_twice(rules.pin)}' twice.")
-    for item in rules.pin:
+    pins = [pin.item_id for pin in rules.pins]
+    if len(set(pins)) != len(pins):
+        raise Refused(400, f"rules.pin names '{_first_twice(pins)}' twice.")
+    for item in pins:
         if item not in ids:
             raise Refused(400, f"rules.pin names '{item}', which is no candidate.")
         if item in rules.exclude:
             raise Refused(400, f"'{item}' is both in rules.pin and in rules.exclude.")
+    places = [pin.position for pin in rules.pins if pin.position is not None]
+    if len(set(places)) != len(places):
+        raise Refused(400, f"rules.pin puts two items on position {max(places, key=places.count)}.")
 
 
 def request_time(request: RankRequest, latest: float) -> datetime | None:

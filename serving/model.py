@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from liverank.config import RegistryConfig
 from liverank.errors import LiverankError, ServingError
 from liverank.events import Item
-from liverank.ranking.data import encode
+from liverank.ranking.data import Floats, encode
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from serving.following import LogFollower
@@ -41,7 +41,7 @@ class ServedBundle(Protocol):
 
     @property
     def catalogue(self) -> Any:
-        """The items it knows; `item_ids` in row order, `index` from id to row."""
+        """The items it knows; `item_ids`, `categories` and `is_new` in row order, `index` from id to row."""
         ...
 
     def add_items(self, items: Sequence[Item]) -> None:
@@ -54,6 +54,10 @@ class ServedBundle(Protocol):
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """How close each candidate's text lies to a query, `[candidates]`; encodes what it has not met."""
+        ...
+
+    def vectors(self, item_ids: Sequence[str], texts: Mapping[str, str]) -> Floats | None:
+        """Unit vectors of items, known or with a text met lately, `[items, width]`, 0 for others; None without any."""
         ...
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from liverank.ranking.protocol import Scores, ranking
-from serving.api import RankedItem, Rules
+from liverank.shaping.rules import Rules
+from serving.api import RankedItem
 from serving.explaining import Contributions
 
 DECIMALS = 6
@@ -18,7 +19,7 @@ def ranked(
 ) -> list[RankedItem]:
     """The shown list: pinned items first in their given order, none excluded, the rest by score, at most `k`.
 
-    `why` gives each line its reasons.
+    For rules that are `plain`: others take `serving.shaping`. `why` gives each line its reasons.
     """
     rows = _by_rules(ranking(scores).tolist(), item_ids, rules)[:k]
     values = np.asarray(scores, np.float64).round(DECIMALS).tolist()
@@ -34,6 +35,6 @@ def _by_rules(rows: list[int], item_ids: Sequence[str], rules: Rules) -> list[in
     if not rules.pin and not rules.exclude:
         return rows
     excluded = set(rules.exclude)
-    pins = {item: place for place, item in enumerate(rules.pin)}
+    pins = {pin.item_id: place for place, pin in enumerate(rules.pins)}
     pinned = sorted((row for row in rows if item_ids[row] in pins), key=lambda row: pins[item_ids[row]])
     return pinned + [row for row in rows if item_ids[row] not in pins and item_ids[row] not in excluded]

@@ -54,6 +54,8 @@ class Answer:
     """What it knew of the candidates, where that was asked for and the model has such features."""
     facts: Callable[[int], Facts] | None = None
     """What may be said of the candidate in a place, where reasons were asked for and the model can tell."""
+    history: History | None = None
+    """What was read of the user; None where nothing could be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Scorer:
                 history_digest(history),
                 features,
                 facts_at(ranker, request) if reasons is not None else None,
+                None if lacking else history,
             )
             for job, request, (history, lacking), of, reasons, features in zip(
                 jobs, requests, read, scored, why, used, strict=True

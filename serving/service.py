@@ -29,9 +29,9 @@ from serving.following import follow
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
-from serving.ordering import ranked
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
+from serving.shaping import Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 
@@ -70,6 +70,7 @@ class RankingService:
         self._source = source
         self._metrics = metrics
         self._clock = clock
+        self._shaper = Shaper(limits.surfaces, self._event_weights)
         self.model = self._load()
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
@@ -135,6 +136,7 @@ class RankingService:
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
         offered = api.offered(request, self._limits.max_candidates)
+        self._shaper.check(request)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
         identity = uuid.uuid4().hex
@@ -148,16 +150,17 @@ class RankingService:
         """The answer over the wire; has the impression recorded."""
         request, offered = asked.request, asked.offered
         unexplained = request.explain and answer.contributions is None
-        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else [])]
-        lines = ranked(answer.scores, offered.item_ids, request.rules, request.k, answer.contributions)
-        lines = self._with_sentences(lines, offered.item_ids, answer)
-        identity, shown, most = asked.impression_id, tuple(degraded), self._limits.feature_log_items
+        identity, most = asked.impression_id, self._limits.feature_log_items
+        shaped = self._shaper.shaped(request, offered, answer, self.model.bundle, identity)
+        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else []), *shaped.lacking]
+        lines = self._with_sentences(shaped.lines, offered.item_ids, answer)
+        shown = tuple(degraded)
         if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
-        return RankResponse(identity, answer.version, lines, degraded, timing)
+        return RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
 
     def _with_sentences(self, lines: list[RankedItem], item_ids: Sequence[str], answer: Answer) -> list[RankedItem]:
         """The lines, the first of them with a sentence where that is wanted and there are facts."""
@@ -187,6 +190,7 @@ class RankingService:
         if items:
             async with self._changing:
                 await asyncio.to_thread(self.model.bundle.add_items, items)
+            self._shaper.learn(items)
         return new
 
     async def export(self, user_id: str) -> list[Record]:
@@ -240,7 +244,9 @@ class RankingService:
 
     def _load(self) -> ServedModel:
         model = self._source.load()
-        model.bundle.add_items(self._store.items())
+        items = self._store.items()
+        model.bundle.add_items(items)
+        self._shaper.learn(items)
         model.warm_up()
         return replace(model, follower=follow(self._store, model.bundle.rankers))
 
@@ -288,13 +294,13 @@ def _impression(
 ) -> Impression:
     request, offered = asked.request, asked.offered
     incoming = {item: row for row, item in enumerate(offered.item_ids)}
-    # The order is not drawn at random: each line was certain to stand where it stood.
+    # Where the order is not drawn at random, each line was certain to stand where it stood.
     shown = [
         ShownItem(
             item_id=line.item_id,
             position=line.position,
             score=line.score,
-            propensity=1.0,
+            propensity=1.0 if line.propensity is None else line.propensity,
             incoming_position=(row := incoming[line.item_id]) + 1,
             incoming_score=None if offered.scores is None else offered.scores[row],
         )

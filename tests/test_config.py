@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from liverank.config import Config, load_config
 from liverank.errors import ConfigError
+from liverank.shaping.rules import Rules
 
 
 def test_defaults_need_no_file(tmp_path, monkeypatch):
@@ -42,6 +44,29 @@ def test_a_wrong_key_or_value_is_named(tmp_path, text, said):
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    ("surface", "said"),
+    [
+        ({"cap": []}, "did you mean 'serving.surfaces.home.caps'"),
+        ({"caps": [{"most": 2, "witin": 3}]}, "did you mean 'serving.surfaces.home.caps.0.within'"),
+        ({"pin": ["a", {"item_id": "a"}]}, "pinned twice"),
+        ({"boost": [{"item_id": "a"}]}, "either 'add' or 'multiply'"),
+        ({"exclude_types": ["devoured"]}, "'devoured' is not in data.event_weights"),
+        ({"exploration": {"share": 0.1, "temperature": 0}}, "temperature"),
+    ],
+)
+def test_rules_of_a_surface_without_a_meaning_are_refused(surface, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(overrides={"serving.surfaces": {"home": surface}})
+
+
+def test_rules_of_a_surface_are_those_of_a_request():
+    given = {"exclude": ["a"], "pin": ["b", {"item_id": "c", "position": 2}], "new": {"least": 0.1}, "diversity": {}}
+    home = load_config(overrides={"serving.surfaces": {"home": given}}).serving.surfaces["home"]
+    assert home.rules() == msgspec.convert(given, Rules)
+    assert home.explores() is None
 
 
 @pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])

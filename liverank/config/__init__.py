@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from liverank.config.base import Section
 from liverank.config.data import DataConfig
@@ -43,6 +43,14 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     pipeline: PipelineConfig = PipelineConfig()
+
+    @model_validator(mode="after")
+    def _surfaces_name_event_types(self) -> Self:
+        for name, surface in self.serving.surfaces.items():
+            for kind in surface.exclude_types:
+                if kind not in self.data.event_weights:
+                    raise ValueError(f"serving.surfaces.{name}.exclude_types: '{kind}' is not in data.event_weights")
+        return self
 
     @property
     def workspace_path(self) -> Path:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
+from liverank.config.shaping import SurfaceConfig
 
 
 class SentencesConfig(Section):
@@ -55,6 +56,10 @@ class ServingConfig(Section):
         "the user did.",
     )
     sentences: SentencesConfig = SentencesConfig()
+    surfaces: dict[str, SurfaceConfig] = Field(
+        default_factory=dict,
+        description="Surface of a request -> its rules and exploration; `default` is for every surface not named.",
+    )
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(
         1,

@@ -22,7 +22,7 @@ from liverank.events import Item
 from liverank.ranking import arrays
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.count import CountRanker
-from liverank.ranking.data import Catalogue, Rows, encode
+from liverank.ranking.data import Catalogue, Floats, Rows, encode
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.text import LanguageModel
 from liverank.text_layers import TunedLayers
@@ -125,6 +125,26 @@ class Bundle:
         state = self._state
         request = encode(state.catalogue, Request(History(), candidates, Context(0.0)))
         return cast(Any, state.rankers["zero-shot"]).query_scores(query, request)
+
+    def vectors(self, item_ids: Sequence[str], texts: Mapping[str, str]) -> Floats | None:
+        """Unit vectors of items' texts, `[items, width]`, as far as they are at hand; None where there are none at all.
+
+        The catalogue's, else those of `texts` (item id -> text) that `remember_texts` has met lately, else 0: nothing
+        is encoded here.
+        """
+        catalogue = self.catalogue
+        if catalogue.embeddings is None or not catalogue.embeddings.shape[0]:
+            return None
+        rows = catalogue.rows(item_ids)
+        vectors = catalogue.embeddings[np.maximum(rows, 0)]
+        unknown = np.flatnonzero(rows < 0).tolist()
+        vectors[unknown] = 0
+        given = {at: text for at in unknown if (text := texts.get(item_ids[at], ""))}
+        remembered = self._encoder.remembered(list(given.values()))
+        for at, text in given.items():
+            if text in remembered:
+                vectors[at] = remembered[text]
+        return vectors
 
 
 def bundle_hash(manifest: Mapping[str, Any]) -> str:

@@ -93,6 +93,18 @@ def test_new_items_are_rankable_at_once_and_old_scores_stay(fitted):
     assert bundle.catalogue.index["new"] == len(ids)
 
 
+def test_vectors_of_what_is_at_hand(fitted, monkeypatch):
+    bundle = load_bundle(fitted[0])
+    known = bundle.catalogue.item_ids[3]
+    bundle.remember_texts(["a copper kettle"])
+    monkeypatch.setattr(bundle._encoder, "encode", None)
+    vectors = bundle.vectors(["told", known, "bare", "unheard"], {"told": "a copper kettle", "unheard": "never met"})
+    np.testing.assert_array_equal(vectors[1], bundle.catalogue.embeddings[3])
+    assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-4)
+    assert not vectors[2:].any()
+    assert bundle.catalogue.embeddings[0].any(), "the catalogue's own are untouched"
+
+
 def test_a_changed_text_is_taken_over(fitted):
     bundle = load_bundle(fitted[0])
     first = bundle.catalogue.item_ids[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +60,7 @@ class DummyBundle:
     def __init__(self, version: str, slow: Path) -> None:
         self.hash = f"hash-of-{version}"
         self.manifest: dict[str, Any] = {"created_at": "2100-01-01T00:00:00+00:00"}
+        self._items: dict[str, Item] = {}
         self._known: set[str] = set()
         self._texts: set[str] = set()
         self._slow_texts = slow.with_name("slow-texts")
@@ -69,10 +70,25 @@ class DummyBundle:
     @property
     def catalogue(self) -> Any:
         items = sorted(self._known)
-        return SimpleNamespace(item_ids=items, index={item: row for row, item in enumerate(items)})
+        return SimpleNamespace(
+            item_ids=items,
+            index={item: row for row, item in enumerate(items)},
+            categories=[self._items[item].category for item in items],
+            is_new=[bool(self._items[item].text) for item in items],
+        )
 
     def add_items(self, items: Sequence[Item]) -> None:
+        self._items.update((item.item_id, item) for item in items)
         self._known.update(item.item_id for item in items)
+
+    def vectors(self, item_ids: Sequence[str], texts: Mapping[str, str]) -> Any:
+        """One axis for each first letter of a text; 0 without a text."""
+        vectors = np.zeros((len(item_ids), 26), np.float32)
+        for row, item in enumerate(item_ids):
+            text = self._items[item].text if item in self._items else texts.get(item, "")
+            if text:
+                vectors[row, ord(text[0]) - ord("a")] = 1
+        return vectors
 
     def remember_texts(self, texts: Sequence[str]) -> None:
         if "unreadable" in texts:
