@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures pipeline, server, re-ranker, shaping, growing data; writes docs/benchmarks.md."""
+"""`python -m benchmarks`: pipeline, server, store, re-ranker, shaping, growing data; writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import data, pipeline, reranker, shaping
+from benchmarks import data, pipeline, read_your_writes, reranker, shaping
 from benchmarks.page import PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
@@ -23,8 +23,12 @@ def main() -> int:
         print(f"Error: {source} is not at hand. Set LIVERANK_DATA to the folder of real data sets.", file=sys.stderr)
         return 2
     for part in options.part:
-        with scratch(options.work) as folder:
-            text = _measured(part, options, folder / part)
+        try:
+            with scratch(options.work) as folder:
+                text = _measured(part, options, folder / part)
+        except read_your_writes.NoRedis as problem:
+            print(f"Error: {problem}", file=sys.stderr)
+            return 2
         put(options.out, part, text)
         print(f"written: {options.out}, part {part}", flush=True)
     return 0
@@ -34,6 +38,8 @@ def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
     """The text of a part."""
     if part == "pipeline":
         return pipeline.run(options.data, work, options.seconds)
+    if part == "read-your-writes":
+        return read_your_writes.run(work, options.writes)
     if part == "reranker":
         return reranker.run()
     if part == "shaping":
@@ -53,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--largest", type=int, default=50_000_000, help="generated events for the features alone")
     parser.add_argument("--spark", type=int, default=1_000_000, help="generated events for both engines")
     parser.add_argument("--seconds", type=float, default=20, help="seconds of requests for each latency figure")
+    parser.add_argument("--writes", type=int, default=1000, help="events whose way to a ranking is timed, each way")
     parser.add_argument("--work", type=Path, default=None, help="folder for what is written meanwhile")
     parser.add_argument("--out", type=Path, default=PAGE)
     return parser.parse_args()

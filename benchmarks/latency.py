@@ -51,7 +51,7 @@ def run(
     """
     pool = list(items) or [f"item-{number}" for number in range(max(candidates, 1000))]
     draw = random.Random(SEED)
-    link = _Link(url, token)
+    link = Link(url, token)
     _fill_histories(link, pool, users, draw)
     size = min(candidates, len(pool))
     bodies = [
@@ -63,21 +63,22 @@ def run(
     return _summary(_drive(url, token, bodies, rate, seconds))
 
 
-class _Link:
+class Link:
     """One kept-alive connection."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
 
     def send(self, method: str, path: str, body: str) -> tuple[int, bytes]:
+        """Status and body of the answer."""
         self._connection.request(method, path, body, self._headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
 
-def _fill_histories(link: _Link, pool: Sequence[str], users: int, draw: random.Random) -> None:
+def _fill_histories(link: Link, pool: Sequence[str], users: int, draw: random.Random) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for user in range(users):
         events = [
@@ -102,7 +103,7 @@ def _drive(url: str, token: str, bodies: Sequence[str], rate: float, seconds: fl
     begin = time.perf_counter() + 0.2
 
     def work(first: int) -> None:
-        link = _Link(url, token)
+        link = Link(url, token)
         for number in range(first, total, CONNECTIONS):
             planned = begin + number / rate
             time.sleep(max(0.0, planned - time.perf_counter()))
@@ -122,17 +123,18 @@ def _summary(answers: Sequence[tuple[float, int, bytes]]) -> dict[str, float]:
     good = [json.loads(answer) for _, status, answer in answers if status == 200]
     server = {part: sorted(answer["timing_ms"][part] for answer in good) for part in ("queue", "model", "total")}
     return {
-        **{f"p{share}": round(_quantile(taken, share / 100), 3) for share in (50, 95, 99)},
+        **{f"p{share}": round(quantile(taken, share / 100), 3) for share in (50, 95, 99)},
         "max": round(taken[-1], 3),
         "mean": round(sum(taken) / len(taken), 3),
-        **{f"server_{part}_p50": round(_quantile(values, 0.5), 3) for part, values in server.items() if values},
+        **{f"server_{part}_p50": round(quantile(values, 0.5), 3) for part, values in server.items() if values},
         "count": len(taken),
         "errors": len(answers) - len(good),
         "degraded": sum(bool(answer["degraded"]) for answer in good),
     }
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which that share of the ordered ones lies."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 

@@ -22,6 +22,10 @@ class DataError(LiverankError):
     """A source cannot be read or does not follow the data contract."""
 
 
+class StoreError(LiverankError):
+    """The live store cannot be reached, or refuses to be read or written for now; nothing of the call was done."""
+
+
 class OutputError(LiverankError):
     """What a command makes cannot be written where it should go."""
 

@@ -51,7 +51,8 @@ def _run(given: argparse.Namespace) -> int:
     from monitoring.trigger import NoTrigger
 
     config = load_config(given.config or None).resolved()
-    store, models, trigger = open_store(config.store_path), RegistryModels(config.registry), NoTrigger()
+    store = open_store(config.store_place, bounds=config.store)
+    models, trigger = RegistryModels(config.registry), NoTrigger()
     try:
         if not given.watch:
             _say(check(config, store, models, _now, trigger, wait=not given.now))

@@ -28,6 +28,9 @@ from monitoring.window import Log, Window, read_window
 
 Clock = Callable[[], datetime]
 
+READER = "monitor"
+"""What a bounded log knows the monitor by."""
+
 
 def check(
     config: Config, store: Log, models: Models, clock: Clock, trigger: Trigger, *, wait: bool = True
@@ -54,6 +57,7 @@ def check(
     with alone(places.state):
         now = clock().astimezone(UTC)
         state = load_state(places.state, now)
+        store.acknowledge(READER, state.cursor)
         if state.pending and not isinstance(trigger, NoTrigger):
             record = read_decision(places.decisions, state.pending)
             return _ask(record, state, places, now, trigger, resumed=True)

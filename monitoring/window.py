@@ -28,6 +28,10 @@ class Log(ValueLog, Protocol):
         """The latest `n` events of a user, oldest first."""
         ...
 
+    def acknowledge(self, reader: str, cursor: int) -> None:
+        """Says that `reader` needs nothing of the log up to `cursor` any more."""
+        ...
+
 
 @dataclass(frozen=True)
 class Window:

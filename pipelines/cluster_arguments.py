@@ -50,7 +50,7 @@ def _places(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _is_local(place: str) -> bool:
-    return "://" not in place or place.startswith(("file://", "local://", "memory://", "sqlite://"))
+    return "://" not in place or place.startswith(("file://", "local://", "memory://", "sqlite://", "unix://"))
 
 
 def _mounted(config: Config, path: str) -> bool:

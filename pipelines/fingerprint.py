@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import liverank
 from liverank.config import Config, DataConfig
 from liverank.data.locations import is_url, locate
-from liverank.errors import DataError
+from liverank.errors import DataError, StoreError
 
 
 def code_version() -> str:
@@ -29,12 +30,14 @@ def snapshot(data: DataConfig) -> str:
     A file's version is its time here, its ETag, generation or time in a store. A database, a topic, or a store that
     does not answer cannot be looked at; it counts as new each time.
     """
+    from liverank.store import store_exists
+
     digest = hashlib.sha256()
     for source in data.every_source():
         digest.update(f"{source.model_dump_json()}\n".encode())
         digest.update("".join(f"{line}\n" for line in _files(source.source)).encode())
-    if data.live_store and Path(data.live_store).exists():
-        digest.update(f"live {_live_state(Path(data.live_store))}".encode())
+    if data.live_store and store_exists(data.live_store):
+        digest.update(f"live {_live_state(data.live_store)}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -64,12 +67,12 @@ def _files(source: str) -> list[str]:
     return [f"{file}\0{file.size}\0{file.version}" for file in found]
 
 
-def _live_state(path: Path) -> str:
+def _live_state(place: str) -> str:
     from liverank.store import open_store
 
-    store = open_store(path)
     try:
-        # The number of records too: erasing a user moves no cursor, and must not be answered from before.
-        return f"{store.cursor()} {sum(1 for _ in store.export())}"
-    finally:
-        store.close()
+        with closing(open_store(place)) as store:
+            # The number of records too: erasing a user moves no cursor, and must not be answered from before.
+            return f"{store.cursor()} {sum(1 for _ in store.export())}"
+    except StoreError:
+        return f"at {datetime.now(UTC).isoformat()}"

@@ -131,7 +131,7 @@ def run_local(
 
 def _without_own_log(config: Config) -> DataConfig:
     """The data section without the workspace's own live log, which whoever retrains adds by itself."""
-    own = config.data.live_store == str(config.store_path)
+    own = config.data.live_store == config.store_place
     return config.data.model_copy(update={"live_store": ""}) if own else config.data
 
 

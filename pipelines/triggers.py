@@ -101,7 +101,7 @@ def with_live_log(config: Config) -> Config:
     """The configuration with the live store's log among the data."""
     if config.data.live_store:
         return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"live_store": str(config.store_path)})})
+    return config.model_copy(update={"data": config.data.model_copy(update={"live_store": config.store_place})})
 
 
 def trigger_for(config: Config, on_progress: OnProgress | None = None) -> LocalTrigger | KfpTrigger:

@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from liverank.errors import ServingError
+from liverank.errors import ServingError, StoreError
 from liverank.events import Record
-from liverank.store import SqliteStore
+from liverank.store import LiveStore
+from serving.troubles import Troubles
 
+RETRY_SECONDS = 1.0
+"""How long impressions wait for a store that cannot write, before they are tried again."""
 LINGER_SECONDS = 0.05
 """How long impressions may wait for others, so that a busy server does not flush the disk for each."""
 RECORDS_IN_A_COMMIT = 2000
@@ -29,10 +32,11 @@ class _Entry:
 class LogWriter:
     """Appends in the order of arrival from a thread of its own.
 
-    `write` waits until its records are on disk; `note` (impressions) does not, and refuses when `bound` notes wait.
+    `write` waits until its records are on disk; `note` (impressions) does not, and refuses when `bound` notes wait, or
+    when the store could not write the last time. What was noted before that is kept, and written once the store can.
     """
 
-    def __init__(self, store: SqliteStore, bound: int, on_dropped: Callable[[int], None]) -> None:
+    def __init__(self, store: LiveStore, bound: int, on_dropped: Callable[[int], None]) -> None:
         self._store = store
         self._bound = bound
         self._on_dropped = on_dropped
@@ -41,6 +45,8 @@ class LogWriter:
         self._changed = threading.Condition()
         self._urgent = False
         self._closing = False
+        self._failing = False
+        self._troubles = Troubles()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -56,7 +62,8 @@ class LogWriter:
         """How many of `records` were new, once they are on disk.
 
         Raises:
-            sqlite3.Error: the store refused them; none was written.
+            StoreError: the store cannot write; none was written.
+            DataError: the store cannot take one of them; none was written.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
@@ -73,9 +80,9 @@ class LogWriter:
         return await future
 
     def note(self, record: Callable[[], Record]) -> bool:
-        """Queues a record that `record` makes in the writer's thread; False when the queue is full."""
+        """Queues a record that `record` makes in the writer's thread; False, and counted, when that is refused."""
         with self._changed:
-            if self._closing or self._notes >= self._bound:
+            if self._closing or self._failing or self._notes >= self._bound:
                 self._on_dropped(1)
                 return False
             self._notes += 1
@@ -85,22 +92,26 @@ class LogWriter:
             return True
 
     def close(self) -> None:
-        """Writes everything that waits, then ends the thread."""
+        """Writes everything that waits, as far as the store can, then ends the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        while entries := self._take():
+        while (entries := self._take()) is not None:
             self._commit(entries)
 
-    def _take(self) -> list[_Entry]:
+    def _take(self) -> list[_Entry] | None:
+        """What is to be written next; nothing to see whether the store can write again; None at the end."""
         with self._changed:
-            while not self._entries and not self._closing:
+            while not self._entries and not self._closing and not self._failing:
                 self._changed.wait()
             if not self._urgent and not self._closing:
-                self._changed.wait_for(lambda: self._urgent or self._closing, LINGER_SECONDS)
+                seconds = RETRY_SECONDS if self._failing else LINGER_SECONDS
+                self._changed.wait_for(lambda: self._urgent or self._closing, seconds)
+            if self._closing and not self._entries:
+                return None
             entries = [self._entries.popleft() for _ in range(min(len(self._entries), RECORDS_IN_A_COMMIT))]
             self._notes -= sum(entry.answer is None for entry in entries)
             self._urgent = any(entry.answer for entry in self._entries)
@@ -109,6 +120,10 @@ class LogWriter:
     def _commit(self, entries: Sequence[_Entry]) -> None:
         try:
             counts: Sequence[int | Exception] = self._store.append_batches([entry.records() for entry in entries])
+        except StoreError as problem:
+            self._troubles.say(problem)
+            self._keep([entry for entry in entries if entry.answer is None])
+            counts = [problem] * len(entries)
         except Exception as problem:  # noqa: BLE001  handed to the callers, who wait for it
             if len(entries) > 1:
                 # One bad append must not take its neighbours down.
@@ -118,9 +133,21 @@ class LogWriter:
             _log.exception("The live store refused an append.")
             counts = [problem]
             self._on_dropped(sum(entry.answer is None for entry in entries))
+        else:
+            self._failing = False
         for entry, count in zip(entries, counts, strict=True):
             if entry.answer is not None:
                 entry.answer(count)
+
+    def _keep(self, notes: Sequence[_Entry]) -> None:
+        """Puts notes back at the head of the queue; at the end they are lost, and counted."""
+        with self._changed:
+            self._failing = True
+            if self._closing:
+                self._on_dropped(len(notes))
+                return
+            self._entries.extendleft(reversed(notes))
+            self._notes += len(notes)
 
 
 def _settle(future: asyncio.Future[int], outcome: int | Exception) -> None:

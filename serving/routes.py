@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from liverank.errors import LiverankError
+from liverank.errors import LiverankError, StoreError
 from serving import api
 from serving.api import Refused
 from serving.metrics import Metrics
@@ -122,6 +122,10 @@ async def _answer(endpoint: Endpoint, request: Request) -> Response:
         return answer
     except HTTPException as problem:
         return refused(problem.status_code, str(problem.detail))
+    except StoreError as problem:
+        answer = refused(503, str(problem))
+        answer.headers["Retry-After"] = "5"
+        return answer
     except LiverankError as problem:
         _log.warning("%s %s: %s", request.method, request.url.path, problem)
         return refused(503, str(problem))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from liverank.errors import LiverankError
+from liverank.errors import LiverankError, StoreError
 from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
-from liverank.store import SqliteStore
+from liverank.store import LiveStore
 from serving.cascading import cascaded
 from serving.explaining import Contributions, contributions, facts_at
 from serving.facts import Facts
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
+from serving.troubles import Troubles
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Scorer:
     def __init__(
         self,
         model: Callable[[], ServedModel],
-        store: SqliteStore,
+        store: LiveStore,
         history_length: int,
         metrics: Metrics,
         rerank_seconds: float = 0.1,
@@ -83,6 +83,7 @@ class Scorer:
         self._store = store
         self._history_length = history_length
         self._metrics = metrics
+        self._troubles = Troubles()
 
     def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer a job; never raises, what fails is named in `degraded`."""
@@ -94,7 +95,7 @@ class Scorer:
             Request(history, job.candidates, job.context, job.user_id)
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
-        lagging = self._followed(model, jobs)
+        lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
         scored = self._score(ranker, requests, [job.deadline for job in jobs], sum(job.explain for job in jobs))
         why = [
             contributions(ranker, request, of.scores) if job.explain and of.ranked else None
@@ -127,20 +128,25 @@ class Scorer:
         """What training will make of the log for this instant: events dated strictly before it."""
         try:
             return self._store.history(job.user_id, self._history_length, job.context.timestamp), ()
-        except sqlite3.Error:
-            _log.exception("The live store cannot be read.")
+        except StoreError as problem:
+            self._troubles.say(problem)
             return History(), ("history: the live store cannot be read",)
 
-    def _followed(self, model: ServedModel, jobs: Sequence[Job]) -> tuple[str, ...]:
-        """Has the model count the days before these requests; what is lacking, where the log cannot be read."""
-        if model.follower is None:
+    def _followed(self, model: ServedModel, jobs: Sequence[Job], lost: bool) -> tuple[str, ...]:
+        """Has the model count the days before these requests; what is lacking, where the log cannot be read.
+
+        Where the store was `lost` a moment ago, nobody waits for it again.
+        """
+        latest = max(job.context.timestamp for job in jobs)
+        if model.follower is None or not model.follower.behind(latest):
             return ()
         try:
-            model.follower.reach(max(job.context.timestamp for job in jobs))
-        except (sqlite3.Error, LiverankError):
-            _log.exception("The live store cannot be read.")
-            return ("features: the counts of past days lag behind the live store",)
-        return ()
+            if not lost:
+                model.follower.reach(latest)
+                return ()
+        except LiverankError as problem:
+            self._troubles.say(problem)
+        return ("features: the counts of past days lag behind the live store",)
 
     def _score(
         self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: int

@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from liverank.config import Config, ServingConfig
-from liverank.errors import ServingError
+from liverank.config import Config, ServingConfig, StoreConfig
+from liverank.config.store_place import is_redis
+from liverank.errors import ConfigError, ServingError
 from liverank.store import open_store
 from serving.announcement import Announcement, withdraw
 from serving.metrics import Metrics
@@ -50,7 +51,7 @@ def run(
     token = required_token(config.serving)
     _limit_threads(config.serving.threads)
     listener = listen(config.serving)
-    store = open_store(config.store_path)
+    store = open_store(config.store_place, bounds=_bounds(config))
     try:
         on_loading()
         metrics = Metrics()
@@ -66,6 +67,18 @@ def run(
     finally:
         store.close()
         listener.close()
+
+
+def _bounds(config: Config) -> StoreConfig:
+    """What a store in Redis keeps.
+
+    Raises:
+        ConfigError: it keeps fewer events of a user than a ranking reads.
+    """
+    kept, read = config.store.history_events, config.serving.history_length
+    if is_redis(config.store_place) and kept < read:
+        raise ConfigError(f"store.history_events is {kept} and serving.history_length {read}.", "Set it to as many.")
+    return config.store
 
 
 def listen(config: ServingConfig) -> socket.socket:
@@ -107,9 +120,11 @@ async def _serve(
         routes.on_swap = lambda: announce(grpc_port)
         on_ready(announce(grpc_port))
 
+    following = asyncio.create_task(service.follow_items())
     try:
         return await host.serve(ready)
     finally:
+        following.cancel()
         withdraw(config.workspace_path, os.getpid())
         await service.close()
 

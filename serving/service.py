@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
 from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.protocol import Candidates, Context
-from liverank.store import SqliteStore
+from liverank.store import LiveStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
@@ -29,11 +28,13 @@ from serving.following import follow
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
+from serving.new_items import POLL_SECONDS, NewItems
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.shaping import Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
+from serving.troubles import Troubles
 
 
 def utc_now() -> datetime:
@@ -58,7 +59,7 @@ class RankingService:
     def __init__(
         self,
         config: Config,
-        store: SqliteStore,
+        store: LiveStore,
         source: ModelSource,
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
@@ -70,7 +71,9 @@ class RankingService:
         self._source = source
         self._metrics = metrics
         self._clock = clock
+        self._new_items = NewItems(store)
         self._shaper = Shaper(limits.surfaces, self._event_weights)
+        self._troubles = Troubles()
         self.model = self._load()
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
@@ -182,7 +185,7 @@ class RankingService:
         api.check_times(records, self._latest(self._clock()))
         try:
             new = await self.log.write(records)
-        except (sqlite3.Error, LiverankError) as problem:
+        except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
         self._metrics.records.inc(new)
@@ -190,8 +193,25 @@ class RankingService:
         if items:
             async with self._changing:
                 await asyncio.to_thread(self.model.bundle.add_items, items)
+                self._new_items.took(items)
             self._shaper.learn(items)
         return new
+
+    async def follow_items(self) -> None:
+        """Has the model learn what other servers on the same store take, until it is cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            async with self._changing:
+                await asyncio.to_thread(self._learn_items)
+
+    def _learn_items(self) -> None:
+        try:
+            items = self._new_items.unseen()
+            if items:
+                self.model.bundle.add_items(items)
+                self._shaper.learn(items)
+        except LiverankError as problem:
+            self._troubles.say(problem)
 
     async def export(self, user_id: str) -> list[Record]:
         """Everything the store holds about a user."""
@@ -244,7 +264,7 @@ class RankingService:
 
     def _load(self) -> ServedModel:
         model = self._source.load()
-        items = self._store.items()
+        items = self._new_items.all()
         model.bundle.add_items(items)
         self._shaper.learn(items)
         model.warm_up()

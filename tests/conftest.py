@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from liverank.config.store_place import VARIABLE
 from liverank.environment import silence_telemetry
+from tests.store.redis_server import RedisServer, redis_server
 
 silence_telemetry()
 os.environ["HF_HUB_OFFLINE"] = "1"
+# No test reads or writes a live store of the environment it happens to run in.
+os.environ.pop(VARIABLE, None)
 # Two workers on two cores: torch threads that fight for them make every test slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -20,6 +25,13 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real redis-server for all tests of a process; each takes the database of its own folder."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 def real_data(name: str) -> Path:

@@ -27,7 +27,7 @@ def backfill(
     section = config.data if config.data.every_source() else remembered_data(config.workspace_path)
     if section is None:
         raise ConfigError("There is no source to take events from.", "Name it with --data, or set data.source.")
-    store = open_store(config.store_path)
+    store = open_store(config.store_place, bounds=config.store)
     try:
         fill(section, store, config.serving.history_length, datetime.now(UTC))
     finally:

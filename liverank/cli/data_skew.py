@@ -39,15 +39,15 @@ def check_skew(
     from liverank.features.value_skew import ValueCheck
     from liverank.instants import instant_of
     from liverank.output import output_file
-    from liverank.store import open_store
+    from liverank.store import open_store, store_exists
 
     config = load_config(file or None, overrides(settings))
     first = instant_of(since, "--since") if since else None
-    path = Path(store) if store else config.store_path
-    if not path.is_file() or not path.stat().st_size:
-        raise DataError(f"There is no live store at {path}.", "Name it with --store, or serve first.")
+    place = store or config.store_place
+    if not store_exists(place):
+        raise DataError(f"There is no live store at {place}.", "Name it with --store, or serve first.")
     target = output_file(Path(out) if out else config.workspace_path / "skew.json")
-    log = open_store(path)
+    log = open_store(place)
     try:
         values = ValueCheck(_finder(config, bundle), config.features, most)
         report = check(log, impressions_since(log, first), config.features.history_length, values)

@@ -32,7 +32,7 @@ def monitor(
 
     config = load_config(file or None, overrides(settings)).resolved()
     trigger = _trigger(config, off=no_trigger)
-    store = open_store(config.store_path)
+    store = open_store(config.store_place, bounds=config.store)
     try:
         if watch:
             _watch(config, store, trigger)
@@ -88,7 +88,7 @@ def _watch(config: Config, store: Any, trigger: Trigger) -> None:
 
     stopping = Stopping()
     models = RegistryModels(config.registry)
-    typer.echo(f"Watching {config.store_path}, a look every {config.monitoring.poll_seconds:g} s; Ctrl-C ends it.")
+    typer.echo(f"Watching {config.store_place}, a look every {config.monitoring.poll_seconds:g} s; Ctrl-C ends it.")
     watch(config, store, models, _present, trigger, on_decision=_show, on_problem=_complain, pause=stopping.pause)
     raise typer.Exit(128 + stopping.number)
 

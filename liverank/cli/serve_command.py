@@ -18,6 +18,7 @@ def serve(
     """Serve the champion over REST and gRPC until Ctrl-C; ports and limits are in the section `serving`."""
     from liverank.config import load_config
     from liverank.errors import ServingError
+    from liverank.store import store_exists
 
     config = load_config(file or None, overrides(settings))
     try:
@@ -27,7 +28,7 @@ def serve(
             f"The model server cannot be started here: {problem.name} is missing.",
             "Run it in a checkout with liverank[serve] installed, or in the serving image.",
         ) from problem
-    is_new = not config.store_path.exists()
+    is_new = not store_exists(config.store_place)
 
     def loading() -> None:
         if is_new:

@@ -15,6 +15,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     item_id: str
     text: str = ""
     category: str = ""
+    attributes: dict[str, str] = {}
     score: float | None = None
 
 
@@ -41,6 +42,8 @@ class Ranking(msgspec.Struct, frozen=True):
     ranking: list[RankedItem]
     degraded: list[str]
     timing_ms: dict[str, float]
+    costs: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    """What each rule cost in expected relevance, where reasons were asked for and rules shaped the list."""
 
     @property
     def item_ids(self) -> list[str]:

@@ -20,6 +20,8 @@ from liverank.config.monitoring import MonitoringConfig
 from liverank.config.pipeline import PipelineConfig
 from liverank.config.registry import RegistryConfig
 from liverank.config.serving import ServingConfig
+from liverank.config.store import StoreConfig
+from liverank.config.store_place import from_environment, is_redis
 from liverank.config.training import CountConfig, InterestConfig, TextTuningConfig, TrainingConfig
 from liverank.config.tuning import TuningConfig
 from liverank.config.validation import ValidationConfig
@@ -41,6 +43,7 @@ class Config(Section):
     registry: RegistryConfig = RegistryConfig()
     deployment: DeploymentConfig = DeploymentConfig()
     serving: ServingConfig = ServingConfig()
+    store: StoreConfig = StoreConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     pipeline: PipelineConfig = PipelineConfig()
 
@@ -70,11 +73,10 @@ class Config(Section):
         return (self.workspace_path / "mlflow-artifacts").as_uri()
 
     @property
-    def store_path(self) -> Path:
-        """The SQLite live store in force."""
-        return (
-            Path(self.serving.store).expanduser().resolve() if self.serving.store else self.workspace_path / "live.db"
-        )
+    def store_place(self) -> str:
+        """The live store in force: an absolute path, or a URL without password."""
+        place = self.serving.store or from_environment() or str(self.workspace_path / "live.db")
+        return place if is_redis(place) else str(Path(place).expanduser().resolve())
 
     def resolved(self) -> Config:
         """The same configuration with every default that depends on the workspace filled in."""
@@ -84,7 +86,7 @@ class Config(Section):
                 "registry": self.registry.model_copy(
                     update={"tracking_uri": self.tracking_uri, "artifact_location": self.artifact_location}
                 ),
-                "serving": self.serving.model_copy(update={"store": str(self.store_path)}),
+                "serving": self.serving.model_copy(update={"store": self.store_place}),
             }
         )
 
@@ -208,6 +210,7 @@ __all__ = [
     "RegistryConfig",
     "Section",
     "ServingConfig",
+    "StoreConfig",
     "TextTuningConfig",
     "TrainJobConfig",
     "TrainingConfig",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 
 from liverank.config.base import Section
+from liverank.config.store_place import StorePlace
 
 DEFAULT_WEIGHTS = {"view": 0.2, "click": 1.0, "cart": 2.0, "purchase": 3.0, "rating": 1.0, "dislike": -1.0}
 _NO_FILES_ENCODING = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "unicode_escape")
@@ -82,7 +83,9 @@ class DataConfig(SourceConfig):
     """The sources of a run and the types of event they may hold; the section's own source is the first of them."""
 
     sources: tuple[SourceConfig, ...] = Field((), description="More sources, each with the keys above.")
-    live_store: str = Field("", description="Path of the live store whose log joins the sources; empty for none.")
+    live_store: StorePlace = Field(
+        "", description="Live store whose log joins the sources, as `serving.store` names one; empty for none."
+    )
     replayed: str = Field(
         "auto",
         description="Folder of the rows that `liverank data replay` let pass; they go before others of the same id. "

@@ -9,6 +9,7 @@ from pydantic import Field
 from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
 from liverank.config.shaping import SurfaceConfig
+from liverank.config.store_place import StorePlace
 
 
 class SentencesConfig(Section):
@@ -28,7 +29,11 @@ class ServingConfig(Section):
     http_port: int = Field(8080, ge=0, le=65535, description="REST port.")
     grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port.")
     token_variable: str = Field("LIVERANK_TOKEN", description="Environment variable that holds the bearer token.")
-    store: str = Field("", description="Path of the SQLite live store; empty for one in the workspace.")
+    store: StorePlace = Field(
+        "",
+        description="The live store: path of a SQLite file, or URL of a Redis (redis://, rediss://, unix://) without "
+        "its password. Empty: the URL in the environment variable LIVERANK_STORE_URL, else a file in the workspace.",
+    )
     max_candidates: int = Field(1000, ge=1, description="Candidates a request may carry.")
     max_new_texts: int = Field(
         64,

@@ -19,13 +19,13 @@ from liverank.events import INTERACTION_SCHEMA, from_table
 from liverank.progress import note, stage
 
 if TYPE_CHECKING:
-    from liverank.store import SqliteStore
+    from liverank.store import LiveStore
 
 RECORDS_AT_ONCE: Final = 5000
 ROWS_AT_ONCE: Final = 1_000_000
 
 
-def backfill(config: DataConfig, store: SqliteStore, per_user: int, now: datetime) -> int:
+def backfill(config: DataConfig, store: LiveStore, per_user: int, now: datetime) -> int:
     """Appends each user's latest `per_user` interactions of the sources to the store and returns how many were new.
 
     Events of a type without a weight and events after `now` are left out: the server would refuse the first, and the

@@ -247,7 +247,7 @@ def fingerprint(config: DataConfig) -> str:
     if config.live_store:
         from liverank.store import open_store
 
-        store = open_store(Path(config.live_store))
+        store = open_store(config.live_store)
         try:
             digest.update(str(store.cursor()).encode())
         finally:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from liverank import columns as c
 from liverank.config.data import DataConfig
 from liverank.data.landing import Landing
-from liverank.data.log_landing import land_log
+from liverank.data.log_landing import land_log, tell_of_trimmed
 from liverank.data.log_pages import SCHEMA, SEQUENCE, pages, rows_of
 from liverank.data.sources.parts import BATCH_ROWS, Batch, Parts
 from liverank.events import ARROW_SCHEMAS
@@ -38,8 +38,9 @@ def live_parts(config: DataConfig, workspace: Path | None = None) -> Parts:
     """
     from liverank.store import open_store
 
-    with closing(open_store(Path(config.live_store))) as store:
+    with closing(open_store(config.live_store)) as store:
         if workspace is None:
+            tell_of_trimmed(store, 0)
             yield from _parts(pages(store, 0))
             return
         landing = Landing(workspace / "landing" / "live", SCHEMA)

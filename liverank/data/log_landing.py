@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,21 +18,24 @@ from liverank.data.log_pages import ARRIVED, SEQUENCE, instant, pages
 from liverank.progress import note, stage
 
 if TYPE_CHECKING:
-    from liverank.store import Erasure, SqliteStore
+    from liverank.store import Erasure, LiveStore
 
 OF_USERS: Final = ("interactions", "impressions", "users")
 ERASED_FILE: Final = "erased.json"
+READER_FILE: Final = "reader"
 COMPARED: Final = 100
 """Records at a segment's end by which it is known to be of this log."""
 
 
-def land_log(store: SqliteStore, landing: Landing) -> int:
+def land_log(store: LiveStore, landing: Landing) -> int:
     """Makes the landing equal to the log: new records in, erased users out; returns the number of new records."""
     stream = f"log-{store.identity()}"
     _drop_what_the_log_is_not(store, landing, stream)
-    landed = 0
+    landed, since = 0, landing.cursor(stream) or 0
+    tell_of_trimmed(store, since)
+    # What was landed before this run began, and so in a workspace that outlives runs: the store may let go of it.
+    store.acknowledge(f"landing {_reader(landing)}", since)
     with stage("land the live store's log") as progress:
-        since = landing.cursor(stream) or 0
         for page in pages(store, since):
             last = page[SEQUENCE][-1].as_py()
             landing.land(Segment(stream, since + 1, last), page)
@@ -43,7 +47,27 @@ def land_log(store: SqliteStore, landing: Landing) -> int:
     return landed
 
 
-def _drop_what_the_log_is_not(store: SqliteStore, landing: Landing, stream: str) -> None:
+def tell_of_trimmed(store: LiveStore, since: int) -> None:
+    """Says where the log no longer has what comes after a cursor."""
+    if since < store.trimmed():
+        note(
+            f"The live store has removed interactions and impressions up to number {store.trimmed():,} from its log "
+            "(store.log_records), and not all of them were read here before: this data lacks them."
+        )
+
+
+def _reader(landing: Landing) -> str:
+    """A name that no other landing has, and that this one keeps."""
+    file = landing.folder / READER_FILE
+    if not file.exists():
+        draft = file.with_name(file.name + DRAFT)
+        draft.write_text(secrets.token_hex(6), encoding="utf-8")
+        flush(draft)
+        os.replace(draft, file)
+    return file.read_text(encoding="utf-8")
+
+
+def _drop_what_the_log_is_not(store: LiveStore, landing: Landing, stream: str) -> None:
     """The store may be another one now, or an older copy put back: the landing follows it, from what both agree on."""
     foreign = [segment for segment in landing.segments() if segment.stream != stream]
     if foreign:
@@ -58,7 +82,7 @@ def _drop_what_the_log_is_not(store: SqliteStore, landing: Landing, stream: str)
         landing.drop([segment])
 
 
-def _agrees(store: SqliteStore, landing: Landing, segment: Segment) -> bool:
+def _agrees(store: LiveStore, landing: Landing, segment: Segment) -> bool:
     """Whether the latest landed records, as far as the log still holds them, arrived when the log says."""
     rows = landing.read(segment, [SEQUENCE, ARRIVED])
     tail = rows.slice(max(0, rows.num_rows - COMPARED))

@@ -43,12 +43,11 @@ def without_erased(config: DataConfig) -> DataConfig:
 
 def erased_users(live_store: str) -> frozenset[str]:
     """The hash of every user whom the store has erased; none where there is no store."""
-    from liverank.store import open_store
+    from liverank.store import open_store, store_exists
 
-    path = Path(live_store).expanduser()
-    if not live_store or not path.is_file():
+    if not live_store or not store_exists(live_store):
         return frozenset()
-    with closing(open_store(path)) as store:
+    with closing(open_store(live_store)) as store:
         return frozenset(erasure.user for erasure in store.erasures())
 
 

@@ -7,30 +7,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from liverank.errors import DataError
-from liverank.events import Impression, Interaction, Item, Record, User, encode_record, to_utc
+from liverank.errors import DataError, StoreError
+from liverank.events import Interaction, Item, Record, encode_record, to_utc
 from liverank.ranking.protocol import History
 from liverank.store.erasures import Erasure, user_hash
+from liverank.store.records import decoded, key_of
 from liverank.store.schema import connect, prepare
 
 PAGE = 1000
 """Rows read at once in an export, so that no reader holds the write-ahead log back."""
-
-_DECODER = msgspec.json.Decoder(Record)
-
-
-def open_store(path: Path, clock: Callable[[], float] = time.time) -> SqliteStore:
-    """Opens the live store at `path`, made when it does not exist; `clock` gives arrival times in epoch seconds.
-
-    Raises:
-        DataError: the file cannot be opened or is something else.
-    """
-    return SqliteStore(Path(path), clock)
 
 
 class SqliteStore:
@@ -47,6 +36,11 @@ class SqliteStore:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
 
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
     def append(self, records: Sequence[Record]) -> int:
         """Writes records, all or none, and returns how many said something new; they are on disk when it returns.
 
@@ -57,16 +51,9 @@ class SqliteStore:
 
     def append_batches(self, batches: Sequence[Sequence[Record]]) -> list[int]:
         """Several appends in one commit, which costs one disk flush; the number of new records of each."""
-        with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                arrived = self._clock()
-                new = [sum(self._insert(record, arrived) for record in batch) for batch in batches]
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
-        return new
+        with self._lock, self._told(), self._transaction():
+            arrived = self._clock()
+            return [sum(self._insert(record, arrived) for record in batch) for batch in batches]
 
     def history(self, user_id: str, n: int, before: float | None = None) -> History:
         """The latest `n` events of a user by (timestamp, arrival), oldest first; empty for an unknown user.
@@ -97,7 +84,7 @@ class SqliteStore:
             )
             if not rows:
                 return
-            yield from ((sequence, arrived, _decoded(sequence, body)) for sequence, arrived, body in rows)
+            yield from ((sequence, arrived, decoded(sequence, body)) for sequence, arrived, body in rows)
             since = rows[-1][0]
             left = None if left is None else left - len(rows)
 
@@ -123,15 +110,17 @@ class SqliteStore:
         """Every erased user, in the order of the (latest) erasure of each."""
         return [Erasure(*row) for row in self._read("SELECT number, user, sequence FROM erased ORDER BY number")]
 
-    def items(self) -> list[Item]:
-        """The latest version of every item, in arrival order."""
-        rows = self._read("SELECT body FROM log WHERE kind = 'item' ORDER BY sequence")
-        return [_DECODER.decode(body) for (body,) in rows]
+    def items(self, since: int = 0) -> list[Item]:
+        """The latest version of every item that came or changed after the cursor `since`, in arrival order."""
+        rows = self._read(
+            "SELECT sequence, body FROM log WHERE kind = 'item' AND sequence > ? ORDER BY sequence", (since,)
+        )
+        items = (decoded(sequence, body) for sequence, body in rows)
+        return [item for item in items if isinstance(item, Item)]
 
     def user(self, user_id: str) -> list[Record]:
         """Everything the store holds about a user, in arrival order."""
-        rows = self._read("SELECT body FROM log WHERE user_id = ? ORDER BY sequence", (user_id,))
-        return [_DECODER.decode(body) for (body,) in rows]
+        return [record for _, _, record in self.user_arrivals(user_id)]
 
     def user_arrivals(self, user_id: str) -> list[tuple[int, float, Record]]:
         """As `user`, each record with its cursor and the epoch seconds at which it arrived."""
@@ -139,7 +128,7 @@ class SqliteStore:
             "SELECT sequence, arrived, body FROM log WHERE user_id = ? ORDER BY sequence",
             (user_id,),
         )
-        return [(sequence, arrived, _DECODER.decode(body)) for sequence, arrived, body in rows]
+        return [(sequence, arrived, decoded(sequence, body)) for sequence, arrived, body in rows]
 
     def first_arrival(self, user_id: str) -> float | None:
         """Epoch seconds at which the store's oldest record about a user arrived; None for an unknown user."""
@@ -151,9 +140,8 @@ class SqliteStore:
 
         What stays is an `Erasure`, by which copies of the log learn of it.
         """
-        with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
+        with self._lock, self._told():
+            with self._transaction():
                 self._writer.execute("DELETE FROM history WHERE user_id = ?", (user_id,))
                 erased = self._writer.execute("DELETE FROM log WHERE user_id = ?", (user_id,)).rowcount
                 if erased:
@@ -163,13 +151,16 @@ class SqliteStore:
                         " SELECT ?, seq FROM sqlite_sequence WHERE name = 'log'",
                         (user_hash(user_id),),
                     )
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
             # Old pages live on in the write-ahead log until it is emptied.
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return erased
+
+    def acknowledge(self, reader: str, cursor: int) -> None:
+        """Changes nothing: the file keeps its whole log."""
+
+    def trimmed(self) -> int:
+        """0: the file keeps its whole log."""
+        return 0
 
     def close(self) -> None:
         """Closes every connection; the store cannot be used afterwards."""
@@ -178,9 +169,31 @@ class SqliteStore:
                 connection.close()
             self._readers.clear()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            # Some errors, a full disk among them, end the transaction by themselves.
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells SQLite's errors as ours: of the record itself, or of the store."""
+        try:
+            yield
+        except (sqlite3.DataError, sqlite3.IntegrityError) as problem:
+            raise DataError(f"The live store {self.path} cannot take a record: {problem}.") from problem
+        except sqlite3.Error as problem:
+            raise StoreError(f"The live store {self.path} cannot be used: {problem}.") from problem
+
     def _insert(self, record: Record, arrived: float) -> bool:
         record = to_utc(record)
-        kind, key, user_id = _identity(record)
+        kind, key, user_id = key_of(record)
         body = encode_record(record)
         if kind in {"item", "user"} and not self._make_room(kind, key, body):
             return False
@@ -203,27 +216,9 @@ class SqliteStore:
         return True
 
     def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self.path)
-            self._readers.append(connection)
-        return connection.execute(query, values).fetchall()
-
-
-def _decoded(sequence: int, body: bytes) -> Record:
-    try:
-        return _DECODER.decode(body)
-    except msgspec.DecodeError as problem:
-        raise DataError(f"Record {sequence} of the live store cannot be read: {problem}.") from problem
-
-
-def _identity(record: Record) -> tuple[str, str, str | None]:
-    if isinstance(record, Interaction):
-        return "interaction", record.event_id, record.user_id
-    if isinstance(record, Impression):
-        return "impression", record.impression_id, record.user_id
-    if isinstance(record, User):
-        return "user", record.user_id, record.user_id
-    if isinstance(record, Item):
-        return "item", record.item_id, None
-    raise DataError(f"{type(record).__name__} is no record of the data contract.")
+        with self._told():
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self.path)
+                self._readers.append(connection)
+            return connection.execute(query, values).fetchall()

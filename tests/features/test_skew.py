@@ -19,7 +19,8 @@ from liverank.features import skew
 from liverank.features.digest import digest_length, history_digest
 from liverank.features.skew import SkewReport, check_skew, impressions_since
 from liverank.ranking.protocol import History
-from liverank.store import SqliteStore, open_store
+from liverank.store import LiveStore, open_store
+from tests.store.redis_server import PATIENT
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 class Live:
     """A store under a clock of our own, and the impressions that a server would log."""
 
-    store: SqliteStore
+    store: LiveStore
     clock: list[float] = field(default_factory=lambda: [NOON.timestamp()])
 
     def event(self, name: str, arrives: float, happened: float | None = None, user: str = "u") -> None:
@@ -60,10 +61,12 @@ class Live:
         return check_skew(self.store, impressions_since(self.store, None), length)
 
 
-@pytest.fixture
-def live(tmp_path: Path) -> Live:
+@pytest.fixture(params=["sqlite", "redis"])
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Live:
     clock = [NOON.timestamp()]
-    return Live(open_store(tmp_path / "live.db", lambda: clock[0]), clock)
+    redis = request.param == "redis"
+    place = request.getfixturevalue("redis").url(tmp_path) if redis else tmp_path / "live.db"
+    return Live(open_store(place, lambda: clock[0], PATIENT), clock)
 
 
 def test_what_is_served_as_training_makes_it_differs_in_nothing(live: Live) -> None:
@@ -160,7 +163,7 @@ def test_the_command_writes_the_report_and_ends_with_1_over_the_threshold(live: 
     live.event("b", 3, happened=90)
     live.ranked(5)
     live.store.close()
-    arguments = ["check-skew", "--store", str(tmp_path / "live.db"), "--out", str(tmp_path / "skew.json")]
+    arguments = ["check-skew", "--store", live.store.place, "--out", str(tmp_path / "skew.json")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1, result.output
     assert "50.00%" in result.output

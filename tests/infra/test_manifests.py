@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from liverank.config import Config, DeploymentConfig
+from liverank.config.store_place import VARIABLE
 from tests.conftest import ROOT
 
 INFRA = ROOT / "infra"
-OVERLAYS = ["local-cluster", "gpu"]
+OVERLAYS = ["local-cluster", "gpu", "redis"]
 
 
 def schemas() -> Path:
@@ -81,8 +82,24 @@ def test_the_configuration_in_the_config_map_is_valid(overlay):
     config = Config.model_validate(yaml.safe_load(text))
     assert config.serving.host == "0.0.0.0"
     mounts = [one["mountPath"] for one in container(overlay[1])["volumeMounts"] if not one.get("readOnly")]
-    for path in (config.serving.store, config.workspace):
+    for path in filter(None, (config.serving.store, config.workspace)):
         assert any(Path(path).is_relative_to(mount) for mount in mounts)
+
+
+def test_several_replicas_share_a_redis_and_one_has_a_file(overlay):
+    name, objects = overlay
+    predictor = find(objects, "InferenceService")["spec"]["predictor"]
+    text = find(objects, "ConfigMap")["data"]["liverank.yaml"]
+    secrets = {one["name"]: one["valueFrom"]["secretKeyRef"]["name"] for one in container(objects)["env"]}
+    volumes = {one["name"] for one in find(objects, "ServingRuntime")["spec"]["volumes"]}
+    assert {one["name"] for one in container(objects)["volumeMounts"]} == volumes
+    shared = name == "redis"
+    assert (predictor["minReplicas"] > 1) is shared
+    assert ("affinity" not in predictor) is shared
+    assert (secrets.get(VARIABLE) == "liverank-store") is shared
+    assert ("live" not in volumes) is shared
+    assert (Config.model_validate(yaml.safe_load(text)).serving.store == "") is shared
+    assert ("PersistentVolumeClaim" not in {one["kind"] for one in objects}) is shared
 
 
 def container(objects: list[dict]) -> dict:

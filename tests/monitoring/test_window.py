@@ -10,14 +10,17 @@ from liverank.events import Impression, Interaction, ShownItem
 from liverank.store import open_store
 from monitoring.window import clicks_by_position, ranked_requests, read_window
 from tests.monitoring.traffic import START, Traffic
+from tests.store.redis_server import PATIENT
 
 LABELS = ("click",)
 LATE = START + timedelta(days=1)
 
 
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(tmp_path / "live.db")
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request, tmp_path):
+    redis = request.param == "redis"
+    place = request.getfixturevalue("redis").url(tmp_path) if redis else tmp_path / "live.db"
+    opened = open_store(place, bounds=PATIENT)
     yield opened
     opened.close()
 

@@ -55,7 +55,7 @@ def test_a_run_reads_the_live_log_and_is_made_once(config, ran):
     trigger: Trigger = LocalTrigger(config)
     result = trigger.start(FACTS)
     assert (result.run_id, result.started, result.detail) == ("retrain-v3-1200", True, "version 4 is champion")
-    assert ran[0].data.live_store == str(config.store_path)
+    assert ran[0].data.live_store == config.store_place
     again = trigger.start(FACTS)
     assert (again.started, again.detail) == (False, "this run has been made already")
     assert len(ran) == 1
@@ -65,9 +65,7 @@ def test_without_a_source_the_data_of_the_last_run_is_read(tmp_path, ran):
     remember_data(tmp_path, DataConfig(source="/data/clicks.csv", timezone="Europe/Paris"))
     config = Config(workspace=str(tmp_path))
     assert LocalTrigger(config).start(FACTS).started
-    assert ran[0].data == DataConfig(
-        source="/data/clicks.csv", timezone="Europe/Paris", live_store=str(config.store_path)
-    )
+    assert ran[0].data == DataConfig(source="/data/clicks.csv", timezone="Europe/Paris", live_store=config.store_place)
 
 
 def test_the_live_log_alone_is_refused(tmp_path, ran):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from liverank.errors import DataError
+from liverank.errors import DataError, StoreError
 from liverank.events import Interaction
 from liverank.features.daily import DailyCounts
 from liverank.features.snapshot import DailyRows, Settings
-from liverank.ranking.protocol import Candidates, Context
+from liverank.ranking.protocol import Candidates, Context, History
 from liverank.store import SqliteStore, open_store
 from serving.following import LogFollower
 from serving.metrics import Metrics
@@ -53,6 +53,31 @@ def test_a_record_that_cannot_be_read_is_named_by_its_number(tmp_path: Path) -> 
     spoil(store)
     with pytest.raises(DataError, match=r"Record 2 of the live store cannot be read: .*riddle"):
         list(store.export())
+    store.close()
+
+
+class Lost(SqliteStore):
+    """A store that cannot be read by rankings; reading its log would be one more wait."""
+
+    def history(self, user_id: str, n: int, before: float | None = None) -> History:
+        raise StoreError("The live store is away.")
+
+
+def test_a_ranking_does_not_wait_twice_for_a_store_that_is_away(tmp_path: Path) -> None:
+    store = Lost(tmp_path / "live.db")
+    tally = counts()
+    follower = LogFollower(store, tally)
+    store.append([click(1)])
+    model = ServedModel("1", DummyBundle("1", tmp_path / "slow"), follower)
+    scorer = Scorer(lambda: model, store, 50, Metrics(CollectorRegistry()))
+    job = Job("u", Candidates(["b", "a"]), Context(NOON.timestamp() + 86400, "", {}), time.perf_counter())
+    (answer,) = scorer([job])
+    assert answer.degraded == (
+        "history: the live store cannot be read",
+        "features: the counts of past days lag behind the live store",
+    )
+    assert follower.behind(job.context.timestamp)
+    follower.close()
     store.close()
 
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from liverank.errors import DataError, ServingError
+from liverank.errors import DataError, ServingError, StoreError
+from liverank.events import Record
 from liverank.store import SqliteStore, open_store
 from serving.log import LogWriter
 from tests.store.contract import click, shown
@@ -75,11 +76,74 @@ def test_a_store_that_cannot_write_is_heard_of(tmp_path: Path) -> None:
     store = open_store(tmp_path / "live.db")
     log = LogWriter(store, 100, dropped.append)
     store.close()
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreError):
         asyncio.run(log.write([click(1)]))
     log.note(lambda: shown(1))
     log.close()
     assert sum(dropped) == 1
+
+
+class Intermittent(SqliteStore):
+    """A store that cannot write while `down`."""
+
+    down = False
+
+    def append_batches(self, batches: Sequence[Sequence[Record]]) -> list[int]:
+        if self.down:
+            raise StoreError("The live store is away.")
+        return super().append_batches(batches)
+
+
+def until(wanted: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not wanted():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def test_what_was_noted_before_a_store_went_away_is_written_when_it_is_back(tmp_path: Path) -> None:
+    dropped: list[int] = []
+    store = Intermittent(tmp_path / "live.db")
+    log = LogWriter(store, 100, dropped.append)
+    store.down = True
+    taken = [log.note(lambda number=number: shown(number)) for number in range(3)]
+    with pytest.raises(StoreError, match="away"):
+        asyncio.run(log.write([click(1)]))
+    until(lambda: not log.note(lambda: shown(9)))
+    assert (taken, dropped) == ([True] * 3, [1])
+    store.down = False
+    # Nothing but time is needed: the writer tries by itself.
+    until(lambda: len(kept(store)) == 3)
+    until(lambda: log.note(lambda: shown(4)))
+    log.close()
+    assert kept(store) == ["u-m0", "u-m1", "u-m2", "u-m4"]
+    store.close()
+
+
+def test_a_store_that_only_refused_events_is_found_again(tmp_path: Path) -> None:
+    store = Intermittent(tmp_path / "live.db")
+    log = LogWriter(store, 100, lambda count: None)
+    store.down = True
+    with pytest.raises(StoreError):
+        asyncio.run(log.write([click(1)]))
+    assert not log.note(lambda: shown(1))
+    store.down = False
+    until(lambda: log.note(lambda: shown(2)))
+    log.close()
+    assert kept(store) == ["u-m2"]
+    store.close()
+
+
+def test_notes_that_a_store_never_took_are_counted_at_the_end(tmp_path: Path) -> None:
+    dropped: list[int] = []
+    store = Intermittent(tmp_path / "live.db")
+    log = LogWriter(store, 100, dropped.append)
+    store.down = True
+    taken = sum(log.note(lambda number=number: shown(number)) for number in range(5))
+    log.close()
+    assert taken > 0
+    assert sum(dropped) == 5
+    store.close()
 
 
 def test_closing_writes_what_waits_and_then_refuses(store: SqliteStore) -> None:

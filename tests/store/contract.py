@@ -122,6 +122,21 @@ class StoreContract(ABC):
         assert store.append([User(user_id="u", attributes={"x": "1"}), User(user_id="u", attributes={"x": "2"})]) == 2
         assert store.user("u") == [User(user_id="u", attributes={"x": "2"})]
 
+    def test_items_after_a_cursor_are_the_new_and_the_changed(self, store: Any) -> None:
+        store.append([Item(item_id="a"), Item(item_id="b"), Item(item_id="c")])
+        cursor = store.cursor()
+        store.append(
+            [click(1), Item(item_id="d"), Item(item_id="b", title="new"), Item(item_id="c"), User(user_id="u")]
+        )
+        assert [item.item_id for item in store.items(cursor)] == ["d", "b"]
+        assert store.items(store.cursor()) == []
+
+    def test_what_readers_say_leaves_a_log_without_a_bound_whole(self, store: Any) -> None:
+        store.append([click(n) for n in range(5)])
+        store.acknowledge("landing x", 5)
+        store.append([click(5)])
+        assert (store.trimmed(), len(list(store.export()))) == (0, 6)
+
     def test_records_come_back_as_they_were(self, store: Any) -> None:
         records = [click(1), shown(1), Item(item_id="a", attributes={"颜色": "蓝"}), User(user_id="u")]
         store.append(records)

@@ -18,10 +18,9 @@ from tests.store.contract import StoreContract, click
 WRITER = """
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from liverank.events import Interaction
 from liverank.store import open_store
-store = open_store(Path(sys.argv[1]))
+store = open_store(sys.argv[1])
 name, count = sys.argv[2], int(sys.argv[3])
 for n in range(count):
     now = datetime.now(UTC)
@@ -31,8 +30,8 @@ for n in range(count):
 """
 
 
-def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(path), name, str(count)]
+def writer(place: Path | str, name: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(place), name, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

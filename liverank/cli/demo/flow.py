@@ -83,7 +83,7 @@ class Demo:
         from liverank.store import open_store
 
         with self.story.chapter("The live store learns what users did before"):
-            store = open_store(self.config.store_path)
+            store = open_store(self.config.store_place, bounds=self.config.store)
             try:
                 new = backfill(self.config.data, store, self.config.serving.history_length, datetime.now(UTC))
             finally:
@@ -167,7 +167,7 @@ class Demo:
         from pipelines.triggers import LocalTrigger
 
         models = RegistryModels(self.config.registry)
-        store = open_store(self.config.store_path)
+        store = open_store(self.config.store_place, bounds=self.config.store)
         try:
             with self.story.under_way() as tell:
                 trigger = LocalTrigger(self.config, tell)

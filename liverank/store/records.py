@@ -1,0 +1,39 @@
+"""Records as live stores keep them: under a kind and a key, of a user or of none, as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from liverank.errors import DataError
+from liverank.events import Impression, Interaction, Item, Record, User
+
+_DECODER = msgspec.json.Decoder(Record)
+
+
+def decoded(sequence: int, body: bytes | str) -> Record:
+    """The record in a log's line.
+
+    Raises:
+        DataError: no version of the contract can read it.
+    """
+    try:
+        return _DECODER.decode(body)
+    except msgspec.DecodeError as problem:
+        raise DataError(f"Record {sequence} of the live store cannot be read: {problem}.") from problem
+
+
+def key_of(record: Record) -> tuple[str, str, str | None]:
+    """A record's kind, its id among those of its kind, and the user it is of.
+
+    Raises:
+        DataError: it is no record of the contract.
+    """
+    if isinstance(record, Interaction):
+        return "interaction", record.event_id, record.user_id
+    if isinstance(record, Impression):
+        return "impression", record.impression_id, record.user_id
+    if isinstance(record, User):
+        return "user", record.user_id, record.user_id
+    if isinstance(record, Item):
+        return "item", record.item_id, None
+    raise DataError(f"{type(record).__name__} is no record of the data contract.")
