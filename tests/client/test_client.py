@@ -285,4 +285,4 @@ def test_importing_it_loads_no_model_and_no_server() -> None:
 def test_the_ranking_that_the_tests_answer_with_is_the_servers() -> None:
     from serving.api import RankResponse
 
-    assert RANKING.keys() == set(RankResponse.__struct_fields__)
+    assert RANKING.keys() == set(RankResponse.__struct_fields__) - {"costs"}  # of explained, shaped lists alone
