@@ -21,6 +21,7 @@ from serving.model import ChampionSource, FolderSource, ModelSource
 from serving.routes import Routes
 from serving.security import required_token
 from serving.service import RankingService
+from serving.variants import Sources
 
 SWITCH_SECONDS = 0.0005
 """How long the model's thread may keep the interpreter while a request waits to be read; Python's 5 ms would show."""
@@ -33,6 +34,7 @@ def run(
     source: ModelSource | None = None,
     on_ready: Callable[[Announcement], object] = lambda announcement: None,
     on_loading: Callable[[], object] = lambda: None,
+    sources: Sources | None = None,
 ) -> int:
     """Serves until SIGINT or SIGTERM and returns the signal's number.
 
@@ -43,6 +45,7 @@ def run(
         source: where the model comes from, in place of both.
         on_ready: called once requests are answered.
         on_loading: called before the model is loaded, once token and port are there.
+        sources: where the models of an experiment come from, by reference, in place of the registry.
 
     Raises:
         ServingError: a port is taken, or there is no token where one is needed.
@@ -56,7 +59,7 @@ def run(
         on_loading()
         metrics = Metrics()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
-        service = RankingService(config, store, model, metrics)
+        service = RankingService(config, store, model, metrics, sources=sources)
         host, routes = _assemble(config, service, metrics, name or config.registry.model_name, token, listener)
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from liverank.config import Config
+from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
 from liverank.ranking.baselines import incoming_scores
@@ -22,19 +24,23 @@ from liverank.store import LiveStore
 from serving import api
 from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
+from serving.experiment import Arm, Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
+from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
 from serving.new_items import POLL_SECONDS, NewItems
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
-from serving.shaping import Shaper
+from serving.shadow import Shadow
+from serving.shaping import Shaped, Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.troubles import Troubles
+from serving.variants import ScorerByModel, Sources, VariantModels, VersionSource, references
 
 
 def utc_now() -> datetime:
@@ -51,6 +57,7 @@ class _Asked:
     offered: api.Offered
     at: datetime
     job: Job
+    arm: Arm
 
 
 class RankingService:
@@ -63,6 +70,7 @@ class RankingService:
         source: ModelSource,
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
+        sources: Sources | None = None,
     ) -> None:
         limits = config.serving
         self._limits = limits
@@ -74,16 +82,26 @@ class RankingService:
         self._new_items = NewItems(store)
         self._shaper = Shaper(limits.surfaces, self._event_weights)
         self._troubles = Troubles()
+        wanted = references(limits)
+        self._variants = VariantModels(wanted, sources or partial(VersionSource, config.resolved().registry))
+        self._arms = Arms(limits.experiment, self._serves)
         self.model = self._load()
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            Scorer(lambda: self.model, store, limits.history_length, metrics, limits.rerank_ms / 1000),
+            ScorerByModel(self._scorer, wanted),
             limits.batch_requests,
             limits.queue_requests,
         )
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
+        self._shadow = Shadow(
+            limits.shadow,
+            lambda model: self._served(model) if self._serves(model) else None,
+            lambda: len(self._batcher) > 0,
+            (limits.shadow_queue, limits.max_new_texts),
+            metrics,
+        )
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -99,8 +117,8 @@ class RankingService:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
         asked = self._asked(request)
-        answer = await self._score(asked)
-        return self._told(asked, answer if query is None else query.joined(answer))
+        answers = await self._score(asked)
+        return self._told(asked, answers if query is None else [query.joined(answer) for answer in answers])
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
         """Compares a query with the candidates' texts, as long as the request's deadline allows.
@@ -110,8 +128,9 @@ class RankingService:
         """
         offer, weight = _candidates(api.offered(request, self._limits.max_candidates)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
+        bundle = self._served(self._arms.of(request.user_id).models[0]).bundle
         try:
-            scores = await asyncio.wait_for(self._texts.matched(self.model.bundle, query, offer), left)
+            scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:
             return QueryMatch(None, weight, (f"{NOT_COMPARED} in the time left",))
         except QueueFullError as full:
@@ -124,7 +143,7 @@ class RankingService:
         Raises:
             Refused: as `rank`, and 400 for more lists than may ever wait together.
         """
-        limit = self._limits.queue_requests
+        limit = self._limits.queue_requests // self._arms.lists
         if len(requests) > limit:
             raise Refused(400, f"A call may rank {limit} lists (serving.queue_requests), this one has {len(requests)}.")
         asked = [self._asked(request) for request in requests]
@@ -134,7 +153,7 @@ class RankingService:
         finally:
             for task in scoring:
                 task.cancel()
-        return [self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
+        return [self._told(each, of) for each, of in zip(asked, answers, strict=True)]
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
@@ -147,23 +166,40 @@ class RankingService:
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = _candidates(offered), _context(request, at)
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
-        return _Asked(identity, request, offered, at, job)
+        return _Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
 
-    def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
-        """The answer over the wire; has the impression recorded."""
-        request, offered = asked.request, asked.offered
-        unexplained = request.explain and answer.contributions is None
+    def _told(self, asked: _Asked, answers: Sequence[Answer]) -> RankResponse:
+        """The answer over the wire, of one model's or two interleaved; has the impression recorded."""
+        request, offered, arm = asked.request, asked.offered, asked.arm
+        unexplained = request.explain and any(answer.contributions is None for answer in answers)
         identity, most = asked.impression_id, self._limits.feature_log_items
-        shaped = self._shaper.shaped(request, offered, answer, self.model.bundle, identity)
-        degraded = [*answer.degraded, *([NOT_AVAILABLE] if unexplained else []), *shaped.lacking]
+        answer, shaped = self._shaped(asked, answers)
+        degraded = [*arm.lacking, *answer.degraded, *([NOT_AVAILABLE] if unexplained else []), *shaped.lacking]
         lines = self._with_sentences(shaped.lines, offered.item_ids, answer)
         shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
+        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most, len(answers) > 1)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
-        timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
-        return RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        seconds = time.perf_counter() - asked.job.received
+        timing = {**answer.timing_ms, "total": milliseconds(seconds)}
+        self._shadow.offer(identity, asked.job, answer)
+        said = RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        if not arm.experiment:
+            return said
+        self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
+        return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
+
+    def _shaped(self, asked: _Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
+        """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
+        request, offered, arm, identity = asked.request, asked.offered, asked.arm, asked.impression_id
+        bundle = self._served(arm.models[0]).bundle
+        if len(answers) == 1:
+            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, identity)
+        settled = self._shaper.settled(request, offered, answers[0], bundle)
+        draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{identity}")
+        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, identity)
+        return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
     def _with_sentences(self, lines: list[RankedItem], item_ids: Sequence[str], answer: Answer) -> list[RankedItem]:
         """The lines, the first of them with a sentence where that is wanted and there are facts."""
@@ -192,7 +228,7 @@ class RankingService:
         items = [record for record in records if isinstance(record, Item)]
         if items:
             async with self._changing:
-                await asyncio.to_thread(self.model.bundle.add_items, items)
+                await asyncio.to_thread(self._add_items, items)
                 self._new_items.took(items)
             self._shaper.learn(items)
         return new
@@ -208,10 +244,14 @@ class RankingService:
         try:
             items = self._new_items.unseen()
             if items:
-                self.model.bundle.add_items(items)
+                self._add_items(items)
                 self._shaper.learn(items)
         except LiverankError as problem:
             self._troubles.say(problem)
+
+    def _add_items(self, items: Sequence[Item]) -> None:
+        for model in (self.model, *self._variants.served):
+            model.bundle.add_items(items)
 
     async def export(self, user_id: str) -> list[Record]:
         """Everything the store holds about a user."""
@@ -223,19 +263,27 @@ class RankingService:
         records = await self.export(user_id)
         first = await asyncio.to_thread(self._store.first_arrival, user_id)
         erased = await asyncio.to_thread(self._store.erase, user_id)
-        answered = {record.model_version for record in records if isinstance(record, Impression)}
+        # An interleaved list names two versions.
+        answered = {
+            version
+            for record in records
+            if isinstance(record, Impression)
+            for version in record.model_version.split("+")
+        }
         return {
             "user_id": user_id,
             "erased": erased,
             "model_versions": {
                 "answered": sorted(answered),
-                "may_have_learned": _learned(self.model, first),
+                "may_have_learned": _learned([self.model, *self._variants.served], first),
                 "unknown": "Whether versions before the one that serves, or data outside this store, hold the user.",
             },
         }
 
     async def swap(self) -> ServedModel:
         """Loads the version to serve now beside the old one, then lets it take over between two batches.
+
+        The models of an experiment likewise; one that cannot be loaded stays as it was.
 
         Raises:
             Refused: 503; it cannot be loaded, and the old one still serves.
@@ -258,38 +306,70 @@ class RankingService:
         await asyncio.to_thread(self._texts.close)
         await asyncio.to_thread(self._sentences.close)
         await self._batcher.close()
+        await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
-        if self.model.follower is not None:
-            await asyncio.to_thread(self.model.follower.close)
+        for model in (self.model, *self._variants.served):
+            if model.follower is not None:
+                await asyncio.to_thread(model.follower.close)
 
     def _load(self) -> ServedModel:
+        """The champion, ready to serve; the models beside it take over at once."""
         model = self._source.load()
+        variants = self._variants.load()
         items = self._new_items.all()
-        model.bundle.add_items(items)
         self._shaper.learn(items)
+        champion = self._ready(items, model)
+        for former in self._variants.take(variants, partial(self._ready, items)):
+            if former.follower is not None:
+                former.follower.close()
+        return champion
+
+    def _ready(self, items: Sequence[Item], model: ServedModel) -> ServedModel:
+        model.bundle.add_items(items)
         model.warm_up()
         return replace(model, follower=follow(self._store, model.bundle.rankers))
+
+    def _serves(self, model: str) -> bool:
+        return model == CHAMPION or model in self._variants
+
+    def _served(self, model: str) -> ServedModel:
+        """The model of a reference that serves."""
+        return self.model if model == CHAMPION else self._variants[model]
+
+    def _scorer(self, model: str) -> Scorer:
+        limits = self._limits
+        return Scorer(
+            lambda: self._served(model), self._store, limits.history_length, self._metrics, limits.rerank_ms / 1000
+        )
 
     def _latest(self, now: datetime) -> float:
         """The latest time a caller may name, in epoch seconds: clocks differ a little."""
         return now.timestamp() + self._limits.max_future_seconds
 
-    async def _score(self, asked: _Asked) -> Answer:
+    async def _score(self, asked: _Asked) -> Sequence[Answer]:
+        """One answer, or the two that are interleaved."""
         job = asked.job
         if job.deadline is None:
-            return await self._by_the_model(job)
+            return await self._by_the_models(asked)
         left = job.deadline - time.perf_counter()
         try:
-            return await asyncio.wait_for(self._by_the_model(job), left)
+            return await asyncio.wait_for(self._by_the_models(asked), left)
         except TimeoutError:
             queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
             why = "deadline: incoming order"
-            return Answer(self.model.version, incoming_scores(job.candidates), (why,), queued)
+            version = self._served(asked.arm.models[0]).version
+            return (Answer(version, incoming_scores(job.candidates), (why,), queued),)
 
-    async def _by_the_model(self, job: Job) -> Answer:
+    async def _by_the_models(self, asked: _Asked) -> Sequence[Answer]:
+        job, models = asked.job, asked.arm.models
+        if len(models) == 1:
+            return (await self._by_the_model(job, models[0]),)
+        return await asyncio.gather(*(self._by_the_model(job, model) for model in models))
+
+    async def _by_the_model(self, job: Job, model: str) -> Answer:
         try:
-            candidates, lacking = await self._texts.encoded(self.model.bundle, job.candidates)
-            answer = await self._batcher.submit(replace(job, candidates=candidates))
+            candidates, lacking = await self._texts.encoded(self._served(model).bundle, job.candidates)
+            answer = await self._batcher.submit(replace(job, candidates=candidates, model=model))
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
         return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer
@@ -310,17 +390,24 @@ def _attributes(request: RankRequest) -> dict[str, str]:
 
 
 def _impression(
-    asked: _Asked, answer: Answer, lines: Sequence[RankedItem], degraded: Sequence[str], logged_items: int
+    asked: _Asked,
+    answer: Answer,
+    lines: Sequence[RankedItem],
+    degraded: Sequence[str],
+    logged_items: int,
+    interleaved: bool,
 ) -> Impression:
     request, offered = asked.request, asked.offered
     incoming = {item: row for row, item in enumerate(offered.item_ids)}
-    # Where the order is not drawn at random, each line was certain to stand where it stood.
+    # Where the order is not drawn at random, each line was certain to stand where it stood; a draft's chances nobody
+    # has worked out.
+    certain = None if interleaved else 1.0
     shown = [
         ShownItem(
             item_id=line.item_id,
             position=line.position,
             score=line.score,
-            propensity=1.0 if line.propensity is None else line.propensity,
+            propensity=certain if line.propensity is None else line.propensity,
             incoming_position=(row := incoming[line.item_id]) + 1,
             incoming_score=None if offered.scores is None else offered.scores[row],
         )
@@ -339,11 +426,17 @@ def _impression(
         degraded=list(degraded),
         history_digest=answer.history_digest,
         feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
+        experiment_arm=asked.arm.recorded(lines, interleaved),
     )
 
 
-def _learned(model: ServedModel, first_arrival: float | None) -> list[str]:
-    created = model.bundle.manifest.get("created_at")
-    if first_arrival is None or created is None:
+def _learned(models: Iterable[ServedModel], first_arrival: float | None) -> list[str]:
+    """Versions that may have learned from a user whose first record arrived then, in epoch seconds."""
+    made = {model.version: model.bundle.manifest.get("created_at") for model in models}
+    if first_arrival is None:
         return []
-    return [model.version] if datetime.fromisoformat(created).timestamp() >= first_arrival else []
+    return [
+        version
+        for version, created in made.items()
+        if created is not None and datetime.fromisoformat(created).timestamp() >= first_arrival
+    ]
