@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from liverank.config import FeatureConfig
 from liverank.events import Impression
 from liverank.experiments.assignment import Assignment
+from liverank.experiments.outcomes import of_store
+from liverank.experiments.report import report
 from liverank.store import open_store
 from tests.serving.conftest import Server, click
 
@@ -89,6 +93,19 @@ def test_each_user_has_one_variant_in_answer_record_and_metrics(split: Server, c
     news = sum(answer["variant"] == "new" for answer in answers.values())
     assert f'liverank_variant_rankings_total{{experiment="spring",variant="new",version="9"}} {news}.0' in told
     assert f'liverank_variant_seconds_count{{experiment="spring",variant="new"}} {news}.0' in told
+
+
+def test_the_report_reads_what_the_server_recorded(split: Server, client: httpx.Client) -> None:
+    answers = [rank(client, f"reader{number}") for number in range(6)]
+    for number, answer in enumerate(answers):
+        event = click(number, f"reader{number}") | {"impression_id": answer["impression_id"]}
+        assert client.post("/v1/events", json=event).status_code == 202
+    recorded(split, len(answers))
+    store = open_store(split.workspace / "live.db")
+    found = report(partial(of_store, store), "", "ctr", FeatureConfig(), None, 0.05, 1000)
+    store.close()
+    for of in found.variants:
+        assert of.mean * of.lists == pytest.approx(sum(answer["variant"] == of.name for answer in answers))
 
 
 def test_both_models_know_items_and_events_of_now(client: httpx.Client) -> None:
