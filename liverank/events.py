@@ -65,6 +65,17 @@ class FeatureValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     values: Annotated[list[list[float]], msgspec.Meta(description="one row an item, in the order of the names")]
 
 
+class ExperimentArm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of an experiment a list belongs to."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="the experiment's")]
+    variant: Annotated[str, msgspec.Meta(max_length=64, description="the user's; empty for an interleaved list")] = ""
+    teams: Annotated[
+        list[str],
+        msgspec.Meta(description="interleaved: whose line each shown item is, in their order; empty: a rule's"),
+    ] = []
+
+
 class Impression(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="impression"
 ):
@@ -83,6 +94,8 @@ class Impression(
     """Length and hash of the history that the ranking used (`liverank.features.digest`); empty where nobody said."""
     feature_values: FeatureValues | None = None
     """What the ranking knew of some shown items, in a sample of the impressions (`serving.feature_log_share`)."""
+    experiment_arm: ExperimentArm | None = None
+    """The variant that the user has in the experiment of that time (`serving.experiment`)."""
 
 
 class Interaction(
@@ -139,6 +152,13 @@ FEATURE_VALUES: Final = pa.struct(
         pa.field(c.VALUES, pa.list_(pa.list_(pa.float64()))),
     ]
 )
+EXPERIMENT_ARM: Final = pa.struct(
+    [
+        pa.field(c.NAME, pa.string()),
+        pa.field(c.VARIANT, pa.string()),
+        pa.field(c.TEAMS, pa.list_(pa.string())),
+    ]
+)
 IMPRESSION_SCHEMA: Final = _schema(
     (c.IMPRESSION_ID, pa.string(), False),
     (c.USER_ID, pa.string(), False),
@@ -151,6 +171,7 @@ IMPRESSION_SCHEMA: Final = _schema(
     (c.DEGRADED, pa.list_(pa.string()), True),
     (c.HISTORY_DIGEST, pa.string(), True),
     (c.FEATURE_VALUES, FEATURE_VALUES, True),
+    (c.EXPERIMENT_ARM, EXPERIMENT_ARM, True),
 )
 INTERACTION_SCHEMA: Final = _schema(
     (c.EVENT_ID, pa.string(), False),

@@ -3,8 +3,8 @@
 Windows are cut by arrival in the live store's log, not by timestamps, so that replays and late clocks do not matter. A
 window is judged once, when the log holds enough impressions of the version that serves now and
 `monitoring.attribution_seconds` have passed since its last impression, by the caller's clock or by later timestamps in
-the log. An answer that arrives after the judgement is not counted. Impressions of other versions are passed over: the
-question is how the model that serves now does.
+the log. An answer that arrives after the judgement is not counted. Impressions of other versions, and of an
+experiment's variants but the control, are passed over: the question is how the model that serves now does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from liverank.config.experiment import CONTROL
 from liverank.evaluation.request_table import RankedRequest
 from liverank.events import Impression, Interaction
 from liverank.features.value_skew import ValueLog
@@ -80,7 +81,7 @@ def read_window(
     events: Counter[str] = Counter()
     newest, version = None, ""
     for cursor, record in log.export(since):
-        if isinstance(record, Impression) and record.model_version:
+        if isinstance(record, Impression) and record.model_version and _of_the_champion(record):
             version = record.model_version
             run = runs.setdefault(version, _Run(cursor - 1))
             if len(run.impressions) < size:
@@ -107,6 +108,11 @@ def read_window(
         newest=newest,
         ripe=len(impressions) >= size and waited >= attribution_seconds,
     )
+
+
+def _of_the_champion(impression: Impression) -> bool:
+    """Whether no experiment gave the user another model: only the control's lists are the champion's."""
+    return impression.experiment_arm is None or impression.experiment_arm.variant == CONTROL
 
 
 def ranked_requests(window: Window, log: Log, history_length: int) -> Iterator[RankedRequest]:

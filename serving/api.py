@@ -74,7 +74,8 @@ class EventReason(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a ranking.
 
-    `propensity` only where the order was drawn at random; `reasons`, `events` and `sentence` only when asked for.
+    `propensity` only where the order was drawn at random; `reasons`, `events` and `sentence` only when asked for;
+    `variant` (whose line it is) only where two rankings are interleaved.
     """
 
     item_id: str
@@ -86,12 +87,14 @@ class RankedItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     events: list[EventReason] | None = None
     """The events that moved it most, either way, by leaving them out; their effects need not add up."""
     sentence: str | None = None
+    variant: str | None = None
 
 
 class RankResponse(msgspec.Struct, frozen=True):
     """The answer of `POST /v1/rank`; `degraded` is empty when the whole model ranked.
 
-    `costs` only when reasons were asked for and rules shaped the list: `liverank.shaping.costs`.
+    `costs` only when reasons were asked for and rules shaped the list: `liverank.shaping.costs`. `experiment` only
+    while there is one, and `variant` where the user has one.
     """
 
     impression_id: str
@@ -100,6 +103,8 @@ class RankResponse(msgspec.Struct, frozen=True):
     degraded: list[str]
     timing_ms: dict[str, float]
     costs: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    experiment: str | msgspec.UnsetType = msgspec.UNSET
+    variant: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Offered(msgspec.Struct, frozen=True):

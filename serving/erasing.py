@@ -55,7 +55,8 @@ def _kinds(records: Sequence[Record]) -> dict[str, int]:
 
 
 def _answered(records: Sequence[Record]) -> list[str]:
-    return sorted({record.model_version for record in records if isinstance(record, Impression)})
+    shown = [record.model_version for record in records if isinstance(record, Impression)]
+    return sorted({version for versions in shown for version in versions.split("+")})  # two where interleaved
 
 
 def _retrain(learned: Sequence[str]) -> list[str]:

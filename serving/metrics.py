@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 class Metrics:
@@ -38,6 +39,39 @@ class Metrics:
         )
         self.records = Counter("liverank_records", "New records accepted.", registry=registry)
         self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)
+        self.variants = Counter(
+            "liverank_variant_rankings",
+            "Rankings by experiment, variant (empty: interleaved) and the version that ranked.",
+            ["experiment", "variant", "version"],
+            registry=registry,
+        )
+        self.variant_seconds = Histogram(
+            "liverank_variant_seconds",
+            "Time from a rank request to its ranking by variant.",
+            ["experiment", "variant"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.shadows = Counter(
+            "liverank_shadow_lists",
+            "Lists for models on the side by outcome.",
+            ["shadow", "outcome"],
+            registry=registry,
+        )
+        self.shadow_overlap = Histogram(
+            "liverank_shadow_overlap",
+            "Share of the ten best items, before rules, that are the answer's too.",
+            ["shadow"],
+            buckets=SHARES,
+            registry=registry,
+        )
+        self.shadow_discordance = Histogram(
+            "liverank_shadow_discordance",
+            "Share of the pairs of candidates that the two orders, before rules, have the other way round.",
+            ["shadow"],
+            buckets=SHARES,
+            registry=registry,
+        )
         self.model = Gauge("liverank_model_info", "1: it serves.", ["version", "hash"], registry=registry)
         self._queue = Gauge("liverank_queue_requests", "Rank requests that wait.", registry=registry)
         self._log = Gauge("liverank_log_queue_appends", "Appends that wait for the live store.", registry=registry)
@@ -58,6 +92,11 @@ class Metrics:
         """Counts one answer."""
         self.requests.labels(route, status).inc()
         self.seconds.labels(route).observe(seconds)
+
+    def ranked_by(self, experiment: str, variant: str, version: str, seconds: float) -> None:
+        """Counts one ranking of an experiment."""
+        self.variants.labels(experiment, variant, version).inc()
+        self.variant_seconds.labels(experiment, variant).observe(seconds)
 
     def serves(self, version: str, bundle_hash: str) -> None:
         """Names the model that serves from now on."""

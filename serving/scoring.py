@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError, StoreError
 from liverank.features.digest import history_digest
 from liverank.ranking.baselines import incoming_scores
@@ -38,6 +39,8 @@ class Job:
     """When the caller needs the answer, on the same clock; None: whenever it comes."""
     log_features: bool = False
     """Whether the answer is to bring the feature values that it used."""
+    model: str = CHAMPION
+    """Reference of the model that scores it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from serving.playground import Playground, Route, with_exploration
 from serving.routes import Routes
 from serving.security import required_access
 from serving.service import RankingService
+from serving.variants import Sources
 
 SWITCH_SECONDS = 0.0005
 """How long the model's thread may keep the interpreter while a request waits to be read; Python's 5 ms would show."""
@@ -36,6 +37,7 @@ def run(
     source: ModelSource | None = None,
     on_ready: Callable[[Announcement], object] = lambda announcement: None,
     on_loading: Callable[[], object] = lambda: None,
+    sources: Sources | None = None,
 ) -> int:
     """Serves until SIGINT or SIGTERM and returns the signal's number.
 
@@ -46,6 +48,7 @@ def run(
         source: where the model comes from, in place of both.
         on_ready: called once requests are answered.
         on_loading: called before the model is loaded, once token and port are there.
+        sources: where the models of an experiment come from, by reference, in place of the registry.
 
     Raises:
         ServingError: a port is taken, or there is no token where one is needed.
@@ -62,7 +65,7 @@ def run(
         on_loading()
         metrics = Metrics()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
-        service = RankingService(config, store, model, metrics)
+        service = RankingService(config, store, model, metrics, sources=sources)
         played = Playground(service, store, config).routes if config.serving.playground else ()
         host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener, played)
         _limit_threads(config.serving.threads)

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from liverank.certificates import Erased
 from liverank.config import Config
+from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError
 from liverank.events import Impression, Item, Record, ShownItem
 from liverank.pseudonyms import pseudonyms
@@ -25,19 +27,23 @@ from serving.api import RankedItem, RankRequest, RankResponse, Refused
 from serving.batching import MicroBatcher, QueueFullError
 from serving.causes import Causes
 from serving.erasing import erase
+from serving.experiment import Arm, Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
+from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource, ServedModel
 from serving.new_items import POLL_SECONDS, NewItems
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
-from serving.shaping import Shaper
+from serving.shadow import Shadow
+from serving.shaping import Shaped, Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.troubles import Troubles
+from serving.variants import ScorerByModel, Sources, VariantModels, VersionSource, references
 
 
 def utc_now() -> datetime:
@@ -54,6 +60,7 @@ class _Asked:
     offered: api.Offered
     at: datetime
     job: Job
+    arm: Arm
 
 
 class RankingService:
@@ -66,6 +73,7 @@ class RankingService:
         source: ModelSource,
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
+        sources: Sources | None = None,
     ) -> None:
         limits = config.serving
         self._limits = limits
@@ -78,17 +86,27 @@ class RankingService:
         self._new_items = NewItems(store)
         self._shaper = Shaper(limits.surfaces, self._event_weights)
         self._troubles = Troubles()
+        wanted = references(limits)
+        self._variants = VariantModels(wanted, sources or partial(VersionSource, config.resolved().registry))
+        self._arms = Arms(limits.experiment, self._serves)
         self.model = self._load()
         self._metrics.serves(self.model.version, self.model.bundle.hash)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            Scorer(lambda: self.model, store, limits.history_length, metrics, limits.rerank_ms / 1000),
+            ScorerByModel(self._scorer, wanted),
             limits.batch_requests,
             limits.queue_requests,
         )
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
         self._causes = Causes(limits, self._sentences, self._batcher.beside)
+        self._shadow = Shadow(
+            limits.shadow,
+            lambda model: self._served(model) if self._serves(model) else None,
+            lambda: len(self._batcher) > 0,
+            (limits.shadow_queue, limits.max_new_texts),
+            metrics,
+        )
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
@@ -113,8 +131,8 @@ class RankingService:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
         asked = self._asked(request)
-        answer = await self._score(asked)
-        return await self._told(asked, answer if query is None else query.joined(answer))
+        answers = await self._score(asked)
+        return await self._told(asked, answers if query is None else [query.joined(answer) for answer in answers])
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
         """Compares a query with the candidates' texts, as long as the request's deadline allows.
@@ -124,8 +142,10 @@ class RankingService:
         """
         offer, weight = _candidates(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
+        user = self._names.user(request.user_id) if self._names else request.user_id
+        bundle = self._served(self._arms.of(user).models[0]).bundle
         try:
-            scores = await asyncio.wait_for(self._texts.matched(self.model.bundle, query, offer), left)
+            scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:
             return QueryMatch(None, weight, (f"{NOT_COMPARED} in the time left",))
         except QueueFullError as full:
@@ -138,7 +158,7 @@ class RankingService:
         Raises:
             Refused: as `rank`, and 400 for more lists than may ever wait together.
         """
-        limit = self._limits.queue_requests
+        limit = self._limits.queue_requests // self._arms.lists
         if len(requests) > limit:
             raise Refused(400, f"A call may rank {limit} lists (serving.queue_requests), this one has {len(requests)}.")
         asked = [self._asked(request) for request in requests]
@@ -148,7 +168,7 @@ class RankingService:
         finally:
             for task in scoring:
                 task.cancel()
-        return [await self._told(each, answer) for each, answer in zip(asked, answers, strict=True)]
+        return [await self._told(each, of) for each, of in zip(asked, answers, strict=True)]
 
     def _asked(self, request: RankRequest) -> _Asked:
         received = time.perf_counter()
@@ -164,26 +184,44 @@ class RankingService:
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = _candidates(offered), _context(request, at)
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
-        return _Asked(identity, request, offered, at, job)
+        return _Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
 
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
 
-    async def _told(self, asked: _Asked, answer: Answer) -> RankResponse:
-        """The answer over the wire; has the impression recorded."""
-        request, offered = asked.request, asked.offered
-        unexplained = [NOT_AVAILABLE] if request.explain and answer.contributions is None else []
+    async def _told(self, asked: _Asked, answers: Sequence[Answer]) -> RankResponse:
+        """The answer over the wire, of one model's or two interleaved; has the impression recorded."""
+        request, offered, arm = asked.request, asked.offered, asked.arm
+        unexplained = request.explain and any(answer.contributions is None for answer in answers)
         identity, most = asked.impression_id, self._limits.feature_log_items
-        shaped = self._shaper.shaped(request, offered, answer, self.model.bundle, identity)
+        answer, shaped = self._shaped(asked, answers)
         lines, lacking = await self._causes.told(shaped.lines, offered.item_ids, answer.effects, asked.job.deadline)
-        degraded = [*answer.degraded, *unexplained, *shaped.lacking, *lacking]
+        reasons = [NOT_AVAILABLE] if unexplained else []
+        degraded = [*arm.lacking, *answer.degraded, *reasons, *shaped.lacking, *lacking]
         shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most)):
+        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most, len(answers) > 1)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
-        timing = {**answer.timing_ms, "total": milliseconds(time.perf_counter() - asked.job.received)}
-        return RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        seconds = time.perf_counter() - asked.job.received
+        timing = {**answer.timing_ms, "total": milliseconds(seconds)}
+        self._shadow.offer(identity, asked.job, answer)
+        said = RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        if not arm.experiment:
+            return said
+        self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
+        return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
+
+    def _shaped(self, asked: _Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
+        """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
+        request, offered, arm, identity = asked.request, asked.offered, asked.arm, asked.impression_id
+        bundle = self._served(arm.models[0]).bundle
+        if len(answers) == 1:
+            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, identity)
+        settled = self._shaper.settled(request, offered, answers[0], bundle)
+        draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{identity}")
+        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, identity)
+        return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
     async def append(self, records: Sequence[Record]) -> int:
         """How many records were new, once they are on disk; items among them are rankable then.
@@ -202,7 +240,7 @@ class RankingService:
         items = [record for record in records if isinstance(record, Item)]
         if items:
             async with self._changing:
-                await asyncio.to_thread(self.model.bundle.add_items, items)
+                await asyncio.to_thread(self._add_items, items)
                 self._new_items.took(items)
             self._shaper.learn(items)
         return new
@@ -218,10 +256,14 @@ class RankingService:
         try:
             items = self._new_items.unseen()
             if items:
-                self.model.bundle.add_items(items)
+                self._add_items(items)
                 self._shaper.learn(items)
         except LiverankError as problem:
             self._troubles.say(problem)
+
+    def _add_items(self, items: Sequence[Item]) -> None:
+        for model in (self.model, *self._variants.served):
+            model.bundle.add_items(items)
 
     async def export(self, user_id: str) -> Sequence[Record]:
         """Everything the store holds about a user."""
@@ -237,6 +279,8 @@ class RankingService:
 
     async def swap(self) -> ServedModel:
         """Loads the version to serve now beside the old one, then lets it take over between two batches.
+
+        The models of an experiment likewise; one that cannot be loaded stays as it was.
 
         Raises:
             Refused: 503; it cannot be loaded, and the old one still serves.
@@ -259,38 +303,70 @@ class RankingService:
         await asyncio.to_thread(self._texts.close)
         await asyncio.to_thread(self._sentences.close)
         await self._batcher.close()
+        await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
-        if self.model.follower is not None:
-            await asyncio.to_thread(self.model.follower.close)
+        for model in (self.model, *self._variants.served):
+            if model.follower is not None:
+                await asyncio.to_thread(model.follower.close)
 
     def _load(self) -> ServedModel:
+        """The champion, ready to serve; the models beside it take over at once."""
         model = self._source.load()
+        variants = self._variants.load()
         items = self._new_items.all()
-        model.bundle.add_items(items)
         self._shaper.learn(items)
+        champion = self._ready(items, model)
+        for former in self._variants.take(variants, partial(self._ready, items)):
+            if former.follower is not None:
+                former.follower.close()
+        return champion
+
+    def _ready(self, items: Sequence[Item], model: ServedModel) -> ServedModel:
+        model.bundle.add_items(items)
         model.warm_up()
         return replace(model, follower=follow(self._store, model.bundle.rankers))
+
+    def _serves(self, model: str) -> bool:
+        return model == CHAMPION or model in self._variants
+
+    def _served(self, model: str) -> ServedModel:
+        """The model of a reference that serves."""
+        return self.model if model == CHAMPION else self._variants[model]
+
+    def _scorer(self, model: str) -> Scorer:
+        limits = self._limits
+        return Scorer(
+            lambda: self._served(model), self._store, limits.history_length, self._metrics, limits.rerank_ms / 1000
+        )
 
     def _latest(self, now: datetime) -> float:
         """The latest time a caller may name, in epoch seconds: clocks differ a little."""
         return now.timestamp() + self._limits.max_future_seconds
 
-    async def _score(self, asked: _Asked) -> Answer:
+    async def _score(self, asked: _Asked) -> Sequence[Answer]:
+        """One answer, or the two that are interleaved."""
         job = asked.job
         if job.deadline is None:
-            return await self._by_the_model(job)
+            return await self._by_the_models(asked)
         left = job.deadline - time.perf_counter()
         try:
-            return await asyncio.wait_for(self._by_the_model(job), left)
+            return await asyncio.wait_for(self._by_the_models(asked), left)
         except TimeoutError:
             queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
             why = "deadline: incoming order"
-            return Answer(self.model.version, incoming_scores(job.candidates), (why,), queued)
+            version = self._served(asked.arm.models[0]).version
+            return (Answer(version, incoming_scores(job.candidates), (why,), queued),)
 
-    async def _by_the_model(self, job: Job) -> Answer:
+    async def _by_the_models(self, asked: _Asked) -> Sequence[Answer]:
+        job, models = asked.job, asked.arm.models
+        if len(models) == 1:
+            return (await self._by_the_model(job, models[0]),)
+        return await asyncio.gather(*(self._by_the_model(job, model) for model in models))
+
+    async def _by_the_model(self, job: Job, model: str) -> Answer:
         try:
-            candidates, lacking = await self._texts.encoded(self.model.bundle, job.candidates)
-            answer = await self._batcher.submit(replace(job, candidates=candidates))
+            candidates, lacking = await self._texts.encoded(self._served(model).bundle, job.candidates)
+            answer = await self._batcher.submit(replace(job, candidates=candidates, model=model))
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
         return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer
@@ -311,17 +387,24 @@ def _attributes(request: RankRequest) -> dict[str, str]:
 
 
 def _impression(
-    asked: _Asked, answer: Answer, lines: Sequence[RankedItem], degraded: Sequence[str], logged_items: int
+    asked: _Asked,
+    answer: Answer,
+    lines: Sequence[RankedItem],
+    degraded: Sequence[str],
+    logged_items: int,
+    interleaved: bool,
 ) -> Impression:
     request, offered = asked.request, asked.offered
     incoming = {item: row for row, item in enumerate(offered.item_ids)}
-    # Where the order is not drawn at random, each line was certain to stand where it stood.
+    # Where the order is not drawn at random, each line was certain to stand where it stood; a draft's chances nobody
+    # has worked out.
+    certain = None if interleaved else 1.0
     shown = [
         ShownItem(
             item_id=line.item_id,
             position=line.position,
             score=line.score,
-            propensity=1.0 if line.propensity is None else line.propensity,
+            propensity=certain if line.propensity is None else line.propensity,
             incoming_position=(row := incoming[line.item_id]) + 1,
             incoming_score=None if offered.scores is None else offered.scores[row],
         )
@@ -340,4 +423,5 @@ def _impression(
         degraded=list(degraded),
         history_digest=answer.history_digest,
         feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
+        experiment_arm=asked.arm.recorded(lines, interleaved),
     )

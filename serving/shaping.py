@@ -98,6 +98,12 @@ class Shaper:
         told = costs(listed, rules, request.k, excluded, found) if request.explain else msgspec.UNSET
         return Shaped(_lines(found, answer, ids, draw is not None), [*lacking, *found.lacking], told)
 
+    def settled(self, request: RankRequest, offered: Offered, answer: Answer, bundle: ServedBundle) -> Flags:
+        """`[candidates]`: whether rules alone decide on a candidate, because they exclude or pin it."""
+        rules = self.shaping(request).rules
+        listed = self._listed(offered, answer, bundle)
+        return _excluded(rules, listed, answer.history)[0] | listed.among(pin.item_id for pin in rules.pins)
+
     def _listed(self, offered: Offered, answer: Answer, bundle: ServedBundle) -> Listed:
         ids = offered.item_ids
         return Listed(

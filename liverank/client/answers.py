@@ -29,6 +29,8 @@ class RankedItem(msgspec.Struct, frozen=True):
     reasons: list[dict[str, Any]] | None = None
     events: list[dict[str, Any]] | None = None
     sentence: str | None = None
+    variant: str | None = None
+    """Whose line it is, where two variants' rankings are interleaved."""
 
 
 class Ranking(msgspec.Struct, frozen=True):
@@ -45,6 +47,10 @@ class Ranking(msgspec.Struct, frozen=True):
     timing_ms: dict[str, float]
     costs: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     """What each rule cost in expected relevance, where reasons were asked for and rules shaped the list."""
+    experiment: str | msgspec.UnsetType = msgspec.UNSET
+    """The experiment that the user takes part in, while there is one."""
+    variant: str | msgspec.UnsetType = msgspec.UNSET
+    """The user's variant in it; none where rankings are interleaved."""
 
     @property
     def item_ids(self) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from liverank.config.access import RateConfig, TokenConfig
 from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
+from liverank.config.experiment import ExperimentConfig, ShadowConfig
 from liverank.config.shaping import SurfaceConfig
 from liverank.config.store_place import StorePlace
 
@@ -97,6 +98,13 @@ class ServingConfig(Section):
         description="Whether `/playground` is there: a page to try rankings and events on, which shows items and ids "
         "of users to whoever may ask the server.",
     )
+    experiment: ExperimentConfig | None = Field(None, description="A test of several models; empty: none.")
+    shadow: dict[str, ShadowConfig] = Field(
+        default_factory=dict, description="Name -> a model that scores lists on the side, after they were answered."
+    )
+    shadow_queue: int = Field(
+        100, ge=1, description="Lists that may wait for the models on the side; what comes beyond is not scored."
+    )
     batch_requests: int = Field(16, ge=1, description="Most requests scored together.")
     threads: int = Field(
         1,
@@ -118,3 +126,20 @@ class ServingConfig(Section):
     )
     queue_impressions: int = Field(10_000, ge=1, description="Impressions that may wait to be written.")
     drain_seconds: float = Field(20, gt=0, description="Seconds that open requests have to end when the server stops.")
+
+    @model_validator(mode="after")
+    def _interleaved_lists_are_not_drawn(self) -> Self:
+        if self.experiment is None or self.experiment.mode != "interleave":
+            return self
+        for name, surface in self.surfaces.items():
+            if surface.explores() is not None:
+                raise ValueError(f"surfaces.{name}.exploration: interleaved lists have no propensities; leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _shadows_do_not_serve(self) -> Self:
+        serving = {variant.model for variant in self.experiment.variants.values()} if self.experiment else set()
+        for name, shadow in self.shadow.items():
+            if shadow.model in serving:
+                raise ValueError(f"shadow.{name}.model: '{shadow.model}' serves a variant of the experiment already")
+        return self

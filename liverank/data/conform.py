@@ -149,6 +149,7 @@ def _convert(array: pa.Array, table: str, name: str, sieve: _Sieve, timezone: st
         c.SHOWN: (values.shown, "is not a list of shown items"),
         c.DEGRADED: (values.words, "is not a list of texts"),
         c.FEATURE_VALUES: (values.feature_values, "is not an object of names, item_ids and values"),
+        c.EXPERIMENT_ARM: (values.experiment_arm, "is not an object of name, variant and teams"),
     }.get(name)
     if converter:
         result, bad = converter[0](array)

@@ -15,7 +15,7 @@ from liverank.data.looking import EVENT_TYPES
 from liverank.data.synthetic_settings import SyntheticSettings
 from liverank.data.visits import DAY, START_MICROSECONDS
 from liverank.data.vocabulary import LANGUAGES
-from liverank.events import ARROW_SCHEMAS, FEATURE_VALUES, ITEM_SCHEMA, SHOWN_ITEM, USER_SCHEMA
+from liverank.events import ARROW_SCHEMAS, EXPERIMENT_ARM, FEATURE_VALUES, ITEM_SCHEMA, SHOWN_ITEM, USER_SCHEMA
 
 DEVICES: Final = ("mobile", "desktop", "tablet")
 _INSTANT: Final = pa.timestamp("us", tz="UTC")
@@ -153,6 +153,7 @@ def impressions_table(
             c.DEGRADED: pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), none),
             c.HISTORY_DIGEST: pa.repeat(pa.scalar(""), n),
             c.FEATURE_VALUES: pa.nulls(n, FEATURE_VALUES),
+            c.EXPERIMENT_ARM: pa.nulls(n, EXPERIMENT_ARM),
         },
         schema=ARROW_SCHEMAS["impressions"],
     )

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from liverank.errors import DataError
-from liverank.events import FEATURE_VALUES, SHOWN_ITEM, FeatureValues, ShownItem
+from liverank.events import EXPERIMENT_ARM, FEATURE_VALUES, SHOWN_ITEM, ExperimentArm, FeatureValues, ShownItem
 
 Mask = npt.NDArray[np.bool_]
 Converted = tuple[pa.Array, Mask]
@@ -231,10 +231,18 @@ def words(array: pa.Array) -> Converted:
 
 def feature_values(array: pa.Array) -> Converted:
     """What a ranking knew of its items: Arrow structs, or JSON objects as text."""
+    return _objects(array, FeatureValues | None, FEATURE_VALUES)
+
+
+def experiment_arm(array: pa.Array) -> Converted:
+    """The part of an experiment that a list belongs to: Arrow structs, or JSON objects as text."""
+    return _objects(array, ExperimentArm | None, EXPERIMENT_ARM)
+
+
+def _objects(array: pa.Array, kind: Any, arrow: pa.DataType) -> Converted:
     if kinds.is_struct(array.type):
-        return array.cast(FEATURE_VALUES), _none(array)
-    kind = FeatureValues | None
-    return _decoded(array, lambda text: msgspec.to_builtins(msgspec.json.decode(text, type=kind)), FEATURE_VALUES)
+        return array.cast(arrow), _none(array)
+    return _decoded(array, lambda text: msgspec.to_builtins(msgspec.json.decode(text, type=kind)), arrow)
 
 
 def _none(array: pa.Array) -> Mask:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from liverank.events import Impression, Interaction, ShownItem
+from liverank.events import ExperimentArm, Impression, Interaction, ShownItem
 from liverank.store import open_store
 from monitoring.window import clicks_by_position, ranked_requests, read_window
 from tests.monitoring.traffic import START, Traffic
@@ -113,3 +114,12 @@ def test_requests_know_shown_order_answers_and_the_history_before(store):
 def test_a_log_without_impressions_has_no_window(store):
     store.append([Interaction(event_id="e", user_id="u", item_id="x", type="click", timestamp=START)])
     assert window(store) is None
+
+
+def test_an_experiments_other_variants_are_passed_over(store):
+    arms = [ExperimentArm(name="e", variant="control"), ExperimentArm(name="e", variant="new"), ExperimentArm(name="e")]
+    shown = [record for record in Traffic(1).records(30) if isinstance(record, Impression)]
+    store.append([replace(record, experiment_arm=arms[at % 3]) for at, record in enumerate(shown)])
+    found = window(store, size=10)
+    assert found is not None
+    assert [of.impression_id for of in found.impressions] == [of.impression_id for of in shown[::3]]

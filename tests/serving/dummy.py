@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -114,11 +115,14 @@ class DummyBundle:
 
 
 class DummySource:
-    def __init__(self, workspace: Path) -> None:
+    """Serves what a file of the workspace says: `version`, or for a model beside the champion its reference."""
+
+    def __init__(self, workspace: Path, reference: str = "version") -> None:
         self._workspace = workspace
+        self._reference = reference
 
     def load(self) -> ServedModel:
-        path = self._workspace / "version"
+        path = self._workspace / self._reference.replace(":", "-")
         version = path.read_text() if path.exists() else "1"
         if version == "broken":
             raise BundleError("The bundle is damaged.")
@@ -130,7 +134,7 @@ def main(workspace: Path, settings: list[str]) -> int:
 
     config = load_config(None, {"workspace": str(workspace), **overrides(settings)})
     try:
-        return 128 + run(config, source=DummySource(workspace))
+        return 128 + run(config, source=DummySource(workspace), sources=partial(DummySource, workspace))
     except LiverankError as problem:
         sys.stderr.write(f"Error: {problem}\n")
         return problem.exit_code

@@ -69,6 +69,22 @@ def client(champion: Server) -> httpx.Client:
     return champion.client()
 
 
+def test_two_versions_of_the_registry_share_a_list(servers: Callable[..., Server], world: World) -> None:
+    command = ("-c", "from liverank.cli import main; main()", "serve")
+    variants = "serving.experiment.variants"
+    names = (f"{variants}.control.model=champion", f"{variants}.new.model=version:2")
+    settings = ("serving.experiment.name=duel", "serving.experiment.mode=interleave", *names)
+    database = f"registry.tracking_uri={world.config.tracking_uri}"
+    server = servers(database, *settings, command=command, option="--set").start()
+    with server.client() as client:
+        body = {"user_id": "fan", "candidates": world.items[:20], "explain": True}
+        answer = client.post("/v1/rank", json=body).json()
+    assert (answer["model_version"], answer["degraded"]) == ("1+2", [])
+    assert sum(line["variant"] == "new" for line in answer["ranking"]) == 10
+    for line in answer["ranking"]:
+        assert abs(sum(reason["contribution"] for reason in line["reasons"]) - line["score"]) < 1e-3
+
+
 def test_it_ranks_and_the_reasons_add_up(client: httpx.Client, world: World) -> None:
     client.post("/v1/events", json=[click(number, "fan", item) for number, item in enumerate(world.items[:6])])
     body = {"user_id": "fan", "candidates": [*world.items[:20], "never-met"], "explain": True}
