@@ -13,7 +13,7 @@ from msgspec import structs
 
 from liverank.config import ServingConfig
 from serving.api import EventReason, RankedItem
-from serving.explaining import EventEffects
+from serving.explaining import Effects
 from serving.telling import SentenceWriter
 
 NO_TIME = "explain: no time left for the user's events"
@@ -35,7 +35,7 @@ class Causes:
         self._beside = beside
 
     async def told(
-        self, lines: list[RankedItem], item_ids: Sequence[str], effects: EventEffects | None, deadline: float | None
+        self, lines: list[RankedItem], item_ids: Sequence[str], effects: Effects | None, deadline: float | None
     ) -> tuple[list[RankedItem], tuple[str, ...]]:
         """The lines with what could be found in time, and what is lacking.
 
@@ -71,7 +71,7 @@ class Causes:
             _log.exception("The events of a user could not be left out.")
             return FAILED
 
-    def _sentence(self, effects: EventEffects, at: int, place: int, events: Sequence[EventReason]) -> str | None:
+    def _sentence(self, effects: Effects, at: int, place: int, events: Sequence[EventReason]) -> str | None:
         if at >= self._config.sentences.top:
             return None
         return self._sentences.sentence(effects.facts(place, events)) or None

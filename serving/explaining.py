@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,18 @@ class Contributions:
             for at in largest
             if round(float(values[at]), DECIMALS)
         ]
+
+
+class Effects(Protocol):
+    """What the user's events do to the candidates in some places of a request's list."""
+
+    def reasons(self, places: Sequence[int], most: int) -> list[list[EventReason]]:
+        """The events that moved each of them most, from at most `most` items left out."""
+        ...
+
+    def facts(self, place: int, events: Sequence[EventReason]) -> Facts:
+        """What may be said of the candidate in a place, whose events these are."""
+        ...
 
 
 class EventEffects:

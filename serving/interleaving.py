@@ -12,7 +12,9 @@ from liverank.experiments.interleaving import team_draft
 from liverank.ranking.blend_signals import standard
 from liverank.ranking.protocol import Scores, ranking
 from liverank.shaping.listed import Flags
-from serving.api import RankedItem
+from serving.api import EventReason, RankedItem
+from serving.explaining import Effects
+from serving.facts import Facts
 from serving.ordering import DECIMALS
 from serving.scoring import Answer
 
@@ -54,7 +56,7 @@ def drafted(answers: tuple[Answer, Answer], settled: Flags, seed: str) -> Drafte
 
     Candidates that rules exclude or pin are `settled`, `[candidates]`: they are no team's, and come last, so that
     neither team spends its turns on them. The draft's order takes the control's scores, the best for the first and so
-    on, in standard deviations, for the rules to work on. What events did to a score is told of one model's lists alone.
+    on, in standard deviations, for the rules to work on.
     """
     first, second = answers
     control = ranking(first.scores).tolist()
@@ -75,7 +77,7 @@ def drafted(answers: tuple[Answer, Answer], settled: Flags, seed: str) -> Drafte
         },
         contributions=None,
         features=None,
-        effects=None,
+        effects=_effects(answers, teams),
     )
     return Drafted(answer, answers, teams)
 
@@ -85,3 +87,28 @@ def _dealt(scores: Scores, order: Sequence[int]) -> Scores:
     dealt = np.empty(len(order), np.float32)
     dealt[order] = values - _STEP * np.arange(len(order), dtype=np.float32)
     return dealt
+
+
+class _Effects:
+    """What the user's events do to each candidate's score by the model that brought it, as `EventEffects` tells it."""
+
+    def __init__(self, effects: tuple[Effects, Effects], teams: Sequence[int | None]) -> None:
+        self._effects, self._teams = effects, teams
+
+    def reasons(self, places: Sequence[int], most: int) -> list[list[EventReason]]:
+        """As `EventEffects.reasons`; each model leaves events out for its own candidates."""
+        told: dict[int, list[EventReason]] = {}
+        for team, effects in enumerate(self._effects):
+            own = [place for place in places if (self._teams[place] or 0) == team]
+            if own:
+                told.update(zip(own, effects.reasons(own, most), strict=True))
+        return [told[place] for place in places]
+
+    def facts(self, place: int, events: Sequence[EventReason]) -> Facts:
+        """As `EventEffects.facts`."""
+        return self._effects[self._teams[place] or 0].facts(place, events)
+
+
+def _effects(answers: tuple[Answer, Answer], teams: Sequence[int | None]) -> Effects | None:
+    one, other = (answer.effects for answer in answers)
+    return None if one is None or other is None else _Effects((one, other), teams)

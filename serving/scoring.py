@@ -17,7 +17,7 @@ from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import LiveStore
 from serving.cascading import cascaded
-from serving.explaining import Contributions, EventEffects, contributions, scored_by_blend, scored_lists
+from serving.explaining import Contributions, Effects, EventEffects, contributions, scored_by_blend, scored_lists
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
@@ -58,7 +58,7 @@ class Answer:
     """What it knew of the candidates, where that was asked for and the model has such features."""
     history: History | None = None
     """What was read of the user; None where nothing could be."""
-    effects: EventEffects | None = None
+    effects: Effects | None = None
     """What the user's events do to the scores, where reasons were asked for and the model can tell."""
 
 

@@ -142,8 +142,7 @@ class RankingService:
         """
         offer, weight = _candidates(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
-        user = self._names.user(request.user_id) if self._names else request.user_id
-        bundle = self._served(self._arms.of(user).models[0]).bundle
+        bundle = self._served(self._arms.of(self._names.user(request.user_id)).models[0]).bundle
         try:
             scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:

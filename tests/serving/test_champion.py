@@ -79,6 +79,10 @@ def test_two_versions_of_the_registry_share_a_list(servers: Callable[..., Server
     with server.client() as client:
         body = {"user_id": "fan", "candidates": world.items[:20], "explain": True}
         answer = client.post("/v1/rank", json=body).json()
+        client.post("/v1/events", json=[click(number, "fan", item) for number, item in enumerate(world.items[20:24])])
+        later = client.post("/v1/rank", json=body).json()
+    # Of each model's lines the user's events are told, by what they do to its own score.
+    assert {line["variant"] for line in later["ranking"][:10] if line.get("events")} == {"control", "new"}
     assert (answer["model_version"], answer["degraded"]) == ("1+2", [])
     assert sum(line["variant"] == "new" for line in answer["ranking"]) == 10
     for line in answer["ranking"]:
