@@ -6,28 +6,27 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-import numpy as np
 from msgspec import UNSET, structs
 
 from liverank.certificates import Erased
 from liverank.config import Config
 from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError
-from liverank.events import Impression, Item, Record, ShownItem
+from liverank.events import Item, Record
 from liverank.pseudonyms import pseudonyms
 from liverank.ranking.baselines import incoming_scores
-from liverank.ranking.protocol import Candidates, Context
 from liverank.store import LiveStore
 from serving import api
-from serving.api import RankedItem, RankRequest, RankResponse, Refused
+from serving.api import RankRequest, RankResponse, Refused
+from serving.asked import Asked, candidates_of, context_of, impression_of
 from serving.batching import MicroBatcher, QueueFullError
 from serving.causes import Causes
 from serving.erasing import erase
-from serving.experiment import Arm, Arms
+from serving.experiment import Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
 from serving.following import follow
@@ -49,18 +48,6 @@ from serving.variants import ScorerByModel, Sources, VariantModels, VersionSourc
 def utc_now() -> datetime:
     """The server's clock."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A rank request that can be followed, and the job that it makes."""
-
-    impression_id: str
-    request: RankRequest
-    offered: api.Offered
-    at: datetime
-    job: Job
-    arm: Arm
 
 
 class RankingService:
@@ -140,7 +127,7 @@ class RankingService:
         Raises:
             Refused: as `rank`.
         """
-        offer, weight = _candidates(self._offered(request)), self._limits.query_weight
+        offer, weight = candidates_of(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
         bundle = self._served(self._arms.of(self._names.user(request.user_id)).models[0]).bundle
         try:
@@ -169,7 +156,7 @@ class RankingService:
                 task.cancel()
         return [await self._told(each, of) for each, of in zip(asked, answers, strict=True)]
 
-    def _asked(self, request: RankRequest) -> _Asked:
+    def _asked(self, request: RankRequest) -> Asked:
         received = time.perf_counter()
         if self._names:
             user, session = self._names.user(request.user_id), self._names.session(request.session_id)
@@ -181,14 +168,14 @@ class RankingService:
         identity = uuid.uuid4().hex
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
-        offer, context = _candidates(offered), _context(request, at)
+        offer, context = candidates_of(offered), context_of(request, at)
         job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
-        return _Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
+        return Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
 
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
 
-    async def _told(self, asked: _Asked, answers: Sequence[Answer]) -> RankResponse:
+    async def _told(self, asked: Asked, answers: Sequence[Answer]) -> RankResponse:
         """The answer over the wire, of one model's or two interleaved; has the impression recorded."""
         request, offered, arm = asked.request, asked.offered, asked.arm
         unexplained = request.explain and any(answer.contributions is None for answer in answers)
@@ -198,7 +185,7 @@ class RankingService:
         reasons = [NOT_AVAILABLE] if unexplained else []
         degraded = [*arm.lacking, *answer.degraded, *reasons, *shaped.lacking, *lacking]
         shown = tuple(degraded)
-        if not self.log.note(lambda: _impression(asked, answer, lines, shown, most, len(answers) > 1)):
+        if not self.log.note(lambda: impression_of(asked, answer, lines, shown, most, len(answers) > 1)):
             degraded.append("impression: not recorded")
         for reason in degraded:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
@@ -211,7 +198,7 @@ class RankingService:
         self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
         return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
 
-    def _shaped(self, asked: _Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
+    def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
         """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
         request, offered, arm, identity = asked.request, asked.offered, asked.arm, asked.impression_id
         bundle = self._served(arm.models[0]).bundle
@@ -342,7 +329,7 @@ class RankingService:
         """The latest time a caller may name, in epoch seconds: clocks differ a little."""
         return now.timestamp() + self._limits.max_future_seconds
 
-    async def _score(self, asked: _Asked) -> Sequence[Answer]:
+    async def _score(self, asked: Asked) -> Sequence[Answer]:
         """One answer, or the two that are interleaved."""
         job = asked.job
         if job.deadline is None:
@@ -356,7 +343,7 @@ class RankingService:
             version = self._served(asked.arm.models[0]).version
             return (Answer(version, incoming_scores(job.candidates), (why,), queued),)
 
-    async def _by_the_models(self, asked: _Asked) -> Sequence[Answer]:
+    async def _by_the_models(self, asked: Asked) -> Sequence[Answer]:
         job, models = asked.job, asked.arm.models
         if len(models) == 1:
             return (await self._by_the_model(job, models[0]),)
@@ -369,58 +356,3 @@ class RankingService:
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
         return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer
-
-
-def _candidates(offered: api.Offered) -> Candidates:
-    scores = None if offered.scores is None else np.asarray(offered.scores, np.float32)
-    return Candidates(offered.item_ids, offered.texts, scores)
-
-
-def _context(request: RankRequest, at: datetime) -> Context:
-    return Context(at.timestamp(), request.surface, _attributes(request))
-
-
-def _attributes(request: RankRequest) -> dict[str, str]:
-    """The context but for the caller's clock, which has its own place."""
-    return {name: value for name, value in request.context.items() if name != "timestamp"}
-
-
-def _impression(
-    asked: _Asked,
-    answer: Answer,
-    lines: Sequence[RankedItem],
-    degraded: Sequence[str],
-    logged_items: int,
-    interleaved: bool,
-) -> Impression:
-    request, offered = asked.request, asked.offered
-    incoming = {item: row for row, item in enumerate(offered.item_ids)}
-    # Where the order is not drawn at random, each line was certain to stand where it stood; a draft's chances nobody
-    # has worked out.
-    certain = None if interleaved else 1.0
-    shown = [
-        ShownItem(
-            item_id=line.item_id,
-            position=line.position,
-            score=line.score,
-            propensity=certain if line.propensity is None else line.propensity,
-            incoming_position=(row := incoming[line.item_id]) + 1,
-            incoming_score=None if offered.scores is None else offered.scores[row],
-        )
-        for line in lines
-    ]
-    logged = [incoming[line.item_id] for line in lines[:logged_items]]
-    return Impression(
-        impression_id=asked.impression_id,
-        user_id=request.user_id,
-        timestamp=asked.at,
-        shown=shown,
-        session_id=request.session_id,
-        surface=request.surface,
-        context=_attributes(request),
-        model_version=answer.version,
-        degraded=list(degraded),
-        history_digest=answer.history_digest,
-        feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
-        experiment_arm=asked.arm.recorded(lines, interleaved),
-    )
