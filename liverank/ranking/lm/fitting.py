@@ -27,7 +27,7 @@ from liverank.ranking.lm.privacy import membership_auc
 from liverank.ranking.lm.prompts import Prompts
 from liverank.ranking.lm.ranker import LmRanker, weights_mark
 from liverank.ranking.lm.training import LmReport, train
-from liverank.ranking.lm.training_lists import TrainingList, training_lists
+from liverank.ranking.lm.training_lists import TrainingList, mark, training_lists
 from liverank.ranking.protocol import Candidates, Scores, ranking
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.significance import SURE
@@ -249,7 +249,7 @@ def _trained(
         settings.model_dump(mode="json", exclude=left_out),
         config.seed,
         config.count.model_dump(mode="json"),
-        _mark(lists),
+        mark(lists),
         _DRAWING,
     ]
     path = checkpoint_path(checkpoints, KIND, parts)
@@ -270,15 +270,6 @@ def _kept_out(lists: list[TrainingList], events: Events) -> tuple[list[TrainingL
     aside = [hashlib.sha256(events.users[one.user].encode()).digest()[1] < KEPT_OUT_SHARE * 256 for one in lists]
     kept = [one for one, away in zip(lists, aside, strict=True) if not away]
     return kept or lists, [one for one, away in zip(lists, aside, strict=True) if away][:KEPT_OUT]
-
-
-def _mark(lists: Sequence[TrainingList]) -> str:
-    """Hash of the lists, without their known scores, whose last bits are not the same on all processors."""
-    found = hashlib.sha256()
-    for one in lists:
-        found.update(one.rows.tobytes() + one.request.history.tobytes() + one.request.times.tobytes())
-        found.update(b"" if one.teacher is None else one.teacher.tobytes())
-    return found.hexdigest()[:16]
 
 
 def _losses(lm: LmRanker, lists: Sequence[TrainingList]) -> list[float]:

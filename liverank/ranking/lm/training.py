@@ -28,7 +28,7 @@ from liverank.ranking.lm.losses import LOSSES, distillation
 from liverank.ranking.lm.model import LmScorer, TokenIds
 from liverank.ranking.lm.privacy import PrivacyPlan
 from liverank.ranking.lm.prompts import Prompts, padded
-from liverank.ranking.lm.training_lists import TrainingList, batches
+from liverank.ranking.lm.training_lists import TrainingList, batches, mark
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.schedule import learning_rate
 from liverank.ranking.speed import peak_gpu_mib, wait
@@ -145,7 +145,8 @@ class _Run:
         )
         self.trained = _Trained(scorer)
         self.state = checkpoint.load(self.trained, self.optimizer) or self._first()
-        ranks.agree("training state", f"{self._mark()} step {self.state.step}")
+        same = hashlib.sha256(repr((self.config, self.seed, mark(lists))).encode()).hexdigest()[:16]
+        ranks.agree("training state", f"{same} step {self.state.step}")
         self.tokens, self.clocked = 0, 0.0
         self.recent: list[float] = []
 
@@ -156,13 +157,6 @@ class _Run:
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: of.detach().cpu().clone() for name, of in self.scorer.trained().items()}
-
-    def _mark(self) -> str:
-        found = hashlib.sha256(repr((self.config, self.seed, len(self.lists))).encode())
-        for one in self.lists:
-            found.update(one.rows.tobytes())
-            found.update(b"" if one.teacher is None else one.teacher.tobytes())
-        return found.hexdigest()[:16]
 
     def to_the_end(self) -> None:
         with progress.stage("fine-tune the re-ranker", self.config.steps) as stage:
