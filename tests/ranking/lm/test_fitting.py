@@ -20,7 +20,8 @@ from liverank.ranking.data import LabelledRequest, TrainingData, encode
 from liverank.ranking.fit import fit_rankers
 from liverank.ranking.listwise import list_ndcg
 from liverank.ranking.lm.cascade import CascadeRanker, Costs, Took, cascade_signals, dealt
-from liverank.ranking.lm.fitting import _list, _orders, _Side, fit_lm, help_fit_lm
+from liverank.ranking.lm.fitting import fit_lm, help_fit_lm
+from liverank.ranking.lm.judging import Side, judged_list, orders
 from liverank.ranking.lm.loading import load_scorer
 from liverank.ranking.lm.ranker import LmRanker, ReadHistories, weights_mark
 from liverank.ranking.lm.training import _Run, train
@@ -172,7 +173,7 @@ def test_lists_are_found_by_counts_that_do_not_know_their_users(data, config, mo
 def test_what_is_kept_of_lists_tells_what_reading_all_of_them_would(data):
     rng, ids = np.random.default_rng(5), data.catalogue.item_ids[:30]
     weights = np.asarray([0.5, 1.0, 0.2], np.float32)
-    side, expected, before = _Side(1000), {}, {}
+    side, expected, before = Side(1000), {}, {}
     for at in range(300):
         request = Request(history_of(ids[:2]), Candidates(ids), Context(NOW), f"u{at}")
         scores = rng.integers(0, 12, 30).astype(np.float32)  # many are tied
@@ -181,14 +182,14 @@ def test_what_is_kept_of_lists_tells_what_reading_all_of_them_would(data):
             continue
         read = rng.normal(size=30).astype(np.float32)
         whole = LabelledRequest(request, f"r{at}", labels, (), "retriever")
-        side.take(_list(whole, encode(data.catalogue, request), scores, 5))
+        side.take(judged_list(whole, encode(data.catalogue, request), scores, 5))
         best = ranking(scores)[:5]
         order = cascade_signals(scores[best], read[best]) @ weights
         expected[f"u{at}"] = list_ndcg([dealt(scores, best, order)], [labels])[0], read[best]
         before[f"u{at}"] = list_ndcg([scores], [labels])[0]
     assert 20 < len(side.lists) < len(side) - 20
     read = [expected[user][1] for user in side.users]
-    found = side.ndcg(_orders(side.lists, read, weights))
+    found = side.ndcg(orders(side.lists, read, weights))
     np.testing.assert_allclose(found, [expected[user][0] for user in side.whose], rtol=1e-6)
     unread = side.ndcg([one.scores for one in side.lists])
     np.testing.assert_allclose(unread, [before[user] for user in side.whose], rtol=1e-6)
