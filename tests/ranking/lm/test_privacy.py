@@ -19,8 +19,8 @@ from liverank.ranking.lm.fitting import fit_lm
 from liverank.ranking.lm.privacy import PrivacyPlan, membership_auc
 from liverank.ranking.lm.training_lists import training_lists
 from tests.ranking.hidden_pattern import shop
-from tests.ranking.lm.test_fitting import WORDS, blind, data_of
 from tests.ranking.lm.tiny_models import encoder
+from tests.ranking.lm.together import WORDS, blind, data_of
 
 PLAN = PrivacyPlan(noise=0.0, clip=1.0, delta=1e-5, share=0.1)
 
