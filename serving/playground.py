@@ -107,7 +107,7 @@ class Playground:
                 exploring=EXPLORING,
                 users=users,
                 max_candidates=limits.max_candidates,
-                model_version=self._service.model.version,
+                model_version=self._service.models.champion.version,
                 now=self._service.now().timestamp() * 1000,
             )
         )
@@ -115,7 +115,7 @@ class Playground:
     async def items(self, request: Request) -> Response:
         """`GET /playground/items`: by `id` (several), else those that `query` finds, else a sample by `seed`."""
         wanted = _wanted(request.query_params)
-        return _json(await asyncio.to_thread(found, self._service.model.bundle.catalogue, wanted))
+        return _json(await asyncio.to_thread(found, self._service.models.champion.bundle.catalogue, wanted))
 
 
 class PlaygroundPage:

@@ -29,7 +29,7 @@ class RerankRoute:
         """Reranks the documents of a request."""
         started = time.perf_counter()
         body = await request.body()
-        asked = reranking(body, request.headers, self._service.model.bundle.catalogue.index)
+        asked = reranking(body, request.headers, self._service.models.champion.bundle.catalogue.index)
         asked.check_lengths(self._service.longest_text)
         version = "2" if request.url.path.startswith("/v2/") else "1"
         return Response(

@@ -122,7 +122,9 @@ async def _serve(
 ) -> int:
     def announce(grpc_port: int) -> Announcement:
         address, port = _reachable(config.serving.host), listener.getsockname()[1]
-        said = Announcement(f"http://{address}:{port}", f"{address}:{grpc_port}", os.getpid(), service.model.version)
+        said = Announcement(
+            f"http://{address}:{port}", f"{address}:{grpc_port}", os.getpid(), service.models.champion.version
+        )
         said.write(config.workspace_path)
         return said
 
@@ -131,7 +133,7 @@ async def _serve(
         on_ready(announce(grpc_port))
 
     asyncio.get_running_loop().set_exception_handler(on_loop_problem)
-    following = asyncio.create_task(service.follow_items())
+    following = asyncio.create_task(service.models.follow_items())
     try:
         return await host.serve(ready)
     finally:

@@ -1,4 +1,4 @@
-"""The core behind every door: ranks, takes records and items, erases users, swaps models."""
+"""The core behind every door: ranks, takes records and items, exports and erases users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from msgspec import UNSET, structs
 
 from liverank.certificates import Erased
 from liverank.config import Config
-from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError
 from liverank.events import Item, Record
 from liverank.pseudonyms import pseudonyms
@@ -29,20 +28,18 @@ from serving.erasing import erase
 from serving.experiment import Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
-from serving.following import follow
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
-from serving.model import ModelSource, ServedModel
-from serving.new_items import POLL_SECONDS, NewItems
+from serving.model import ModelSource
+from serving.models import Models
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.shadow import Shadow
 from serving.shaping import Shaped, Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
-from serving.troubles import Troubles
-from serving.variants import ScorerByModel, Sources, VariantModels, VersionSource, references
+from serving.variants import ScorerByModel, Sources, VersionSource, references
 
 
 def utc_now() -> datetime:
@@ -67,17 +64,13 @@ class RankingService:
         self._event_weights = config.data.event_weights
         self._names = pseudonyms(limits.pseudonym_variable)
         self._store = store
-        self._source = source
         self._metrics = metrics
         self._clock = clock
-        self._new_items = NewItems(store)
         self._shaper = Shaper(limits.surfaces, self._event_weights)
-        self._troubles = Troubles()
         wanted = references(limits)
-        self._variants = VariantModels(wanted, sources or partial(VersionSource, config.resolved().registry))
-        self._arms = Arms(limits.experiment, self._serves)
-        self.model = self._load()
-        self._metrics.serves(self.model.version, self.model.bundle.hash)
+        sources = sources or partial(VersionSource, config.resolved().registry)
+        self.models = Models(source, wanted, sources, store, metrics, self._shaper.learn)
+        self._arms = Arms(limits.experiment, self.models.__contains__)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
             ScorerByModel(self._scorer, wanted),
@@ -89,12 +82,11 @@ class RankingService:
         self._causes = Causes(limits, self._sentences, self._batcher.beside)
         self._shadow = Shadow(
             limits.shadow,
-            lambda model: self._served(model) if self._serves(model) else None,
+            self.models.get,
             lambda: len(self._batcher) > 0,
             (limits.shadow_queue, limits.max_new_texts),
             metrics,
         )
-        self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
 
     def now(self) -> datetime:
@@ -129,7 +121,7 @@ class RankingService:
         """
         offer, weight = candidates_of(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
-        bundle = self._served(self._arms.of(self._names.user(request.user_id)).models[0]).bundle
+        bundle = self.models[self._arms.of(self._names.user(request.user_id)).models[0]].bundle
         try:
             scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:
@@ -201,7 +193,7 @@ class RankingService:
     def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
         """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
         request, offered, arm, identity = asked.request, asked.offered, asked.arm, asked.impression_id
-        bundle = self._served(arm.models[0]).bundle
+        bundle = self.models[arm.models[0]].bundle
         if len(answers) == 1:
             return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, identity)
         settled = self._shaper.settled(request, offered, answers[0], bundle)
@@ -225,31 +217,8 @@ class RankingService:
         self._metrics.records.inc(new)
         items = [record for record in records if isinstance(record, Item)]
         if items:
-            async with self._changing:
-                await asyncio.to_thread(self._add_items, items)
-                self._new_items.took(items)
-            self._shaper.learn(items)
+            await self.models.add(items)
         return new
-
-    async def follow_items(self) -> None:
-        """Has the model learn what other servers on the same store take, until it is cancelled."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            async with self._changing:
-                await asyncio.to_thread(self._learn_items)
-
-    def _learn_items(self) -> None:
-        try:
-            items = self._new_items.unseen()
-            if items:
-                self._add_items(items)
-                self._shaper.learn(items)
-        except LiverankError as problem:
-            self._troubles.say(problem)
-
-    def _add_items(self, items: Sequence[Item]) -> None:
-        for model in (self.model, *self._variants.served):
-            model.bundle.add_items(items)
 
     async def export(self, user_id: str) -> Sequence[Record]:
         """Everything the store holds about a user."""
@@ -260,29 +229,8 @@ class RankingService:
     async def erase(self, user_id: str) -> Erased:
         """Erases a user, and says which model versions saw them as far as this server can know."""
         await self.log.write([])
-        now = self._clock()
-        return await asyncio.to_thread(erase, user_id, self._names, self._store, self._source, self.model, now)
-
-    async def swap(self) -> ServedModel:
-        """Loads the version to serve now beside the old one, then lets it take over between two batches.
-
-        The models of an experiment likewise; one that cannot be loaded stays as it was.
-
-        Raises:
-            Refused: 503; it cannot be loaded, and the old one still serves.
-        """
-        async with self._changing:
-            try:
-                model = await asyncio.to_thread(self._load)
-            except LiverankError as problem:
-                self._metrics.swaps.labels("failed").inc()
-                raise Refused(503, f"Version {self.model.version} still serves: {problem}") from problem
-            former, self.model = self.model, model
-            self._metrics.serves(model.version, model.bundle.hash)
-            self._metrics.swaps.labels("done").inc()
-            if former.follower is not None:
-                await asyncio.to_thread(former.follower.close)
-            return model
+        models, now = self.models, self._clock()
+        return await asyncio.to_thread(erase, user_id, self._names, self._store, models.source, models.champion, now)
 
     async def close(self) -> None:
         """Answers and writes what waits, then stops the threads; the store stays open."""
@@ -291,38 +239,12 @@ class RankingService:
         await self._batcher.close()
         await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
-        for model in (self.model, *self._variants.served):
-            if model.follower is not None:
-                await asyncio.to_thread(model.follower.close)
-
-    def _load(self) -> ServedModel:
-        """The champion, ready to serve; the models beside it take over at once."""
-        model = self._source.load()
-        variants = self._variants.load()
-        items = self._new_items.all()
-        self._shaper.learn(items)
-        champion = self._ready(items, model)
-        for former in self._variants.take(variants, partial(self._ready, items)):
-            if former.follower is not None:
-                former.follower.close()
-        return champion
-
-    def _ready(self, items: Sequence[Item], model: ServedModel) -> ServedModel:
-        model.bundle.add_items(items)
-        model.warm_up()
-        return replace(model, follower=follow(self._store, model.bundle.rankers))
-
-    def _serves(self, model: str) -> bool:
-        return model == CHAMPION or model in self._variants
-
-    def _served(self, model: str) -> ServedModel:
-        """The model of a reference that serves."""
-        return self.model if model == CHAMPION else self._variants[model]
+        await asyncio.to_thread(self.models.close)
 
     def _scorer(self, model: str) -> Scorer:
         limits = self._limits
         return Scorer(
-            lambda: self._served(model), self._store, limits.history_length, self._metrics, limits.rerank_ms / 1000
+            lambda: self.models[model], self._store, limits.history_length, self._metrics, limits.rerank_ms / 1000
         )
 
     def _latest(self, now: datetime) -> float:
@@ -340,7 +262,7 @@ class RankingService:
         except TimeoutError:
             queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
             why = "deadline: incoming order"
-            version = self._served(asked.arm.models[0]).version
+            version = self.models[asked.arm.models[0]].version
             return (Answer(version, incoming_scores(job.candidates), (why,), queued),)
 
     async def _by_the_models(self, asked: Asked) -> Sequence[Answer]:
@@ -351,7 +273,7 @@ class RankingService:
 
     async def _by_the_model(self, job: Job, model: str) -> Answer:
         try:
-            candidates, lacking = await self._texts.encoded(self._served(model).bundle, job.candidates)
+            candidates, lacking = await self._texts.encoded(self.models[model].bundle, job.candidates)
             answer = await self._batcher.submit(replace(job, candidates=candidates, model=model))
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full

@@ -59,6 +59,10 @@ class VariantModels:
     def __getitem__(self, reference: str) -> ServedModel:
         return self._loaded[reference]
 
+    def get(self, reference: str) -> ServedModel | None:
+        """As `[reference]`, None where it is missing."""
+        return self._loaded.get(reference)
+
     @property
     def served(self) -> list[ServedModel]:
         """Those that are loaded."""

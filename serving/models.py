@@ -1,0 +1,140 @@
+"""Every model that serves: the champion and those beside it, loaded, told of new items and swapped together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from liverank.config.experiment import CHAMPION
+from liverank.errors import LiverankError
+from liverank.events import Item
+from liverank.store import LiveStore
+from serving.api import Refused
+from serving.following import follow
+from serving.metrics import Metrics
+from serving.model import ModelSource, ServedModel
+from serving.new_items import POLL_SECONDS, NewItems
+from serving.troubles import Troubles
+from serving.variants import Sources, VariantModels
+
+
+class Models:
+    """Models by reference. Building it loads them; the champion is always there, another may be missing.
+
+    Args:
+        source: where the champion comes from.
+        wanted: references of the models beside it.
+        sources: from such a reference to where it comes from.
+        store: the live store, for the items that it took.
+        metrics: where the version that serves and swaps are counted.
+        learn: told of every item that the models learn of.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        wanted: Iterable[str],
+        sources: Sources,
+        store: LiveStore,
+        metrics: Metrics,
+        learn: Callable[[Sequence[Item]], None],
+    ) -> None:
+        self.source = source
+        self._variants = VariantModels(wanted, sources)
+        self._store = store
+        self._metrics = metrics
+        self._learn = learn
+        self._new_items = NewItems(store)
+        self._troubles = Troubles()
+        self._changing = asyncio.Lock()
+        self.champion = self._load()
+        self._metrics.serves(self.champion.version, self.champion.bundle.hash)
+
+    def __contains__(self, reference: str) -> bool:
+        return reference == CHAMPION or reference in self._variants
+
+    def __getitem__(self, reference: str) -> ServedModel:
+        """The model of a reference that serves."""
+        return self.champion if reference == CHAMPION else self._variants[reference]
+
+    def get(self, reference: str) -> ServedModel | None:
+        """As `[reference]`, None where that model is missing."""
+        return self.champion if reference == CHAMPION else self._variants.get(reference)
+
+    async def add(self, items: Sequence[Item]) -> None:
+        """Makes items that this server took rankable."""
+        async with self._changing:
+            await asyncio.to_thread(self._add, items)
+            self._new_items.took(items)
+        self._learn(items)
+
+    async def follow_items(self) -> None:
+        """Has the models learn what other servers on the same store take, until it is cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            async with self._changing:
+                await asyncio.to_thread(self._learn_unseen)
+
+    async def swap(self) -> ServedModel:
+        """Loads the version to serve now beside the old one, then lets it take over between two batches.
+
+        The models of an experiment likewise; one that cannot be loaded stays as it was.
+
+        Raises:
+            Refused: 503; it cannot be loaded, and the old one still serves.
+        """
+        async with self._changing:
+            try:
+                model = await asyncio.to_thread(self._load)
+            except LiverankError as problem:
+                self._metrics.swaps.labels("failed").inc()
+                raise Refused(503, f"Version {self.champion.version} still serves: {problem}") from problem
+            former, self.champion = self.champion, model
+            self._metrics.serves(model.version, model.bundle.hash)
+            self._metrics.swaps.labels("done").inc()
+            await asyncio.to_thread(_close, [former])
+            return model
+
+    def close(self) -> None:
+        """Ends the threads that follow the log; the models can still score."""
+        _close(self._served)
+
+    @property
+    def _served(self) -> list[ServedModel]:
+        return [self.champion, *self._variants.served]
+
+    def _load(self) -> ServedModel:
+        """The champion, ready to serve; the models beside it take over at once."""
+        model = self.source.load()
+        variants = self._variants.load()
+        items = self._new_items.all()
+        self._learn(items)
+        champion = self._ready(items, model)
+        _close(self._variants.take(variants, partial(self._ready, items)))
+        return champion
+
+    def _ready(self, items: Sequence[Item], model: ServedModel) -> ServedModel:
+        model.bundle.add_items(items)
+        model.warm_up()
+        return replace(model, follower=follow(self._store, model.bundle.rankers))
+
+    def _learn_unseen(self) -> None:
+        try:
+            items = self._new_items.unseen()
+            if items:
+                self._add(items)
+                self._learn(items)
+        except LiverankError as problem:
+            self._troubles.say(problem)
+
+    def _add(self, items: Sequence[Item]) -> None:
+        for model in self._served:
+            model.bundle.add_items(items)
+
+
+def _close(models: Iterable[ServedModel]) -> None:
+    for model in models:
+        if model.follower is not None:
+            model.follower.close()
