@@ -154,12 +154,15 @@ def offered(request: RankRequest, limit: int, longest: int) -> Offered:
     """
     if len(request.candidates) > limit:
         raise Refused(400, f"A request may carry {limit} candidates, this one has {len(request.candidates)}.")
+    rich = [line for line in request.candidates if not isinstance(line, str)]
     ids = [line if isinstance(line, str) else line.item_id for line in request.candidates]
-    _check_texts(request.candidates, longest)
+    if rich:
+        _check_texts(request.candidates, longest)
     if len(set(ids)) != len(ids):
         raise Refused(400, f"Candidate '{_first_twice(ids)}' is there twice.")
     _check_rules(request.rules, ids)
-    rich = [line for line in request.candidates if not isinstance(line, str)]
+    if not rich:
+        return Offered(ids, {}, None)
     texts = {line.item_id: " ".join(filter(None, (line.text, line.category))) for line in rich}
     scores = [line.score for line in rich if line.score is not None]
     if scores and len(scores) != len(ids):

@@ -63,7 +63,7 @@ def impression_of(
         interleaved: whether two models' rankings stand in the list.
     """
     request, offered = asked.request, asked.offered
-    incoming = {item: row for row, item in enumerate(offered.item_ids)}
+    incoming = dict(zip(offered.item_ids, range(len(offered.item_ids)), strict=True))
     # Where the order is not drawn at random, each line was certain to stand where it stood; a draft's chances nobody
     # has worked out.
     certain = None if interleaved else 1.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from collections.abc import Iterable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
-NOT_A_PAGE = "default-src 'none'; frame-ancestors 'none'"
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+NOT_A_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """The content security policy of what is no HTML: a browser that shows it loads nothing and runs nothing."""
 
 
@@ -21,14 +26,14 @@ class SecurityHeaders:
 
         async def completed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _complete(MutableHeaders(scope=message))
+                message["headers"] = _complete(message.get("headers", ()))
             await send(message)
 
         await self._app(scope, receive, completed if scope["type"] == "http" else send)
 
 
-def _complete(headers: MutableHeaders) -> None:
-    for name, value in ALWAYS.items():
-        headers.setdefault(name, value)
-    if not headers.get("content-type", "").startswith("text/html"):
-        headers.setdefault("Content-Security-Policy", NOT_A_PAGE)
+def _complete(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    # Names come in lower case, as ASGI wants them.
+    given = dict(headers)
+    more = (*ALWAYS, *(() if given.get(b"content-type", b"").startswith(b"text/html") else (NOT_A_PAGE,)))
+    return [*headers, *(one for one in more if one[0] not in given)]

@@ -24,11 +24,13 @@ from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
 from serving.access import ADMIN, RANK, Access, Denied
+from serving.front import Front
 from serving.headers import SecurityHeaders
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
@@ -123,20 +125,22 @@ class Host(ModelServer):
 
     def prepare(self, routes: Routes, access: Access, metrics: Metrics) -> None:
         """Puts our routes and the guard on kserve's application."""
-        routes.add_to(app)
+        doors = routes.add_to(app)
         described = openapi.document()
         app.openapi = lambda: described
         app.add_exception_handler(HTTPException, on_http_exception)
         app.add_exception_handler(RequestValidationError, on_invalid_request)
-        app.add_middleware(BodyLimit, limit=self._config.max_body_bytes)
+        guarded: ASGIApp = BodyLimit(Front(app, doors), self._config.max_body_bytes)
         if access:
-            app.add_middleware(TokenRequired, access=access)
+            guarded = TokenRequired(guarded, access)
         else:
-            app.add_middleware(LoopbackOnly, on_refused=lambda: metrics.answered("from another site", 403, 0.0))
+            guarded = LoopbackOnly(guarded, lambda: metrics.answered("from another site", 403, 0.0))
         if self._config.playground:
-            app.add_middleware(PlaygroundPage)
+            guarded = PlaygroundPage(guarded)
         # Outside of the application: its own last resort, the 500, is outside of all its middleware.
-        self._rest.config.app = SecurityHeaders(app)
+        self._rest.config.app = SecurityHeaders(guarded)
+        # Who asks is told by tokens, not by addresses that a proxy hands on.
+        self._rest.config.proxy_headers = False
         self._access = access
 
     async def serve(self, on_ready: Callable[[int], None]) -> int:

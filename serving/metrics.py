@@ -37,6 +37,12 @@ class Metrics:
         self.limited = Counter(
             "liverank_rate_limited", "Requests beyond their token's rate.", ["token"], registry=registry
         )
+        self.histories = Counter(
+            "liverank_histories",
+            "Histories that rankings read, by whether the model had read the same events before.",
+            ["kept"],
+            registry=registry,
+        )
         self.records = Counter("liverank_records", "New records accepted.", registry=registry)
         self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)
         self.variants = Counter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, starmap
 
 import numpy as np
 
@@ -22,13 +23,11 @@ def ranked(
     For rules that are `plain`: others take `serving.shaping`. `why` gives each line its reasons.
     """
     rows = _by_rules(ranking(scores).tolist(), item_ids, rules)[:k]
-    values = np.asarray(scores, np.float64).round(DECIMALS).tolist()
+    values = np.asarray(scores, np.float64)[rows].round(DECIMALS).tolist()
+    told = zip(map(item_ids.__getitem__, rows), values, count(1), strict=False)
     if why is None:
-        return [RankedItem(item_ids[row], values[row], position) for position, row in enumerate(rows, 1)]
-    return [
-        RankedItem(item_ids[row], values[row], position, reasons=why.reasons(row))
-        for position, row in enumerate(rows, 1)
-    ]
+        return list(starmap(RankedItem, told))
+    return [RankedItem(*line, reasons=why.reasons(row)) for line, row in zip(told, rows, strict=True)]
 
 
 def _by_rules(rows: list[int], item_ids: Sequence[str], rules: Rules) -> list[int]:

@@ -54,9 +54,10 @@ class Routes:
         self._more = more
         self.on_swap: Callable[[], object] = lambda: None
 
-    def add_to(self, app: Any) -> None:
-        """Adds every route to a Starlette or FastAPI application."""
+    def add_to(self, app: Any) -> dict[tuple[str, str], Endpoint]:
+        """Adds every route to a Starlette or FastAPI application; those of one path by method and path."""
         register_url_convertor("whole", _WholePath())
+        doors = {}
         rerank: Endpoint = RerankRoute(self._service, self._name)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
@@ -69,7 +70,11 @@ class Routes:
             ("/v2/repository/models/{name}/unload", "POST", self.unload),
             *self._more,
         ):
-            app.add_route(route, self._guarded(f"{method} {route.replace(':whole', '')}", endpoint), methods=[method])
+            guarded = self._guarded(f"{method} {route.replace(':whole', '')}", endpoint)
+            app.add_route(route, guarded, methods=[method])
+            if "{" not in route:
+                doors[method, route] = guarded
+        return doors
 
     async def rank(self, request: Request) -> Response:
         """`POST /v1/rank`."""

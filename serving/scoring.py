@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from liverank.config.experiment import CHAMPION
 from liverank.errors import LiverankError, StoreError
@@ -14,11 +15,12 @@ from liverank.ranking.baselines import incoming_scores
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.event_effects import ScoredList
 from liverank.ranking.lm.cascade import CascadeRanker
-from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
+from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores, remembered
 from liverank.store import LiveStore
 from serving.cascading import cascaded
 from serving.explaining import Contributions, Effects, EventEffects, contributions, scored_by_blend, scored_lists
 from serving.feature_log import UsedFeatures, used_features
+from serving.histories import Histories
 from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.troubles import Troubles
@@ -83,6 +85,7 @@ class Scorer:
         history_length: int,
         metrics: Metrics,
         rerank_seconds: float = 0.1,
+        cache_mib: float = 0.0,
     ) -> None:
         self._model = model
         self._rerank_seconds = rerank_seconds
@@ -90,12 +93,19 @@ class Scorer:
         self._history_length = history_length
         self._metrics = metrics
         self._troubles = Troubles()
+        kept = {hit: metrics.histories.labels("yes" if hit else "no") for hit in (True, False)}
+        self._histories = Histories(cache_mib, lambda hit: kept[hit].inc())
+        self._ranker: Ranker | None = None
 
     def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer a job; never raises, what fails is named in `degraded`."""
         taken = time.perf_counter()
         model = self._model()
         ranker = model.bundle.primary
+        if ranker is not self._ranker:
+            # What another ranker made of a history is of no use, and would keep that ranker in memory.
+            self._histories.clear()
+            self._ranker = ranker
         read = [self._history(job) for job in jobs]
         requests = [
             Request(history, job.candidates, job.context, job.user_id)
@@ -109,6 +119,7 @@ class Scorer:
             used_features(ranker, request) if job.log_features and of.ranked else None
             for job, request, of in zip(jobs, requests, scored, strict=True)
         ]
+        self._histories.weigh(job.user_id for job in jobs)
         seconds = time.perf_counter() - taken
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
@@ -118,7 +129,7 @@ class Scorer:
                 (*lacking, *lagging, *of.lacking),
                 {"queue": milliseconds(taken - job.received), "model": milliseconds(seconds), **of.timing_ms},
                 reasons,
-                history_digest(history),
+                remembered(history, self, "digest", partial(history_digest, history)),
                 features,
                 None if lacking else history,
                 None if of.told is None else EventEffects(of.told, "blend" if cascade else "served"),
@@ -129,7 +140,8 @@ class Scorer:
     def _history(self, job: Job) -> tuple[History, tuple[str, ...]]:
         """What training will make of the log for this instant: events dated strictly before it."""
         try:
-            return self._store.history(job.user_id, self._history_length, job.context.timestamp), ()
+            history = self._store.history(job.user_id, self._history_length, job.context.timestamp)
+            return self._histories.read(job.user_id, history), ()
         except StoreError as problem:
             self._troubles.say(problem)
             return History(), ("history: the live store cannot be read",)

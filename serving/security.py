@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -119,16 +120,24 @@ class LoopbackOnly:
 
 
 def _is_local(scope: Scope) -> bool:
-    hosts = [_host(b"//" + value) for name, value in scope["headers"] if name == b"host"]
-    origins = [_host(value) for name, value in scope["headers"] if name == b"origin"]
-    return bool(hosts) and all(map(is_loopback, hosts + origins))
+    named = False
+    for name, value in scope["headers"]:
+        if name == b"host":
+            named = True
+            if not _is_of_loopback(b"//" + value):
+                return False
+        elif name == b"origin" and not _is_of_loopback(value):
+            return False
+    return named
 
 
-def _host(url: bytes) -> str:
+# Callers name the same host again and again; taking it apart costs as much as reading their request.
+@lru_cache(256)
+def _is_of_loopback(url: bytes) -> bool:
     try:
-        return urlsplit(url.decode("latin-1")).hostname or ""
+        return is_loopback(urlsplit(url.decode("latin-1")).hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def refused(status: int, message: str) -> JSONResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from serving.erasing import erase
 from serving.experiment import Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
+from serving.identities import Identities
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
@@ -70,6 +70,7 @@ class RankingService:
         wanted = references(limits)
         sources = sources or partial(VersionSource, config.resolved().registry)
         self.models = Models(source, wanted, sources, store, metrics, self._shaper.learn)
+        self._identities = Identities()
         self._arms = Arms(limits.experiment, self.models.__contains__)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
@@ -157,7 +158,7 @@ class RankingService:
         self._shaper.check(request)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
-        identity = uuid.uuid4().hex
+        identity = self._identities.next()
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
@@ -244,7 +245,12 @@ class RankingService:
     def _scorer(self, model: str) -> Scorer:
         limits = self._limits
         return Scorer(
-            lambda: self.models[model], self._store, limits.history_length, self._metrics, limits.rerank_ms / 1000
+            lambda: self.models[model],
+            self._store,
+            limits.history_length,
+            self._metrics,
+            limits.rerank_ms / 1000,
+            limits.history_cache_mib,
         )
 
     def _latest(self, now: datetime) -> float:

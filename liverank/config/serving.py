@@ -61,6 +61,12 @@ class ServingConfig(Section):
         300, ge=0, description="How far after the server's clock a record or a request may say that it happened."
     )
     history_length: int = Field(200, ge=1, description="Latest events read for a request.")
+    history_cache_mib: float = Field(
+        64,
+        ge=0,
+        description="Memory for what each model made of the histories of the users ranked for last, spared where the "
+        "next request finds the same events; 0: everything is made anew.",
+    )
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
     rerank_ms: float = Field(
         100,

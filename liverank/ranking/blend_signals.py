@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
@@ -33,11 +34,17 @@ def centred(scores: Scores, scales: Scales | None = None, name: str = "") -> Sco
 
 def standard(scores: Scores, scales: Scales | None = None, name: str = "") -> Scores:
     """Mean 0, deviation 1 within the list, or by those that `scales` hold; a list of equal scores is all 0."""
+    scales = Scales() if scales is None else scales
     moved = centred(scores, scales, name)
     if not len(scores):
         return moved
-    deviation = float(moved.std() if scales is None else scales.number(f"deviation {name}", moved.std))
+    deviation = float(scales.number(f"deviation {name}", partial(_deviation, moved)))
     return moved / np.float32(deviation) if deviation > 1e-6 else np.zeros_like(moved)
+
+
+def _deviation(moved: Scores) -> Any:
+    # Of values whose mean was taken off already: numpy's own takes it off again, in six times the time.
+    return np.sqrt(np.vecdot(moved, moved) / len(moved))
 
 
 PAIRED: Final = ("transitions", "text", "linear", "interest")

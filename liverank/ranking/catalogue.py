@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,7 @@ class Catalogue:
 
     def rows(self, item_ids: Sequence[str]) -> Rows:
         """Row of each id, -1 where the item is not in the catalogue."""
-        get = self.index.get
-        return np.fromiter((get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
+        return np.fromiter(map(self.index.get, item_ids, repeat(-1)), np.int64, len(item_ids))
 
     def with_embeddings(self, embeddings: Floats) -> Catalogue:
         """The same items with their embeddings, `[items, width]`."""

@@ -6,6 +6,7 @@ Retriever, baseline, fall-back, and the source of eight signals for the blend.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from liverank.config.training import CountConfig
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
-from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.protocol import Request, Scores, remembered
 from liverank.ranking.scales import Scales
-from liverank.ranking.sparse import from_arrays, grown, row_products, to_arrays, weighted_rows
+from liverank.ranking.sparse import from_arrays, grown, is_narrow, row_products, to_arrays, weighted_rows
 from liverank.ranking.tfidf import TextVectors
 from liverank.ranking.transitions import decayed_popularity, strongest_transitions
 
@@ -36,6 +37,23 @@ PRIOR = np.asarray(
 """Weights of the signals before any were learned: row 0 for an empty history, row 1 for others, `[2, signals]`."""
 CHUNK = 256
 _LOG_SCALE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What a history asks for, whatever the candidates are."""
+
+    items: Rows
+    """Rows of the last steps' events; so are the next."""
+    shares: npt.NDArray[np.float64]
+    following: npt.NDArray[np.float64] | None
+    """Summed transitions to each item of a narrow catalogue, `[items]`; None: to be summed for the candidates alone."""
+    profile: npt.NDArray[np.float64] | None
+    """Unit vector of the texts, `[terms]`; None where they say nothing."""
+    had: Rows
+    """Rows the user had before, ascending."""
+    had_signals: Floats
+    """`had` to `recency` of each, `[rows, 4]`."""
 
 
 class CountRanker:
@@ -116,23 +134,36 @@ class CountRanker:
         return [self._signals(request, of) for request, of in zip(requests, held, strict=True)]
 
     def _signals(self, request: EncodedRequest, scales: Scales) -> Floats:
+        asking = remembered(request.request.history, self, "asking", lambda: self._asking(request))
         rows = request.candidates
         known = np.flatnonzero(rows >= 0)
-        safe, weight = rows[known], evidence(request, self.type_weights)
-        asking = request.steps_back < self.config.query_items
-        items, shares = request.history[asking], (weight * self.config.query_decay**request.steps_back)[asking]
+        safe, ids = rows[known], asking.had
         signals = np.zeros((len(rows), len(SIGNALS)), np.float32)
         following = np.zeros(len(rows))
-        following[known] = weighted_rows(self.transitions, items, shares, safe)
+        following[known] = self._following(asking, safe)
         signals[:, 0] = log_scaled(following, scales.largest("transitions", following))
-        similarity = self._text_similarity(request, known, items, shares)
+        similarity = self._text_similarity(request, known, asking.profile)
         signals[:, 1] = log_scaled(similarity, scales.largest("text", similarity))
         signals[known, 2:4] = self._log_popularity[safe]
-        ids, had = self._had(request, weight)
         if len(ids):
             place = np.minimum(np.searchsorted(ids, safe), len(ids) - 1)
-            signals[known, 4:] = np.where((ids[place] == safe)[:, None], had[place], 0)
+            signals[known, 4:] = np.where((ids[place] == safe)[:, None], asking.had_signals[place], 0)
         return signals
+
+    def _asking(self, request: EncodedRequest) -> _Asking:
+        weight = evidence(request, self.type_weights)
+        late = request.steps_back < self.config.query_items
+        items, shares = request.history[late], (weight * self.config.query_decay**request.steps_back)[late]
+        following = weighted_rows(self.transitions, items, shares) if is_narrow(self.transitions) else None
+        profile = weighted_rows(self.item_vectors, items, shares)
+        length = float(np.linalg.norm(profile))
+        return _Asking(items, shares, following, profile / length if length else None, *self._had(request, weight))
+
+    def _following(self, asking: _Asking, rows: Rows) -> npt.NDArray[np.float64]:
+        """Summed transitions to some items, `[rows]`."""
+        if asking.following is None:
+            return weighted_rows(self.transitions, asking.items, asking.shares, rows)
+        return asking.following[rows]
 
     def pulls(self, request: EncodedRequest, row: int) -> Floats:
         """How strongly each event of the history asks for an item of the catalogue by transitions, `[events]`."""
@@ -141,14 +172,11 @@ class CountRanker:
         strength = np.asarray(self.transitions[request.history, row].todense()).ravel()
         return (strength * weight).astype(np.float32)
 
-    def _text_similarity(self, request: EncodedRequest, known: Rows, items: Rows, shares: Any) -> Floats:
+    def _text_similarity(self, request: EncodedRequest, known: Rows, profile: Any) -> Floats:
         """Cosine of each candidate's text and the summed texts of what asks, `[candidates]`."""
         similarity = np.zeros(len(request.candidates), np.float32)
-        profile = weighted_rows(self.item_vectors, items, shares)
-        length = float(np.linalg.norm(profile))
-        if length == 0:
+        if profile is None:
             return similarity
-        profile = profile / length
         similarity[known] = row_products(self.item_vectors, request.candidates[known], profile)
         texts = request.request.candidates.texts
         for at in np.flatnonzero(request.candidates < 0).tolist() if texts else ():

@@ -22,7 +22,7 @@ from liverank.ranking.catalogue import Floats as Floats
 from liverank.ranking.catalogue import Rows as Rows
 from liverank.ranking.catalogue import catalogue_of as catalogue_of
 from liverank.ranking.interactions import Events as Events
-from liverank.ranking.protocol import Candidates, Context, History, Request
+from liverank.ranking.protocol import Candidates, Context, History, Request, remembered
 
 _FEATURE_FILES = ("items.parquet", "events", "requests.parquet", "split.json")
 
@@ -228,10 +228,16 @@ def encode(catalogue: Catalogue, request: Request) -> EncodedRequest:
 def over_history(catalogue: Catalogue, request: Request, candidates: Rows) -> EncodedRequest:
     """As `encode`, where the rows of the candidates are at hand."""
     history = request.history
+    known = remembered(history, catalogue, "known", lambda: _known(catalogue, history))
+    return EncodedRequest(request, *known, candidates)
+
+
+def _known(catalogue: Catalogue, history: History) -> tuple[Rows, tuple[str, ...], npt.NDArray[np.float64], Rows]:
+    """Rows, types, times and steps back of the events whose items the catalogue has."""
     rows = catalogue.rows(history.item_ids)
     kept = np.flatnonzero(rows >= 0)
     times = np.asarray(history.timestamps, np.float64)[kept] if len(history.timestamps) else np.zeros(len(kept))
     types = tuple(history.types[at] for at in kept.tolist()) if len(history.types) else ("",) * len(kept)
-    changes = np.diff(times) != 0
+    changes = times[1:] != times[:-1]
     steps_back = np.concatenate([np.cumsum(changes[::-1])[::-1], [0]]) if len(kept) else np.zeros(0)
-    return EncodedRequest(request, rows[kept], types, times, steps_back.astype(np.int64), candidates)
+    return rows[kept], types, times, steps_back.astype(np.int64)

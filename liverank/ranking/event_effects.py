@@ -149,7 +149,8 @@ def without_items(history: History, items: Collection[str]) -> History:
     """The history without the events of some items."""
     kept = [at for at, item in enumerate(history.item_ids) if item not in items]
     columns: tuple[Sequence[Any], ...] = (history.item_ids, history.types, history.timestamps)
-    return History(*([of[at] for at in kept] if len(of) else of for of in columns))
+    ids, types, times = ([of[at] for at in kept] if len(of) else of for of in columns)
+    return History(ids, types, times)
 
 
 def _alike(blend: BlendRanker, rows: Rows, wanted: Rows) -> Floats:

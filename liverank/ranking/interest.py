@@ -15,12 +15,13 @@ from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.ranking import arrays
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
-from liverank.ranking.interest_inputs import inputs_of
+from liverank.ranking.interest_inputs import inputs_of, moments_of
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport
 from liverank.ranking.interest_training import train
 from liverank.ranking.item_table import ItemTable
-from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.numpy_network import NumpyReader
+from liverank.ranking.protocol import Request, Scores, remembered
 from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
@@ -86,10 +87,23 @@ class InterestRanker:
 
     def queries(self, requests: Sequence[EncodedRequest]) -> Floats:
         """One query for each request (with a history), `[requests, width]`."""
+        reader = self.network.single
+        if reader is not None and all(request.request.history.memo is not None for request in requests):
+            return np.stack([self._query(reader, request) for request in requests])
         if self.network.alone and len(requests) > 1:
             return np.concatenate([self.queries([request]) for request in requests])
         inputs = inputs_of(requests, self.types, self.config.history_length)
         return self.network.queries(self.table.rows(inputs.rows), inputs)
+
+    def _query(self, reader: NumpyReader, request: EncodedRequest) -> Floats:
+        """The query of one request, `[width]`, whose events are read once for as long as they are the user's latest."""
+
+        def read() -> Floats:
+            inputs = inputs_of([request], self.types, self.config.history_length)
+            return reader.state(self.table.rows(inputs.rows), inputs)
+
+        state = remembered(request.request.history, self, self.name, read)
+        return reader.ask(state, moments_of([request]))
 
     def _scores(self, request: EncodedRequest, query: Floats) -> Scores:
         scores = self.table.scores(request.candidates, query)

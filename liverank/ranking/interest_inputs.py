@@ -33,7 +33,14 @@ class Inputs:
     """`[requests, steps]`, as the next."""
     seconds: Floats
     latest: Ints
-    """Place of each request's latest step, `[requests]`; so are the rest."""
+    """Place of each request's latest step, `[requests]`."""
+    asked: Moments
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When each request is made, in the model's buckets, `[requests]`."""
+
     since: Ints
     hours: Ints
     weekdays: Ints
@@ -42,8 +49,6 @@ class Inputs:
 def inputs_of(requests: Sequence[EncodedRequest], types: Mapping[str, int], length: int) -> Inputs:
     """The latest `length` steps of requests that have a history; `types` numbers the event types."""
     read = [_read(request, length, types) for request in requests]
-    now = np.asarray([request.request.context.timestamp for request in requests])
-    last = np.asarray([request.times[-1] for request in requests])
     width = max(len(one.times) for one in read)
     gaps, seconds = np.zeros((len(read), width)), np.zeros((len(read), width), np.float32)
     for at, one in enumerate(read):
@@ -57,6 +62,15 @@ def inputs_of(requests: Sequence[EncodedRequest], types: Mapping[str, int], leng
         gaps=gap_buckets(gaps),
         seconds=seconds,
         latest=np.asarray([len(one.times) - 1 for one in read]),
+        asked=moments_of(requests),
+    )
+
+
+def moments_of(requests: Sequence[EncodedRequest]) -> Moments:
+    """When requests that have a history are made."""
+    now = np.asarray([request.request.context.timestamp for request in requests])
+    last = np.asarray([request.times[-1] for request in requests])
+    return Moments(
         since=gap_buckets(now - last),
         hours=np.clip((now % DAY / HOUR).astype(np.int64), 0, 23),
         weekdays=(np.floor(now / DAY).astype(np.int64) + THURSDAY) % 7,

@@ -14,15 +14,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from liverank import progress
 from liverank.config.training import LinearConfig
 from liverank.ranking import arrays
 from liverank.ranking.count import evidence, log_scaled
 from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
-from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.protocol import Request, Scores, remembered
 from liverank.ranking.scales import Scales
-from liverank.ranking.sparse import from_arrays, grown, largest_of_rows, row_entries, to_arrays, weighted_rows
+from liverank.ranking.sparse import (
+    from_arrays,
+    grown,
+    is_narrow,
+    largest_of_rows,
+    row_entries,
+    to_arrays,
+    weighted_rows,
+)
+
+Doubles = npt.NDArray[np.float64]
 
 AT_ONCE: Final = 64
 """Items whose systems are solved together."""
@@ -64,16 +75,22 @@ class LinearRanker:
         return [self._score(request, of) for request, of in zip(requests, held, strict=True)]
 
     def _score(self, request: EncodedRequest, scales: Scales) -> Scores:
+        items, strength, every = remembered(request.request.history, self, self.name, lambda: self._asking(request))
+        scores = np.zeros(len(request.candidates))
+        known = request.candidates >= 0
+        rows = request.candidates[known]
+        scores[known] = weighted_rows(self.weights, items, strength, rows) if every is None else every[rows]
+        scores = np.maximum(scores, 0)
+        return log_scaled(scores, scales.largest(self.name, scores))
+
+    def _asking(self, request: EncodedRequest) -> tuple[Rows, Doubles, Doubles | None]:
+        """The user's items, the evidence of each, and what they foretell of each item of a narrow catalogue."""
         weight = evidence(request, self.type_weights)
         # What a user had often is one item all the same, as in training.
         items, inverse = np.unique(request.history, return_inverse=True)
         strength = np.zeros(len(items))
         np.maximum.at(strength, inverse, weight)
-        scores = np.zeros(len(request.candidates))
-        known = request.candidates >= 0
-        scores[known] = weighted_rows(self.weights, items, strength, request.candidates[known])
-        scores = np.maximum(scores, 0)
-        return log_scaled(scores, scales.largest(self.name, scores))
+        return items, strength, weighted_rows(self.weights, items, strength) if is_narrow(self.weights) else None
 
     def on(self, catalogue: Catalogue, changed: Rows) -> LinearRanker:
         """The same weights over a catalogue with appended items, which nothing foretells yet."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from liverank.ranking.data import Floats, Rows
 from liverank.ranking.interest_blocks import Attention, Gated
-from liverank.ranking.interest_inputs import Inputs
+from liverank.ranking.interest_inputs import Inputs, Moments
 from liverank.ranking.interest_model import InterestModel
 
 Complexes = npt.NDArray[np.complex64]
@@ -42,13 +42,20 @@ class NumpyReader:
 
     def read(self, vectors: Floats, inputs: Inputs) -> Floats:
         """The query of one request, `[width]`, from its events' item vectors, `[events, width]`."""
+        return self.ask(self.state(vectors, inputs), inputs.asked)
+
+    def state(self, vectors: Floats, inputs: Inputs) -> Floats:
+        """What one request's events come to, `[1, width]`, whenever it is made."""
         steps = inputs.gaps.shape[1]
         events = vectors + self.types[inputs.types] + self.again[inputs.again]
         x = self.first(_means(events, inputs.places, steps) + self.gaps[inputs.gaps[0]])
         for layer in self.layers[:-1]:
             x = layer(x)
-        state = self.layers[-1].latest(x)
-        context = self.asks[inputs.since] + self.hours[inputs.hours] + self.weekdays[inputs.weekdays]
+        return self.layers[-1].latest(x)
+
+    def ask(self, state: Floats, asked: Moments) -> Floats:
+        """The query of one request, `[width]`, made at a moment, from its events' state."""
+        context = self.asks[asked.since] + self.hours[asked.hours] + self.weekdays[asked.weekdays]
         query: Floats = self.query(self.last(state + context))[0] * self.scale
         return query
 

@@ -19,6 +19,7 @@ from liverank.errors import BundleError
 from liverank.ranking.data import Floats
 from liverank.ranking.interest_inputs import Inputs
 from liverank.ranking.interest_model import GAP_BUCKETS, HOURS, WEEKDAYS, InterestModel
+from liverank.ranking.numpy_network import NumpyReader
 from liverank.ranking.query_network import INPUTS, NetworkKind, Reader, tensors_of
 
 OPSET: Final = 18
@@ -52,6 +53,7 @@ class OnnxNetwork:
     ) -> None:
         self.kind = kind
         self.alone = kind == "onnx-int8"
+        self.single: NumpyReader | None = None
         self._model = model
         self._graph = graph
         self._kept = kept

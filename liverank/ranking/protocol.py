@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class History:
     types: Sequence[str] = ()
     timestamps: Sequence[float] = ()
     """Seconds since 1970-01-01 UTC."""
+    memo: dict[Any, Any] | None = field(default=None, compare=False, repr=False)
+    """What rankers made of these events alone, where they will be read again (`remembered`); None: it is not kept."""
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -77,6 +80,25 @@ class Ranker(Protocol):
     def save(self, folder: Path) -> None:
         """Writes safetensors and JSON into `folder`, which exists and is empty."""
         ...
+
+
+def remembered(history: History, owner: object, name: str, make: Callable[[], T]) -> T:
+    """What `make` makes of a history's events, kept with the history where that keeps anything.
+
+    Args:
+        history: read by nobody but `make`, and wholly known by its events.
+        owner: whose it is: another one, the same model over a larger catalogue say, makes its own.
+        name: which of the owner's.
+        make: makes it; what it returns must not be changed.
+    """
+    memo = history.memo
+    if memo is None:
+        return make()
+    # The owner is kept too, so that no later object can have its identity.
+    found = memo.get((name, id(owner)))
+    if found is None:
+        found = memo[name, id(owner)] = (owner, make())
+    return cast(T, found[1])
 
 
 def score(ranker: Ranker, history: History, candidates: Candidates, context: Context) -> Scores:

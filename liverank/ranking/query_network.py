@@ -25,6 +25,8 @@ class QueryNetwork(Protocol):
     alone: bool
     """Whether requests must be read one at a time: the scale of a quantised number depends on all that are beside it,
     and a request's scores may not depend on who else asks."""
+    single: NumpyReader | None
+    """Reads one request at a time, and its events apart from the moment it is made; None: there is no such reader."""
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """One query a request, `[requests, width]`, from the events' item vectors, `[events, width]`."""
@@ -70,7 +72,8 @@ def tensors_of(model: InterestModel, vectors: Floats, inputs: Inputs) -> tuple[T
     told = (inputs.gaps, inputs.seconds, inputs.places, inputs.types, inputs.again)
     gaps, seconds, places, types, again = (torch.from_numpy(array) for array in told)
     means = model.step_means(torch.from_numpy(vectors), Window(gaps, seconds, places, types, again))
-    rest = (inputs.latest, inputs.since, inputs.hours, inputs.weekdays)
+    asked = inputs.asked
+    rest = (inputs.latest, asked.since, asked.hours, asked.weekdays)
     return means, gaps, model.elapsed(seconds), *(torch.from_numpy(array) for array in rest)
 
 
@@ -84,13 +87,13 @@ class TorchNetwork:
     ) -> None:
         self.kind = kind
         self._reader = Reader(model).eval()
-        self._single = NumpyReader(model) if NumpyReader.can_read(model) else None
+        self.single = NumpyReader(model) if NumpyReader.can_read(model) else None
         self._kept = kept
 
     def queries(self, vectors: Floats, inputs: Inputs) -> Floats:
         """See `QueryNetwork`."""
-        if self._single and len(inputs.latest) == 1:
-            return self._single.read(vectors, inputs)[None]
+        if self.single and len(inputs.latest) == 1:
+            return self.single.read(vectors, inputs)[None]
         with torch.inference_mode():
             queries: Floats = self._reader(*tensors_of(self._reader.model, vectors, inputs)).numpy()
         return queries

@@ -34,6 +34,11 @@ def row_entries(pointers: Any, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray
     return np.arange(lengths.sum()) + np.repeat(pointers[rows] - before, lengths), lengths
 
 
+def is_narrow(matrix: Any) -> bool:
+    """Whether `weighted_rows` makes all columns at once, though some are asked for."""
+    return bool(matrix.shape[1] <= DENSE_COLUMNS)
+
+
 def weighted_rows(
     matrix: Any,
     rows: npt.NDArray[np.int64],
@@ -43,9 +48,9 @@ def weighted_rows(
     """`weights @ matrix[rows]` of a CSR matrix, at all columns or at some distinct ones, `[columns]`."""
     places, lengths = row_entries(matrix.indptr, rows)
     met, values = matrix.indices[places], matrix.data[places] * np.repeat(weights, lengths)
-    if columns is None or matrix.shape[1] <= DENSE_COLUMNS:
+    if columns is None or is_narrow(matrix):
         # Without an entry at all the sums would be whole numbers.
-        sums = np.bincount(met, values, matrix.shape[1]).astype(np.float64)
+        sums = np.bincount(met, values, matrix.shape[1]).astype(np.float64, copy=False)
         return sums if columns is None else sums[columns]
     order = np.argsort(columns)
     at = np.searchsorted(columns[order], met)
@@ -72,7 +77,8 @@ def row_products(matrix: Any, rows: npt.NDArray[np.int64], vector: npt.NDArray[A
     """`matrix[rows] @ vector` of a CSR matrix, `[rows]`."""
     places, lengths = row_entries(matrix.indptr, rows)
     products = matrix.data[places] * vector[matrix.indices[places]]
-    return np.bincount(np.repeat(np.arange(len(rows)), lengths), products, len(rows)).astype(np.float64)
+    sums = np.bincount(np.repeat(np.arange(len(rows)), lengths), products, len(rows))
+    return sums.astype(np.float64, copy=False)
 
 
 def grown(matrix: Any, items: int) -> Any:

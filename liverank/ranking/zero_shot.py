@@ -10,7 +10,7 @@ import numpy as np
 
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
-from liverank.ranking.protocol import Request, Scores
+from liverank.ranking.protocol import Request, Scores, remembered
 
 
 class TextEncoder(Protocol):
@@ -110,7 +110,11 @@ class ZeroShotRanker:
 
         Beside the blend's other signals the centre makes no difference, and its weights were learned without.
         """
-        return self._products(request, _unit(self._weight(request) @ self._embeddings[request.history]))
+        history = request.request.history
+        return self._products(request, remembered(history, self, "profile", lambda: self._profile(request)))
+
+    def _profile(self, request: EncodedRequest) -> Floats:
+        return _unit(self._weight(request) @ self._embeddings[request.history])
 
     def query_scores(self, query: str, request: EncodedRequest) -> Scores:
         """Plain cosines of a query and each candidate, `[candidates]`, whatever the history; 0 without a text.

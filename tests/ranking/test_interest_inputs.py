@@ -45,8 +45,8 @@ def test_times_before_counts_earlier_equals(rows):
 def test_hours_and_weekdays_are_those_of_training(now):
     read = inputs_of([request([0.0], now)], TYPES, 5)
     at = torch.tensor([now], dtype=torch.float64)
-    assert read.hours.tolist() == hour_of(at).tolist()
-    assert read.weekdays.tolist() == weekday_of(at).tolist()
+    assert read.asked.hours.tolist() == hour_of(at).tolist()
+    assert read.asked.weekdays.tolist() == weekday_of(at).tolist()
 
 
 def request(times, now=10.0, items=None, types=None):
@@ -65,7 +65,7 @@ def test_two_requests_by_hand():
     assert read.gaps.tolist() == [[0, 3], [0, 0]]
     assert read.seconds.tolist() == [[0, 7], [0, 0]]
     assert read.latest.tolist() == [1, 0]
-    assert read.since.tolist() == [2, 3]
+    assert read.asked.since.tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
