@@ -43,6 +43,7 @@ from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.troubles import Troubles
 from serving.variants import ScorerByModel, Sources, VariantModels, VersionSource, references
+from serving.visitors import visitor
 
 
 def utc_now() -> datetime:
@@ -129,7 +130,8 @@ class RankingService:
         """
         offer, weight = candidates_of(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
-        bundle = self._served(self._arms.of(self._names.user(request.user_id)).models[0]).bundle
+        user = self._names.user(request.user_id or visitor(request.session_id))
+        bundle = self._served(self._arms.of(user).models[0]).bundle
         try:
             scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:
@@ -158,9 +160,10 @@ class RankingService:
 
     def _asked(self, request: RankRequest) -> Asked:
         received = time.perf_counter()
+        anonymous = "" if request.user_id else visitor(request.session_id)
+        user = self._names.user(request.user_id or anonymous)
         if self._names:
-            user, session = self._names.user(request.user_id), self._names.session(request.session_id)
-            request = structs.replace(request, user_id=user, session_id=session)
+            request = structs.replace(request, user_id=user, session_id=self._names.session(request.session_id))
         offered = self._offered(request)
         self._shaper.check(request)
         now = self._clock()
@@ -169,8 +172,8 @@ class RankingService:
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
-        job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
-        return Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
+        job = Job(user, offer, context, received, request.explain, deadline, logged)
+        return Asked(identity, request, offered, at, job, self._arms.of(user), anonymous)
 
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
@@ -192,7 +195,9 @@ class RankingService:
         seconds = time.perf_counter() - asked.job.received
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
         self._shadow.offer(identity, asked.job, answer)
-        said = RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        said = RankResponse(
+            identity, answer.version, lines, degraded, timing, shaped.costs, user_id=asked.visitor or UNSET
+        )
         if not arm.experiment:
             return said
         self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
