@@ -207,6 +207,9 @@ def answered(
 ) -> RerankResponse:
     """The ranking as the protocol wants it: a line for each document, equal ones side by side, `top_n` in all.
 
+    The scores of the shown lines are dealt by place, the highest to the first: clients sort by them, and where rules or
+    interleaving decide the order, an item's own score may be higher than that of a line above it.
+
     Args:
         asked: the request.
         ranked: its candidates, all of them, best first.
@@ -217,9 +220,10 @@ def answered(
     places: dict[str, list[int]] = {}
     for index, item in enumerate(asked.items):
         places.setdefault(item, []).append(index)
+    scores = sorted((line.score for line in ranked.ranking), reverse=True)
     lines = [
-        RerankResult(index, relevance(line.score), _echo(asked.request.documents[index], asked.request))
-        for line in ranked.ranking
+        RerankResult(index, relevance(score), _echo(asked.request.documents[index], asked.request))
+        for line, score in zip(ranked.ranking, scores, strict=True)
         for index in places[line.item_id]
     ]
     warnings = [*ranked.degraded, *(f"'{field}' has no effect" for field in asked.ignored)]

@@ -212,7 +212,9 @@ def _of_tensors(body: Mapping[str, Any]) -> Answered:
         {"item_id": item, "score": score, "position": place}
         for place, (item, score) in enumerate(zip(ids, scores, strict=True), 1)
     ]
-    said: dict[str, Any] = {name: parameters[name] for name in ("experiment", "variant", "user_id") if name in parameters}
+    said: dict[str, Any] = {
+        name: parameters[name] for name in ("experiment", "variant", "user_id") if name in parameters
+    }
     fields: dict[str, Any] = {
         "impression_id": parameters.get("impression_id"),
         "ranking": lines,
