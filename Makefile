@@ -1,4 +1,4 @@
-# One vocabulary for people and CI: make setup demo test fuzz lint bench bench-quality bench-compression docs.
+# One vocabulary for people and CI: make setup demo test fuzz lint bench bench-serving bench-quality bench-compression docs.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
-.PHONY: setup demo test fuzz lint bench bench-quality bench-compression docs clean
+.PHONY: setup demo test fuzz lint bench bench-serving bench-quality bench-compression docs clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ lint: $(DEVELOPMENT)
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The server under load beside its peers, into docs/benchmarks.md.
+bench-serving: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks --part serving $(ARGS)
 
 # Ranking quality on public data sets, into docs/quality.md; QUICK=1: a few minutes, into .liverank/quality-quick.md.
 bench-quality: $(DEVELOPMENT)

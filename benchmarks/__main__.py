@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import data, explain, pipeline, read_your_writes, reranker, shaping
+from benchmarks import data, explain, pipeline, read_your_writes, reranker, serving, shaping
 from benchmarks.page import PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
@@ -38,6 +38,8 @@ def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
     """The text of a part."""
     if part == "pipeline":
         return pipeline.run(options.data, work, options.seconds)
+    if part == "serving":
+        return serving.run(work, options.load_seconds)
     if part == "read-your-writes":
         return read_your_writes.run(work, options.writes)
     if part == "reranker":
@@ -61,6 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--largest", type=int, default=50_000_000, help="generated events for the features alone")
     parser.add_argument("--spark", type=int, default=1_000_000, help="generated events for both engines")
     parser.add_argument("--seconds", type=float, default=20, help="seconds of requests for each latency figure")
+    parser.add_argument("--load-seconds", type=float, default=4, help="seconds of requests for each figure under load")
     parser.add_argument("--writes", type=int, default=1000, help="events whose way to a ranking is timed, each way")
     parser.add_argument("--work", type=Path, default=None, help="folder for what is written meanwhile")
     parser.add_argument("--out", type=Path, default=PAGE)

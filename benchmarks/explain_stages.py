@@ -22,15 +22,6 @@ SIGNALS: Final = "with signals"
 SEED: Final = 5
 
 
-def bundle(features: str, folder: str, checkpoints: str) -> None:
-    """A bundle with the interest model after one epoch: as fast as any of its size."""
-    from liverank.config import load_config
-    from liverank.ranking.fit import fit
-
-    config = load_config(overrides={"training.interest.epochs": 1, "training.refit.enabled": False})
-    fit(Path(features), Path(folder), config.training, Path(checkpoints))
-
-
 def speed(bundle: str, rounds: int) -> dict[str, Any]:
     """Seconds of each way to answer a request, on one core, taken in turn; the first round warms up.
 
@@ -102,4 +93,4 @@ def _requests(names: list[str], kind: str) -> list[Any]:
     return made
 
 
-STAGES: Final[Mapping[str, Any]] = {"explain_bundle": bundle, "explain_speed": speed}
+STAGES: Final[Mapping[str, Any]] = {"explain_speed": speed}

@@ -23,7 +23,7 @@ HEAD = (
     "# Benchmarks\n\nWritten by `make bench`, part by part; every figure of a part was measured in the run that its "
     "first lines name, one after the other, but for the tables of rows to beat.\n"
 )
-PARTS = ("pipeline", "read-your-writes", "reranker", "shaping", "explain", "data", "engines", "largest")
+PARTS = ("pipeline", "serving", "read-your-writes", "reranker", "shaping", "explain", "data", "engines", "largest")
 
 
 @contextmanager

@@ -52,6 +52,13 @@ def features(
     return {}
 
 
+def bundle(features: str, folder: str, checkpoints: str, overrides: dict[str, Any]) -> None:
+    """A bundle trained with the default configuration but for some settings."""
+    from liverank.ranking.fit import fit
+
+    fit(Path(features), Path(folder), load_config(overrides=overrides).training, Path(checkpoints))
+
+
 def without_last_day(dataset: str, folder: str) -> dict[str, Any]:
     """The dataset folder without the events and lists of its last UTC day."""
     import shutil

@@ -50,6 +50,10 @@ class Pseudonyms:
         """A user's records from the store under the id that the caller knows; sessions cannot be turned back."""
         return [self._restored(record, user_id) for record in records] if self else records
 
+    def known(self) -> Pseudonyms:
+        """What takes users by their pseudonyms."""
+        return KnownPseudonyms(self._key)
+
     def signing_key(self) -> bytes:
         """A key for signatures, from which neither a pseudonym nor the key itself can be had; empty without a key."""
         return hmac.digest(self._key, b"signing", hashlib.sha256) if self._key else b""
@@ -69,6 +73,14 @@ class Pseudonyms:
         return hmac.digest(self._key, kind + b"\0" + name.encode(errors="surrogatepass"), hashlib.sha256)[
             : BITS // 8
         ].hex()
+
+
+class KnownPseudonyms(Pseudonyms):
+    """The same key, for whoever knows users by their pseudonyms: those stay as they are, sessions get theirs."""
+
+    def user(self, user_id: str) -> str:
+        """The pseudonym itself."""
+        return user_id
 
 
 def pseudonyms(variable: str, environment: Mapping[str, str] = os.environ) -> Pseudonyms:

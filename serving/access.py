@@ -23,7 +23,14 @@ ANY: Final = ""
 """Instead of a scope, for a door that each token opens."""
 SCOPES_KEY: Final = "liverank.scopes"
 """Where the ASGI scope of a request that showed a token has that one's scopes."""
-_DOORS: Final = {"/v1/rank": RANK, "/rerank": RANK, "/v1/rerank": RANK, "/v2/rerank": RANK, "/v1/events": EVENTS}
+_DOORS: Final = {
+    "/v1/rank": RANK,
+    "/rerank": RANK,
+    "/v1/rerank": RANK,
+    "/v2/rerank": RANK,
+    "/v1/events": EVENTS,
+    "/v1/cloudevents": EVENTS,
+}
 _BEARER: Final = b"Bearer "
 
 

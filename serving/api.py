@@ -39,7 +39,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /v1/rank` and one instance of v1 `:predict`."""
 
-    user_id: Identifier
+    user_id: Identifier | None = None
+    """None: a visitor whom nobody knows, with whatever history the session has (`serving.visitors`)."""
     candidates: Annotated[list[Identifier | Candidate], msgspec.Meta(min_length=1)]
     context: dict[str, str] = {}
     session_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
@@ -94,7 +95,7 @@ class RankResponse(msgspec.Struct, frozen=True):
     """The answer of `POST /v1/rank`; `degraded` is empty when the whole model ranked.
 
     `costs` only when reasons were asked for and rules shaped the list: `liverank.shaping.costs`. `experiment` only
-    while there is one, and `variant` where the user has one.
+    while there is one, and `variant` where the user has one. `user_id` only where the request named none.
     """
 
     impression_id: str
@@ -105,6 +106,8 @@ class RankResponse(msgspec.Struct, frozen=True):
     costs: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     experiment: str | msgspec.UnsetType = msgspec.UNSET
     variant: str | msgspec.UnsetType = msgspec.UNSET
+    user_id: str | msgspec.UnsetType = msgspec.UNSET
+    """Whose the impression is, for the visitor's events and next requests."""
 
 
 class Offered(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ class Asked:
     at: datetime
     job: Job
     arm: Arm
+    visitor: str = ""
+    """The id given to a request that named no user, as its caller may use it; empty where it named one."""
 
 
 def candidates_of(offered: api.Offered) -> Candidates:
@@ -81,7 +83,7 @@ def impression_of(
     logged = [incoming[line.item_id] for line in lines[:logged_items]]
     return Impression(
         impression_id=asked.impression_id,
-        user_id=request.user_id,
+        user_id=asked.job.user_id,
         timestamp=asked.at,
         shown=shown,
         session_id=request.session_id,

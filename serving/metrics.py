@@ -9,6 +9,21 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
+REASONS = (
+    "deadline",
+    "experiment",
+    "explain",
+    "features",
+    "history",
+    "impression",
+    "lm",
+    "model",
+    "query",
+    "rules",
+    "texts",
+)
+"""What the reasons in `degraded` begin with, before their colon; each is counted from 0 on: alerts can name it."""
+
 
 class Metrics:
     """Prometheus metrics of one server process."""
@@ -30,6 +45,8 @@ class Metrics:
             "liverank_batch_requests", "Requests scored together.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
         )
         self.degraded = Counter("liverank_degraded", "Rankings that lack something.", ["reason"], registry=registry)
+        for reason in REASONS:
+            self.degraded.labels(reason)
         self.sentences = Counter(
             "liverank_sentences", "Sentences by what they came from or failed by.", ["source"], registry=registry
         )

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -24,14 +24,11 @@ from liverank.config.shaping import ExplorationConfig, SurfaceConfig
 from liverank.events import Interaction
 from liverank.store import LiveStore
 from serving.api import Refused
+from serving.known_users import PATH, KnownUsers, Route
 from serving.security import refused
 from serving.service import RankingService
 from serving.shaping import DEFAULT
 
-Route = tuple[str, str, Callable[[Request], Awaitable[Response]]]
-"""Path, method, endpoint."""
-
-PATH: Final = "/playground"
 EXPLORING: Final = "playground-exploration"
 """The surface whose lists are all drawn, for the page's switch."""
 MOST_ITEMS: Final = 200
@@ -62,6 +59,8 @@ class Setup(msgspec.Struct, frozen=True):
     surfaces: list[str]
     exploring: str
     users: list[str]
+    pseudonyms: bool
+    """Whether `users` are pseudonyms: the page asks for their lists by `/playground/rank` and its kin."""
     max_candidates: int
     model_version: str
     now: float
@@ -90,22 +89,26 @@ class Playground:
         self._service = service
         self._store = store
         self._config = config
+        self._known = KnownUsers(service)
 
     @property
     def routes(self) -> list[Route]:
         """What to add to the server."""
-        return [(f"{PATH}/setup", "GET", self.setup), (f"{PATH}/items", "GET", self.items)]
+        own: list[Route] = [(f"{PATH}/setup", "GET", self.setup), (f"{PATH}/items", "GET", self.items)]
+        return [*own, *self._known.routes] if self._service.names else own
 
     async def setup(self, request: Request) -> Response:
         """`GET /playground/setup`."""
         limits = self._config.serving
         users = await asyncio.to_thread(latest_users, self._store)
+        self._known.offer(users)
         return _json(
             Setup(
                 event_types=list(self._config.data.event_weights),
                 surfaces=[name for name in limits.surfaces if name not in (DEFAULT, EXPLORING)],
                 exploring=EXPLORING,
                 users=users,
+                pseudonyms=bool(self._service.names),
                 max_candidates=limits.max_candidates,
                 model_version=self._service.models.champion.version,
                 now=self._service.now().timestamp() * 1000,

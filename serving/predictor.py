@@ -21,6 +21,9 @@ from serving.service import RankingService
 PARAMETERS = frozenset({"k", "surface", "session_id"})
 """The fields of a rank request that v2 takes as request parameters; it ignores others, as the protocol says."""
 
+SAID = ("user_id", "experiment", "variant")
+"""The fields of a rank response, there for some requests, that v2 gives as response parameters."""
+
 
 class Overloaded(ServerNotReady):
     """Too many wait: 503, or UNAVAILABLE over gRPC, which reads `reason`."""
@@ -39,8 +42,9 @@ class Predictor(Model):
     """The ranker as a KServe model.
 
     v1: `{"instances": [rank request, ...]}` -> `{"predictions": [rank response, ...]}`. v2: BYTES tensors `user_id`
-    [1] and `candidates` [n], parameters `k`, `surface`, `session_id` -> `item_id` BYTES [k] and `score` FP32 [k], best
-    first, parameters `impression_id` and `degraded`.
+    [1], which a visitor's request leaves out, and `candidates` [n], parameters `k`, `surface`, `session_id` ->
+    `item_id` BYTES [k] and `score` FP32 [k], best first, parameters `impression_id`, `degraded` and, where the request
+    has them, `user_id`, `experiment` and `variant`.
     """
 
     def __init__(self, name: str, service: RankingService, metrics: Metrics) -> None:
@@ -94,7 +98,7 @@ class Predictor(Model):
 
 def _rank_request(payload: InferRequest) -> RankRequest:
     tensors = {tensor.name: tensor for tensor in payload.inputs}
-    users = _strings(tensors, "user_id")
+    users = _strings(tensors, "user_id") if "user_id" in tensors else [None]
     if len(users) != 1:
         raise Refused(400, f"The input tensor 'user_id' must hold one user, not {len(users)}.")
     given = {name: value for name, value in _parameters(payload.parameters).items() if name in PARAMETERS}
@@ -163,5 +167,6 @@ def _response(payload: InferRequest, name: str, answer: RankResponse) -> InferRe
         parameters={
             "impression_id": answer.impression_id,
             "degraded": "; ".join(answer.degraded),
+            **{name: said for name in SAID if (said := getattr(answer, name)) is not msgspec.UNSET},
         },
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,9 +16,8 @@ import msgspec
 
 from serving import api
 from serving.api import Candidate, RankRequest, RankResponse, Refused
+from serving.visitors import visitor
 
-ANONYMOUS = "anonymous-"
-"""Begins the user id of a request that names no user; the rest is drawn anew for each, so that none has a history."""
 UNNAMED = "text-"
 """Begins the item id of a document without one; the rest is the hash of its text, the same in each request."""
 USER_HEADER = "x-user-id"
@@ -60,13 +58,17 @@ class RerankResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RerankMeta(msgspec.Struct, frozen=True):
-    """What the protocol leaves room for; `warnings` are the ranking's `degraded` and the fields that had no effect."""
+    """What the protocol leaves room for; `warnings` are the ranking's `degraded` and the fields that had no effect.
+
+    `user_id` only where the request named none: whose the impression is.
+    """
 
     api_version: dict[str, str]
     billed_units: dict[str, int]
     model_version: str
     warnings: list[str]
     timing_ms: dict[str, float]
+    user_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class RerankResponse(msgspec.Struct, frozen=True):
@@ -85,6 +87,8 @@ class Reranking:
 
     request: RerankRequest
     user_id: str
+    named: bool
+    """Whether the request names the user."""
     items: Sequence[str]
     texts: Mapping[str, str]
     ignored: Sequence[str]
@@ -138,7 +142,8 @@ def reranking(body: bytes, headers: Mapping[str, str], met: Mapping[str, int]) -
     except api.UNREADABLE as problem:
         raise Refused(400, f"The body is no valid JSON: {problem}") from problem
     items, texts = _documents(request, met)
-    return Reranking(request, _user(request, headers), items, texts, ignored)
+    named = _user(request, headers)
+    return Reranking(request, named or visitor(request.session_id), bool(named), items, texts, ignored)
 
 
 def _is_unknown(field: str, value: msgspec.Raw) -> bool:
@@ -151,8 +156,7 @@ def _user(request: RerankRequest, headers: Mapping[str, str]) -> str:
     header = _utf8(headers.get(USER_HEADER, ""))
     if len(header) > 256:
         raise Refused(400, f"The header {USER_HEADER} may have 256 characters, not {len(header)}.")
-    named = request.user or request.user_id or header
-    return named or ANONYMOUS + uuid.uuid4().hex
+    return request.user or request.user_id or header
 
 
 def _utf8(header: str) -> str:
@@ -203,6 +207,9 @@ def answered(
 ) -> RerankResponse:
     """The ranking as the protocol wants it: a line for each document, equal ones side by side, `top_n` in all.
 
+    The scores of the shown lines are dealt by place, the highest to the first: clients sort by them, and where rules or
+    interleaving decide the order, an item's own score may be higher than that of a line above it.
+
     Args:
         asked: the request.
         ranked: its candidates, all of them, best first.
@@ -213,13 +220,15 @@ def answered(
     places: dict[str, list[int]] = {}
     for index, item in enumerate(asked.items):
         places.setdefault(item, []).append(index)
+    scores = sorted((line.score for line in ranked.ranking), reverse=True)
     lines = [
-        RerankResult(index, relevance(line.score), _echo(asked.request.documents[index], asked.request))
-        for line in ranked.ranking
+        RerankResult(index, relevance(score), _echo(asked.request.documents[index], asked.request))
+        for line, score in zip(ranked.ranking, scores, strict=True)
         for index in places[line.item_id]
     ]
     warnings = [*ranked.degraded, *(f"'{field}' has no effect" for field in asked.ignored)]
-    meta = RerankMeta({"version": version}, {"search_units": 1}, ranked.model_version, warnings, timing)
+    user = msgspec.UNSET if asked.named else asked.user_id
+    meta = RerankMeta({"version": version}, {"search_units": 1}, ranked.model_version, warnings, timing, user)
     return RerankResponse(ranked.impression_id, name, lines[: asked.request.top_n], {"total_tokens": 0}, meta)
 
 

@@ -18,9 +18,10 @@ from liverank.store import open_store
 from serving.access import Access
 from serving.announcement import Announcement, withdraw
 from serving.discretion import discreet_logs, on_loop_problem
+from serving.known_users import Route
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
-from serving.playground import Playground, Route, with_exploration
+from serving.playground import Playground, with_exploration
 from serving.routes import Routes
 from serving.security import required_access
 from serving.service import RankingService

@@ -15,7 +15,7 @@ from liverank.certificates import Erased
 from liverank.config import Config
 from liverank.errors import LiverankError
 from liverank.events import Item, Record
-from liverank.pseudonyms import pseudonyms
+from liverank.pseudonyms import Pseudonyms, pseudonyms
 from liverank.ranking.baselines import incoming_scores
 from liverank.store import LiveStore
 from serving import api
@@ -40,6 +40,7 @@ from serving.shaping import Shaped, Shaper
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.variants import ScorerByModel, Sources, VersionSource, references
+from serving.visitors import visitor
 
 
 def utc_now() -> datetime:
@@ -62,7 +63,7 @@ class RankingService:
         limits = config.serving
         self._limits = limits
         self._event_weights = config.data.event_weights
-        self._names = pseudonyms(limits.pseudonym_variable)
+        self.names = pseudonyms(limits.pseudonym_variable)
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -104,13 +105,20 @@ class RankingService:
         """Characters that a text or a query may have."""
         return self._limits.max_text_characters
 
-    async def rank(self, request: RankRequest, query: QueryMatch | None = None) -> RankResponse:
+    async def rank(
+        self, request: RankRequest, query: QueryMatch | None = None, names: Pseudonyms | None = None
+    ) -> RankResponse:
         """Ranks the candidates, by what a `query` says too where there is one, and has the impression recorded.
+
+        Args:
+            request: what is asked for.
+            query: how close each candidate is to what was searched for.
+            names: what the store calls users and sessions; default `self.names`, as every caller from outside.
 
         Raises:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
-        asked = self._asked(request)
+        asked = self._asked(request, names or self.names)
         answers = await self._score(asked)
         return await self._told(asked, answers if query is None else [query.joined(answer) for answer in answers])
 
@@ -122,7 +130,8 @@ class RankingService:
         """
         offer, weight = candidates_of(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
-        bundle = self.models[self._arms.of(self._names.user(request.user_id)).models[0]].bundle
+        user = self.names.user(request.user_id or visitor(request.session_id))
+        bundle = self.models[self._arms.of(user).models[0]].bundle
         try:
             scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
         except TimeoutError:
@@ -140,7 +149,7 @@ class RankingService:
         limit = self._limits.queue_requests // self._arms.lists
         if len(requests) > limit:
             raise Refused(400, f"A call may rank {limit} lists (serving.queue_requests), this one has {len(requests)}.")
-        asked = [self._asked(request) for request in requests]
+        asked = [self._asked(request, self.names) for request in requests]
         scoring = [asyncio.ensure_future(self._score(each)) for each in asked]
         try:
             answers = await asyncio.gather(*scoring)
@@ -149,11 +158,12 @@ class RankingService:
                 task.cancel()
         return [await self._told(each, of) for each, of in zip(asked, answers, strict=True)]
 
-    def _asked(self, request: RankRequest) -> Asked:
+    def _asked(self, request: RankRequest, names: Pseudonyms) -> Asked:
         received = time.perf_counter()
-        if self._names:
-            user, session = self._names.user(request.user_id), self._names.session(request.session_id)
-            request = structs.replace(request, user_id=user, session_id=session)
+        anonymous = "" if request.user_id else visitor(request.session_id)
+        user = names.user(request.user_id or anonymous)
+        if names:
+            request = structs.replace(request, user_id=user, session_id=names.session(request.session_id))
         offered = self._offered(request)
         self._shaper.check(request)
         now = self._clock()
@@ -162,8 +172,8 @@ class RankingService:
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
-        job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
-        return Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
+        job = Job(user, offer, context, received, request.explain, deadline, logged)
+        return Asked(identity, request, offered, at, job, self._arms.of(user), anonymous)
 
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
@@ -185,7 +195,9 @@ class RankingService:
         seconds = time.perf_counter() - asked.job.received
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
         self._shadow.offer(identity, asked.job, answer)
-        said = RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
+        said = RankResponse(
+            identity, answer.version, lines, degraded, timing, shaped.costs, user_id=asked.visitor or UNSET
+        )
         if not arm.experiment:
             return said
         self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
@@ -202,8 +214,8 @@ class RankingService:
         shaped = self._shaper.shaped(request, offered, draft.answer, bundle, identity)
         return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
-    async def append(self, records: Sequence[Record]) -> int:
-        """How many records were new, once they are on disk; items among them are rankable then.
+    async def append(self, records: Sequence[Record], names: Pseudonyms | None = None) -> int:
+        """How many records were new, once they are on disk; items among them are rankable then. `names`: as `rank`.
 
         Raises:
             Refused: 400 for an event type without a weight or a time to come; 503 when the store cannot write.
@@ -211,7 +223,7 @@ class RankingService:
         api.check_types(records, self._event_weights)
         api.check_times(records, self._latest(self._clock()))
         try:
-            new = await self.log.write(self._names.records(records))
+            new = await self.log.write((names or self.names).records(records))
         except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
@@ -221,17 +233,18 @@ class RankingService:
             await self.models.add(items)
         return new
 
-    async def export(self, user_id: str) -> Sequence[Record]:
-        """Everything the store holds about a user."""
+    async def export(self, user_id: str, names: Pseudonyms | None = None) -> Sequence[Record]:
+        """Everything the store holds about a user; `names`: as `rank`."""
         await self.log.write([])
-        records = await asyncio.to_thread(self._store.user, self._names.user(user_id))
-        return self._names.returned(records, user_id)
+        names = names or self.names
+        records = await asyncio.to_thread(self._store.user, names.user(user_id))
+        return names.returned(records, user_id)
 
     async def erase(self, user_id: str) -> Erased:
         """Erases a user, and says which model versions saw them as far as this server can know."""
         await self.log.write([])
         models, now = self.models, self._clock()
-        return await asyncio.to_thread(erase, user_id, self._names, self._store, models.source, models.champion, now)
+        return await asyncio.to_thread(erase, user_id, self.names, self._store, models.source, models.champion, now)
 
     async def close(self) -> None:
         """Answers and writes what waits, then stops the threads; the store stays open."""

@@ -7,6 +7,7 @@ import typer
 from liverank.cli.data_download import download
 from liverank.cli.data_generate import generate
 from liverank.cli.data_inspect import inspect
+from liverank.cli.data_receive import receive
 from liverank.cli.data_replay import replay
 from liverank.cli.data_report import report
 from liverank.cli.data_skew import check_skew
@@ -17,6 +18,7 @@ app.command("generate")(generate)
 app.command("truth")(truth)
 app.command("report")(report)
 app.command("check-skew")(check_skew)
+app.command("receive")(receive)
 app.command("replay")(replay)
 app.command("inspect")(inspect)
 app.command("download")(download)

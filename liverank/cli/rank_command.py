@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def rank(
-    user: Annotated[str, typer.Argument(help="User id; an unknown one is fine.")],
+    user: Annotated[str | None, typer.Argument(help="User id; an unknown one is fine.")] = None,
     candidates: Annotated[list[str] | None, typer.Argument(help="Item ids to rank.")] = None,
     candidates_file: Annotated[
         Path | None, typer.Option(help="File with one item id a line, or (.json) the request's list of candidates.")
     ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Rank for a visitor whom nobody knows: all arguments are item ids.")
+    ] = False,
+    session: Annotated[str, typer.Option(help="The visit's id: a visitor's history is their session's.")] = "",
     k: Annotated[int | None, typer.Option(help="Lines to return (default: all).")] = None,
     surface: Annotated[str, typer.Option(help="Where the list is shown.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Ask for reasons.")] = False,
@@ -33,19 +37,24 @@ def rank(
 
     from liverank.config import load_config
 
+    if user is None and not anonymous:
+        raise typer.BadParameter("name the user, or rank for nobody in particular with --anonymous")
+    named = {} if anonymous else {"user_id": user}
+    given = [*([user] if anonymous and user else []), *(candidates or [])]
     request = {
-        "user_id": user,
-        "candidates": [*(candidates or []), *(_read(candidates_file) if candidates_file else [])],
+        **named,
+        "candidates": [*given, *(_read(candidates_file) if candidates_file else [])],
         "surface": surface,
         "explain": explain,
         **({"k": k} if k is not None else {}),
+        **({"session_id": session} if session else {}),
     }
     body = json.dumps(request).encode()
     answer = call(load_config(file or None, overrides(settings)), url, "POST", "/v1/rank", body)
     if as_json:
         typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
-        _show(user, answer)
+        _show("a visitor" if anonymous else f"{user}", answer)
 
 
 def _read(path: Path) -> list[Any]:
@@ -78,6 +87,8 @@ def _show(user: str, answer: Mapping[str, Any]) -> None:
         f"version {answer['model_version']}, impression {answer['impression_id']},"
         f" {answer['timing_ms']['total']:.1f} ms in the server"
     )
+    if "user_id" in answer:
+        typer.echo(f"the visitor's events go by --user {answer['user_id']}")
     if answer["degraded"]:
         typer.echo(f"degraded: {'; '.join(answer['degraded'])}")
 

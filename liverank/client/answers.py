@@ -51,6 +51,8 @@ class Ranking(msgspec.Struct, frozen=True):
     """The experiment that the user takes part in, while there is one."""
     variant: str | msgspec.UnsetType = msgspec.UNSET
     """The user's variant in it; none where rankings are interleaved."""
+    user_id: str | msgspec.UnsetType = msgspec.UNSET
+    """Whose the impression is, where the request named no user: for the visitor's events and next requests."""
 
     @property
     def item_ids(self) -> list[str]:
@@ -72,6 +74,8 @@ class RerankMeta(msgspec.Struct, frozen=True):
     warnings: list[str] = []
     timing_ms: dict[str, float] = {}
     model_version: str = ""
+    user_id: str | msgspec.UnsetType = msgspec.UNSET
+    """Whose the impression is, where the request named no user."""
 
 
 class Reranking(msgspec.Struct, frozen=True):

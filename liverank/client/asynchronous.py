@@ -76,7 +76,7 @@ class AsyncClient:
 
     async def rank(
         self,
-        user_id: str,
+        user_id: str | None,
         candidates: Iterable[str | Candidate | Mapping[str, Any]],
         *,
         k: int | None = None,
@@ -91,6 +91,7 @@ class AsyncClient:
         """Ranks candidates for a user: `POST /v1/rank`, whose fields docs/serving.md explains.
 
         Args:
+            user_id: None for a visitor whom nobody knows; the answer's `user_id` is for their events.
             deadline_ms: for the whole call; the server is told what is left of it.
             fallback: whatever fails, return the candidates as they came (pinned first, none that is excluded), and
                 say why in `degraded`. False: raise.
@@ -99,8 +100,8 @@ class AsyncClient:
             ClientError: without `fallback`; its types say what failed.
         """
         offered = list(candidates)
-        fields = {"user_id": user_id, "candidates": offered, "surface": surface, "explain": explain}
-        more = {"k": k, "context": context, "session_id": session_id, "rules": rules}
+        fields = {"candidates": offered, "surface": surface, "explain": explain}
+        more = {"user_id": user_id, "k": k, "context": context, "session_id": session_id, "rules": rules}
         fields |= {name: value for name, value in more.items() if value is not None}
 
         def body(deadline: Deadline) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Client:
 
     def rank(
         self,
-        user_id: str,
+        user_id: str | None,
         candidates: Iterable[str | Candidate | Mapping[str, Any]],
         *,
         k: int | None = None,

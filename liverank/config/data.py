@@ -24,6 +24,7 @@ FormatName = Literal[
     "gorse",
     "personalize",
     "personalizer",
+    "cloudevents",
     "sql",
     "kafka",
 ]

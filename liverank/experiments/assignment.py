@@ -13,8 +13,9 @@ class Assignment:
 
     Each variant gets a number for each user, `-log(1 - u) / share` with `u` uniform from a blake2b hash of salt, user
     and variant; the smallest wins. These are exponential with rate `share`, so that a variant wins with a chance
-    proportional to its share (Thaler and Ravishankar, 1998, with weights). When one variant's share changes and the
-    others keep their proportions, users move to or from that variant alone, as few as its share's change asks for.
+    proportional to its share (highest random weight: Thaler and Ravishankar, 1998, here with shares). When one
+    variant's share changes and the others keep their proportions, users move to or from that variant alone, as few as
+    its share's change asks for.
     """
 
     def __init__(self, salt: str, shares: Mapping[str, float]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 
 def team_draft(first: Sequence[int], second: Sequence[int], seed: str) -> tuple[list[int], list[int]]:
-    """Interleaves two rankings of the same rows by team draft (Radlinski, Kurup and Joachims, 2008, algorithm 2).
+    """Interleaves two rankings of the same rows by team draft (Radlinski, Kurup and Joachims, 2008).
 
     In each round a fair coin says which team picks first; either picks its best row that is still there. Both teams
     hold equally many rows after every round, and each is as likely as the other to have the upper one.

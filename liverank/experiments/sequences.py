@@ -20,8 +20,8 @@ Number = TypeVar("Number", float, npt.NDArray[np.float64])
 def mixture_variance(alpha: float, tightest: float) -> float:
     """The rho^2 with which a sequence at level `alpha` is tightest after about `tightest` observations.
 
-    Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024, Time-uniform central limit theory and asymptotic confidence
-    sequences, Annals of Statistics 52(6), appendix B.2): (-2 log alpha + log(-2 log alpha + 1)) / tightest.
+    (-2 log alpha + log(-2 log alpha + 1)) / tightest: the closed approximation of Waudby-Smith, Arbour, Sinha, Kennedy
+    and Ramdas (2024, Time-uniform central limit theory and asymptotic confidence sequences, Annals of Statistics).
     """
     log = -2 * math.log(alpha)
     return (log + math.log(log + 1)) / tightest
@@ -30,7 +30,7 @@ def mixture_variance(alpha: float, tightest: float) -> float:
 def radius(error: Number, seen: Number, alpha: float, tightest: float) -> Number:
     """Half the width of the asymptotic confidence sequence for a mean or a difference of means.
 
-    Waudby-Smith et al. (2024), theorem 2.2: with standard error s / sqrt(t) after t observations,
+    That of Waudby-Smith et al. (2024) by a Gaussian mixture: with standard error s / sqrt(t) after t observations,
     s * sqrt(2 (t rho^2 + 1) / (t^2 rho^2) * log(sqrt(t rho^2 + 1) / alpha)).
 
     The observations of one user are not independent. Two things make the sequence hold all the same. `error` is taken

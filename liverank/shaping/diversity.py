@@ -53,7 +53,7 @@ class DeterminantalPointProcess:
 
     d2 is what the chosen vectors do not explain of a candidate's own (its conditional variance under the Gram matrix of
     the unit vectors), by incremental Cholesky: Chen, Zhang and Zhou, 2018, "Fast Greedy MAP Inference for Determinantal
-    Point Process", algorithm 1 and the trade-off of its section 4. Each step is linear in the candidates. What has no
+    Point Process to Improve Recommendation Diversity". Each step is linear in the candidates. What has no
     vector is orthogonal to all, d2 = 1 for ever.
     """
 

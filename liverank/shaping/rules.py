@@ -104,9 +104,9 @@ class Rules(_Closed, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> bool:
-        """Whether they only leave items out or put them first: what needs neither items' attributes nor a search."""
+        """Whether they only leave items out or put others first: what needs neither items' attributes nor a search."""
         more = self.exclude_types or self.boost or self.caps or self.new or self.diversity
-        return not more and all(isinstance(pin, str) for pin in self.pin)
+        return not more and all(isinstance(pin, str) and pin not in self.exclude for pin in self.pin)
 
 
 class Exploration(_Closed, frozen=True, kw_only=True):

@@ -292,4 +292,5 @@ def test_the_ranking_that_the_tests_answer_with_is_the_servers() -> None:
         "costs",
         "experiment",
         "variant",
+        "user_id",
     }  # where there are such

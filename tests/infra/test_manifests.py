@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -15,6 +17,8 @@ import yaml
 
 from liverank.config import Config, DeploymentConfig
 from liverank.config.store_place import VARIABLE
+from serving.access import EVENTS, scope_of
+from serving.collector import PATH
 from tests.conftest import ROOT
 
 INFRA = ROOT / "infra"
@@ -74,6 +78,19 @@ def test_a_misspelt_key_would_be_found(overlay):
     service = {**service, "spec": {"predictor": {**service["spec"]["predictor"], "minReplica": 1}}}
     schema = json.loads((folder / "serving.kserve.io" / "inferenceservice_v1beta1.json").read_text())
     with pytest.raises(jsonschema.ValidationError, match="minReplica"):
+        jsonschema.validate(service, schema)
+
+
+def test_the_documented_logger_follows_the_schema():
+    page = (ROOT / "docs" / "streams.md").read_text(encoding="utf-8")
+    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "InferenceService" in block]
+    service = yaml.safe_load(text)
+    url = urlsplit(service["spec"]["predictor"]["logger"]["url"])
+    assert (url.path, scope_of("POST", url.path)) == (PATH, EVENTS)
+    schema = json.loads((schemas() / "serving.kserve.io" / "inferenceservice_v1beta1.json").read_text())
+    jsonschema.validate(service, schema)
+    service["spec"]["predictor"]["logger"]["headers"] = {}
+    with pytest.raises(jsonschema.ValidationError, match="headers"):
         jsonschema.validate(service, schema)
 
 

@@ -81,6 +81,16 @@ def test_without_a_history_it_is_not_asked(client: httpx.Client, folder: Path) -
     assert (answer["degraded"], answer["timing_ms"]["lm"]) == ([], 0)
 
 
+def test_what_it_had_no_time_for_is_counted(servers: Callable[..., Server], folder: Path) -> None:
+    command = ("-m", "serving", "--bundle", str(folder))
+    items = json.loads((folder / "catalogue" / "settings.json").read_text())["item_ids"]
+    with servers("serving.rerank_ms=0.001", command=command, option="--set").start().client() as client:
+        client.post("/v1/events", json=[click(at, "reader", item) for at, item in enumerate(items[:5])])
+        answer = client.post("/v1/rank", json={"user_id": "reader", "candidates": items[:30]}).json()
+        assert answer["degraded"] == ["lm: read 0 of 10 in the time left"]
+        assert 'liverank_degraded_total{reason="lm"} 1.0' in client.get("/metrics").text
+
+
 # In the process, where clocks can be told what to say.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from liverank.cli.main import app, register_commands
 from liverank.config import Config
 from liverank.events import Interaction, Item
+from liverank.pseudonyms import Pseudonyms
 from liverank.store import open_store
 from serving.announcement import Announcement
 from serving.playground import EXPLORING, latest_users, with_exploration
@@ -128,6 +130,60 @@ def test_the_setup_says_what_can_be_chosen(play: httpx.Client) -> None:
     assert told["exploring"] == EXPLORING
     assert "seen-lately" in told["users"]
     assert told["surfaces"] == []
+
+
+KEY = "a long secret of the operator's"
+
+
+@pytest.fixture(scope="module")
+def hidden(servers: Callable[..., Server]) -> Server:
+    """A server whose store knows users by pseudonyms."""
+    tokens = {"web": {"variable": "WEB", "scopes": ["rank"]}}
+    settings = (ON, "serving.pseudonym_variable=SECRET", f"serving.tokens={json.dumps(tokens)}")
+    return servers(*settings, environment={"SECRET": KEY, "LIVERANK_TOKEN": "secret", "WEB": "web"}).start()
+
+
+def test_pseudonyms_are_offered_as_such_and_ranked_by_what_they_did(hidden: Server) -> None:
+    with hidden.client(headers={"authorization": "Bearer secret"}) as client:
+        event = click(1, "anna.raw", "c") | {"event_id": "e"}
+        assert client.post("/v1/events", json=event).status_code == 202
+        body = {"user_id": Pseudonyms(KEY.encode()).user("anna.raw"), "candidates": ["a", "b", "c"]}
+        early = client.post("/playground/rank", json=body)
+        assert early.status_code == 404, "nothing was offered yet"
+        told = client.get("/playground/setup").json()
+        assert (told["users"], told["pseudonyms"]) == ([body["user_id"]], True)
+        assert ids(client.post("/v1/rank", json=body)) == ["a", "b", "c"], "elsewhere a pseudonym is nobody's id"
+        ranked = client.post("/playground/rank", json={**body, "session_id": "session.raw"})
+        assert ids(ranked) == ["c", "a", "b"]
+        more = {"user_id": body["user_id"], "item_id": "b", "impression_id": ranked.json()["impression_id"]}
+        events = [{**event, **more, "event_id": f"played {at}"} for at in range(2)]
+        assert client.post("/playground/events", json={"events": events}).json()["new"] == 2
+        assert ids(client.post("/playground/rank", json=body)) == ["b", "c", "a"]
+        played = client.get(f"/playground/users/{body['user_id']}").json()["records"]
+        own = client.get("/v1/users/anna.raw").json()["records"]
+        assert [one.get("event_id") for one in played] == [one.get("event_id") for one in own]
+        assert len(own) == 5
+        held = b"".join(path.read_bytes() for path in hidden.workspace.iterdir() if path.is_file())
+        assert b".raw" not in held
+
+
+def test_the_routes_for_pseudonyms_take_nobody_else(hidden: Server) -> None:
+    with hidden.client(headers={"authorization": "Bearer secret"}) as client:
+        client.get("/playground/setup")
+        other = Pseudonyms(KEY.encode()).user("somebody")
+        assert client.post("/playground/rank", json={"user_id": other, "candidates": ["a"]}).status_code == 404
+        assert client.post("/playground/rank", json={"candidates": ["a"]}).status_code == 404
+        assert client.post("/playground/events", json=click(3, other)).status_code == 404
+        assert client.post("/playground/events", json={"record": "item", "item_id": "x"}).status_code == 400
+        assert client.get(f"/playground/users/{other}").status_code == 404
+    with hidden.client(headers={"authorization": "Bearer web"}) as client:
+        assert client.post("/playground/rank", json={"user_id": other, "candidates": ["a"]}).status_code == 403
+
+
+def test_without_a_key_there_are_no_such_routes(play: httpx.Client) -> None:
+    assert play.get("/playground/setup").json()["pseudonyms"] is False
+    assert play.post("/playground/rank", json={"user_id": "u", "candidates": ["a"]}).status_code == 404
+    assert play.get("/playground/users/u").status_code == 404
 
 
 def test_the_exploring_surface_draws_its_lists(play: httpx.Client) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from liverank.pseudonyms import Pseudonyms
 from tests.serving.browser import Page, browser, chromium
-from tests.serving.conftest import Server
-from tests.serving.test_playground import ITEMS, ON, SCRIPT
+from tests.serving.conftest import Server, click
+from tests.serving.test_playground import ITEMS, KEY, ON, SCRIPT
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no chromium (Debian's package is enough)")
 
@@ -78,6 +79,32 @@ def test_a_click_re_ranks_at_once(tab: Page, playing: Server) -> None:
     shown = [record["impression_id"] for record in records if record["record"] == "impression"]
     (event,) = (record for record in records if record["record"] == "interaction")
     assert (event["item_id"], event["type"], event["impression_id"]) == (chosen, "click", shown[0])
+
+
+def test_a_pseudonym_is_marked_and_ranked_by_what_it_did(
+    tabs: Callable[[], Page], servers: Callable[..., Server]
+) -> None:
+    server = filled(servers(ON, "serving.pseudonym_variable=SECRET", environment={"SECRET": KEY}).start())
+    with server.client() as client:
+        assert client.post("/v1/events", json=click(1, "anna", "sku-7")).status_code == 202
+    page = tabs()
+    assert len(opened(page, server)) == 10
+    assert page.tell("document.querySelector('#pseudonym').hidden") is True
+    pseudonym = Pseudonyms(KEY.encode()).user("anna")
+    assert page.tell("[...document.querySelectorAll('#users option')].map((one) => one.value)") == [pseudonym]
+    choose(page, "query", "a, sku-3, sku-7")
+    choose(page, "user", pseudonym)
+    assert page.tell(LINES) == ["sku-7", "a", "sku-3"]
+    page.wait("document.querySelectorAll('#history li').length === 1")
+    assert page.tell("document.querySelector('#pseudonym').hidden") is False
+    page.click("#list li[data-item=sku-3] button")
+    page.wait(SENT)
+    with server.client() as client:
+        events = [one for one in client.get("/v1/users/anna").json()["records"] if one["record"] == "interaction"]
+    assert [event["item_id"] for event in events] == ["sku-7", "sku-3"]
+    choose(page, "user", "anna")
+    assert page.tell("document.querySelector('#pseudonym').hidden") is True
+    assert page.problems == []
 
 
 def test_titles_are_text_whatever_they_hold(tab: Page, playing: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,34 @@ def test_the_weight_of_the_query_is_set(servers: Callable[..., Server]) -> None:
     with servers("serving.query_weight=0").start().client() as client:
         client.post("/v1/events", json=[click(1, "anna", "c")])
         assert order(rerank(client, query="a", documents=[{"id": "a"}, {"id": "c"}], user="anna")) == [1, 0]
+
+
+SURFACES = {
+    "pinned": {"pin": ["c"]},
+    "mixed": {"diversity": {"method": "mmr", "relevance": 0.1}},
+    "drawn": {"exploration": {"share": 1, "temperature": 10}},
+}
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_scores_never_rise_down_the_list_whatever_decides_it(servers: Callable[..., Server], surface: str) -> None:
+    """A client that sorts by the score shows the list that was recorded as shown."""
+    documents = [{"id": item, "text": text} for item, text in zip("abcd", ("ax", "ay", "b", "c"), strict=True)]
+    with servers(f"serving.surfaces={json.dumps(SURFACES)}").start().client() as client:
+        client.post("/v1/events", json=[click(n, "anna", item) for n, item in enumerate("aaabbc")])
+        plain = rerank(client, documents=documents, user="anna")
+        moved = 0
+        for _ in range(10):
+            answer = rerank(client, documents=documents, user="anna", surface=surface, top_n=3)
+            scores = [line["relevance_score"] for line in answer["results"]]
+            assert scores == sorted(scores, reverse=True)
+            records = client.get("/v1/users/anna").json()["records"]
+            (record,) = [one for one in records if one.get("impression_id") == answer["id"]]
+            assert ["abcd"[place] for place in order(answer)] == [line["item_id"] for line in record["shown"]]
+            moved += order(answer) != order(plain)[:3]
+            own = [line["score"] for line in record["shown"]]
+            assert (own != sorted(own, reverse=True)) == (order(answer) != sorted(order(answer)))
+        assert moved
 
 
 def test_a_user_id_in_a_header_may_be_in_any_script(client: httpx.Client) -> None:

@@ -20,6 +20,7 @@ SPECIFIC: Final = (
     "gorse",
     "personalize",
     "personalizer",
+    "cloudevents",
     "amazon",
 )
 """In the order in which a source is asked whether it is one of them."""
