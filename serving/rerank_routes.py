@@ -12,6 +12,7 @@ from serving.query import QueryMatch
 from serving.rerank import Reranking, RerankResponse, answered, reranking
 from serving.scoring import milliseconds
 from serving.service import RankingService
+from serving.stages import DECODE, ENCODE, Stages
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
 LEAST_MS = 0.001
@@ -21,7 +22,8 @@ LEAST_MS = 0.001
 class RerankRoute:
     """One endpoint for all three paths; only the version that an answer names differs."""
 
-    def __init__(self, service: RankingService, name: str) -> None:
+    def __init__(self, service: RankingService, name: str, stages: Stages) -> None:
+        self._stages = stages
         self._service = service
         self._name = name
 
@@ -31,10 +33,13 @@ class RerankRoute:
         body = await request.body()
         asked = reranking(body, request.headers, self._service.model.bundle.catalogue.index)
         asked.check_lengths(self._service.longest_text)
+        self._stages.lap(DECODE, started)
         version = "2" if request.url.path.startswith("/v2/") else "1"
-        return Response(
-            msgspec.json.encode(await self._reranked(asked, version, started)), media_type="application/json"
-        )
+        reranked = await self._reranked(asked, version, started)
+        began = time.perf_counter()
+        answer = Response(msgspec.json.encode(reranked), media_type="application/json")
+        self._stages.lap(ENCODE, began)
+        return answer
 
     async def _reranked(self, asked: Reranking, version: str, started: float) -> RerankResponse:
         query = await self._matched(asked)

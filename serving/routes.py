@@ -24,6 +24,7 @@ from serving.metrics import Metrics
 from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
 from serving.service import RankingService
+from serving.stages import DECODE, ENCODE
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -57,7 +58,7 @@ class Routes:
     def add_to(self, app: Any) -> None:
         """Adds every route to a Starlette or FastAPI application."""
         register_url_convertor("whole", _WholePath())
-        rerank: Endpoint = RerankRoute(self._service, self._name)
+        rerank: Endpoint = RerankRoute(self._service, self._name, self._metrics.stages)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
             *((path, "POST", rerank) for path in PATHS),
@@ -73,7 +74,14 @@ class Routes:
 
     async def rank(self, request: Request) -> Response:
         """`POST /v1/rank`."""
-        return _json(await self._service.rank(api.rank_request(await request.body())))
+        stages, began = self._metrics.stages, time.perf_counter()
+        asked = api.rank_request(await request.body())
+        stages.lap(DECODE, began)
+        ranked = await self._service.rank(asked)
+        began = time.perf_counter()
+        answer = _json(ranked)
+        stages.lap(ENCODE, began)
+        return answer
 
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""

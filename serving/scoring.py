@@ -21,6 +21,7 @@ from serving.explaining import Contributions, Effects, EventEffects, contributio
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
+from serving.stages import LM, MODEL, QUEUE, STORE, Lap
 from serving.troubles import Troubles
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Job:
     """Whether the answer is to bring the feature values that it used."""
     model: str = CHAMPION
     """Reference of the model that scores it."""
+    queued: float | None = None
+    """When it began to wait for the model, on the clock of `received`; None: when it was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Answer:
     """What was read of the user; None where nothing could be."""
     effects: Effects | None = None
     """What the user's events do to the scores, where reasons were asked for and the model can tell."""
+    laps: tuple[Lap, ...] = ()
+    """The stages on the model's thread; but for the queue, those of the whole batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ class Scorer:
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
         lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
+        stored = time.perf_counter()
         scored = self._score(ranker, requests, [job.deadline for job in jobs], [job.explain for job in jobs])
         why = [None if of.told is None else contributions(of.told, of.scores) for of in scored]
         cascade = isinstance(ranker, CascadeRanker)
@@ -109,7 +115,9 @@ class Scorer:
             used_features(ranker, request) if job.log_features and of.ranked else None
             for job, request, of in zip(jobs, requests, scored, strict=True)
         ]
-        seconds = time.perf_counter() - taken
+        ended = time.perf_counter()
+        seconds = ended - taken
+        laps = _laps(taken, stored, ended, sum(of.timing_ms.get("lm", 0.0) for of in scored) / 1000)
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
             Answer(
@@ -122,6 +130,7 @@ class Scorer:
                 features,
                 None if lacking else history,
                 None if of.told is None else EventEffects(of.told, "blend" if cascade else "served"),
+                (Lap(QUEUE, job.received if job.queued is None else job.queued, taken), *laps),
             )
             for job, (history, lacking), of, reasons, features in zip(jobs, read, scored, why, used, strict=True)
         ]
@@ -176,6 +185,13 @@ class Scorer:
             _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             why = f"model: {type(problem).__name__}"
             return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]
+
+
+def _laps(taken: float, stored: float, ended: float, lm_seconds: float) -> tuple[Lap, ...]:
+    """The stages of a batch; the language model's, which comes after the blend's scores, as the last of them."""
+    scored = ended - lm_seconds
+    lm = (Lap(LM, scored, ended),) if lm_seconds else ()
+    return (Lap(STORE, taken, stored), Lap(MODEL, stored, scored), *lm)
 
 
 def milliseconds(seconds: float) -> float:

@@ -39,6 +39,7 @@ from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.shadow import Shadow
 from serving.shaping import Shaped, Shaper
+from serving.stages import EXPLAIN, SHAPING
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.troubles import Troubles
@@ -84,7 +85,7 @@ class RankingService:
             limits.batch_requests,
             limits.queue_requests,
         )
-        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
+        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests, metrics)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
         self._causes = Causes(limits, self._sentences, self._batcher.beside)
         self._shadow = Shadow(
@@ -96,6 +97,7 @@ class RankingService:
         )
         self._changing = asyncio.Lock()
         metrics.watch(self._batcher.__len__, self.log.__len__)
+        metrics.freshness.watch(lambda: self.model.bundle.manifest)
 
     def now(self) -> datetime:
         """The instant that a request would get now."""
@@ -180,8 +182,13 @@ class RankingService:
         request, offered, arm = asked.request, asked.offered, asked.arm
         unexplained = request.explain and any(answer.contributions is None for answer in answers)
         identity, most = asked.impression_id, self._limits.feature_log_items
+        began = time.perf_counter()
         answer, shaped = self._shaped(asked, answers)
+        self._metrics.stages.lap(SHAPING, began)
+        began = time.perf_counter()
         lines, lacking = await self._causes.told(shaped.lines, offered.item_ids, answer.effects, asked.job.deadline)
+        if answer.effects is not None:
+            self._metrics.stages.lap(EXPLAIN, began)
         reasons = [NOT_AVAILABLE] if unexplained else []
         degraded = [*arm.lacking, *answer.degraded, *reasons, *shaped.lacking, *lacking]
         shown = tuple(degraded)
@@ -191,6 +198,8 @@ class RankingService:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         seconds = time.perf_counter() - asked.job.received
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
+        if answer.history is not None:
+            self._metrics.freshness.used(answer.history, asked.at.timestamp())
         self._shadow.offer(identity, asked.job, answer)
         said = RankResponse(identity, answer.version, lines, degraded, timing, shaped.costs)
         if not arm.experiment:
@@ -223,6 +232,7 @@ class RankingService:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
         self._metrics.records.inc(new)
+        self._metrics.freshness.acknowledged(records)
         items = [record for record in records if isinstance(record, Item)]
         if items:
             async with self._changing:
@@ -352,7 +362,9 @@ class RankingService:
     async def _by_the_model(self, job: Job, model: str) -> Answer:
         try:
             candidates, lacking = await self._texts.encoded(self._served(model).bundle, job.candidates)
-            answer = await self._batcher.submit(replace(job, candidates=candidates, model=model))
+            job = replace(job, candidates=candidates, model=model, queued=time.perf_counter())
+            answer = await self._batcher.submit(job)
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
+        self._metrics.stages.take(*answer.laps)
         return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer
