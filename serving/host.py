@@ -29,7 +29,9 @@ from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
 from serving.access import ADMIN, RANK, Access, Denied
+from serving.answering import Answering, CallAnswering
 from serving.headers import SecurityHeaders
+from serving.logs import log_access
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Overloaded, Predictor
@@ -109,6 +111,7 @@ class Host(ModelServer):
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         self.register_model(predictor)
         self._config = config
+        self._finished = [log_access] if config.access_log else []
         self._listener = listener
         self._signals: list[int] = []
         self._rest = _Rest(
@@ -136,7 +139,7 @@ class Host(ModelServer):
         if self._config.playground:
             app.add_middleware(PlaygroundPage)
         # Outside of the application: its own last resort, the 500, is outside of all its middleware.
-        self._rest.config.app = SecurityHeaders(app)
+        self._rest.config.app = Answering(SecurityHeaders(app), self._finished)
         self._access = access
 
     async def serve(self, on_ready: Callable[[int], None]) -> int:
@@ -169,7 +172,7 @@ class Host(ModelServer):
     def _grpc(self) -> tuple[Any, int]:
         server = grpc.aio.server(
             futures.ThreadPoolExecutor(1),
-            interceptors=(Guard(self._access), ExceptionToStatusInterceptor()),
+            interceptors=(CallAnswering(self._finished), Guard(self._access), ExceptionToStatusInterceptor()),
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._config.max_body_bytes),

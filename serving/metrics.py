@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from serving.calls import answered_by
 from serving.freshness import Freshness
 from serving.stages import Stages
 
@@ -100,7 +101,8 @@ class Metrics:
             self.waiting_seconds.observe(each)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Counts one answer."""
+        """Counts one answer, and says so to the call that it answers."""
+        answered_by(route, status)
         self.requests.labels(route, status).inc()
         self.seconds.labels(route).observe(seconds)
 

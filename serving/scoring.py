@@ -16,12 +16,13 @@ from liverank.ranking.event_effects import ScoredList
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores
 from liverank.store import LiveStore
+from serving.calls import Lap, concerning
 from serving.cascading import cascaded
 from serving.explaining import Contributions, Effects, EventEffects, contributions, scored_by_blend, scored_lists
 from serving.feature_log import UsedFeatures, used_features
 from serving.metrics import Metrics
 from serving.model import ServedModel
-from serving.stages import LM, MODEL, QUEUE, STORE, Lap
+from serving.stages import LM, MODEL, QUEUE, STORE
 from serving.troubles import Troubles
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Job:
     """Reference of the model that scores it."""
     queued: float | None = None
     """When it began to wait for the model, on the clock of `received`; None: when it was received."""
+    request_id: str = ""
+    """For the log; several lists of one call have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,10 @@ class Scorer:
 
     def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer a job; never raises, what fails is named in `degraded`."""
+        with concerning(dict.fromkeys(job.request_id for job in jobs)):
+            return self._answers(jobs)
+
+    def _answers(self, jobs: Sequence[Job]) -> list[Answer]:
         taken = time.perf_counter()
         model = self._model()
         ranker = model.bundle.primary
@@ -108,7 +115,7 @@ class Scorer:
         ]
         lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
         stored = time.perf_counter()
-        scored = self._score(ranker, requests, [job.deadline for job in jobs], [job.explain for job in jobs])
+        scored = self._score(ranker, requests, jobs)
         why = [None if of.told is None else contributions(of.told, of.scores) for of in scored]
         cascade = isinstance(ranker, CascadeRanker)
         used = [
@@ -159,9 +166,8 @@ class Scorer:
             self._troubles.say(problem)
         return ("features: the counts of past days lag behind the live store",)
 
-    def _score(
-        self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: Sequence[bool]
-    ) -> list[_Scored]:
+    def _score(self, ranker: Ranker, requests: Sequence[Request], jobs: Sequence[Job]) -> list[_Scored]:
+        deadlines, explained = [job.deadline for job in jobs], [job.explain for job in jobs]
         try:
             if isinstance(ranker, CascadeRanker):
                 found = cascaded(ranker, requests, deadlines, self._rerank_seconds, sum(explained))
@@ -180,9 +186,10 @@ class Scorer:
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
-                each = zip(requests, deadlines, explained, strict=True)
-                return [self._score(ranker, [request], [deadline], [why])[0] for request, deadline, why in each]
-            _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
+                each = zip(requests, jobs, strict=True)
+                return [self._score(ranker, [request], [job])[0] for request, job in each]
+            with concerning([jobs[0].request_id]):
+                _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             why = f"model: {type(problem).__name__}"
             return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]
 

@@ -18,6 +18,7 @@ from liverank.store import open_store
 from serving.access import Access
 from serving.announcement import Announcement, withdraw
 from serving.discretion import discreet_logs, on_loop_problem
+from serving.logs import take_over_loggers, write_logs
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
 from serving.playground import Playground, Route, with_exploration
@@ -56,6 +57,7 @@ def run(
     """
     tokens = required_access(config.serving)
     discreet_logs()
+    write_logs(config.serving)
     if config.serving.playground:
         config = with_exploration(config)
     _limit_threads(config.serving.threads)
@@ -68,6 +70,7 @@ def run(
         service = RankingService(config, store, model, metrics, sources=sources)
         played = Playground(service, store, config).routes if config.serving.playground else ()
         host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener, played)
+        take_over_loggers()
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.

@@ -24,6 +24,7 @@ from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
 from serving.batching import MicroBatcher, QueueFullError
+from serving.calls import REQUEST_ID
 from serving.causes import Causes
 from serving.erasing import erase
 from serving.experiment import Arms
@@ -171,7 +172,16 @@ class RankingService:
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
-        job = Job(request.user_id, offer, context, received, request.explain, deadline, logged)
+        job = Job(
+            request.user_id,
+            offer,
+            context,
+            received,
+            request.explain,
+            deadline,
+            logged,
+            request_id=REQUEST_ID.get(),
+        )
         return Asked(identity, request, offered, at, job, self._arms.of(request.user_id))
 
     def _offered(self, request: RankRequest) -> api.Offered:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Histogram
+
+from serving.calls import CALL, Lap
 
 DECODE: Final = "decode"
 TEXTS: Final = "texts"
@@ -20,18 +21,6 @@ ENCODE: Final = "encode"
 STAGES: Final = (DECODE, TEXTS, QUEUE, STORE, MODEL, LM, SHAPING, EXPLAIN, ENCODE)
 """In the order in which a ranking goes through them."""
 SECONDS: Final = (0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25)
-
-
-class Lap(NamedTuple):
-    """One stage of one ranking; both ends on the clock of `time.perf_counter`."""
-
-    stage: str
-    began: float
-    ended: float
-
-
-LAPS: ContextVar[list[Lap] | None] = ContextVar("laps", default=None)
-"""Keeps the laps of the request that is being answered; None where nobody traces it."""
 
 
 class Stages:
@@ -54,8 +43,8 @@ class Stages:
 
     def take(self, *laps: Lap) -> None:
         """Counts stages that have ended."""
-        kept = LAPS.get()
         for lap in laps:
             self._by_stage[lap.stage].observe(lap.ended - lap.began)
-            if kept is not None:
-                kept.append(lap)
+        call = CALL.get()
+        if call is not None and call.laps is not None:
+            call.laps.extend(laps)

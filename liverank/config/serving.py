@@ -93,6 +93,14 @@ class ServingConfig(Section):
         default_factory=dict,
         description="Surface of a request -> its rules and exploration; `default` is for every surface not named.",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the server logs on stderr: lines for people, or a JSON object a line."
+    )
+    access_log: bool = Field(
+        False,
+        description="Whether each answered call is logged: request id, route, status and milliseconds; nothing of what "
+        "was asked.",
+    )
     playground: bool = Field(
         False,
         description="Whether `/playground` is there: a page to try rankings and events on, which shows items and ids "
