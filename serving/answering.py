@@ -10,7 +10,7 @@ import grpc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.calls import CALL, HEADER, REQUEST_ID, Call, call_of
-from serving.security import OPEN_PATHS
+from serving.security import OPEN_PATHS, is_open
 
 Finished = Callable[[Call], None]
 OTHER: Final = "other"
@@ -32,7 +32,9 @@ class Answering:
             await self._app(scope, receive, send)
             return
         given = dict(reversed(scope["headers"]))
-        call = call_of(given.get(HEADER, b""), given.get(b"traceparent", b""), self._traced)
+        # Probes and scrapes come every few seconds, and nobody asks where their time went.
+        traced = self._traced and not (scope["method"] == "GET" and is_open(scope["path"]))
+        call = call_of(given.get(HEADER, b""), given.get(b"traceparent", b""), traced)
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":

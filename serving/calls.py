@@ -60,14 +60,14 @@ def call_of(given: bytes, parent: bytes, traced: bool) -> Call:
     Args:
         given: the value of `x-request-id`; empty for none.
         parent: the value of `traceparent`; empty for none.
-        traced: whether laps are kept.
+        traced: whether laps are kept, unless the caller's trace context says that nobody wants them.
     """
     began = time.perf_counter()
     caller = _parent(parent.decode("latin-1")) if parent else None
     identity = given.decode("latin-1") if given else ""
     if not _GIVEN.fullmatch(identity):
         identity = caller.trace_id if caller else uuid.uuid4().hex
-    return Call(identity, caller, began, laps=[] if traced else None)
+    return Call(identity, caller, began, laps=[] if traced and (caller is None or caller.sampled) else None)
 
 
 def _parent(value: str) -> Parent | None:

@@ -83,6 +83,7 @@ class Metrics:
             ["cache", "outcome"],
             registry=registry,
         )
+        self.untraced = Counter("liverank_traces_dropped", "Calls whose trace could not be sent.", registry=registry)
         self.stages = Stages(registry)
         self.freshness = Freshness(registry)
         self._queue = Gauge("liverank_queue_requests", "Rank requests that wait.", registry=registry)

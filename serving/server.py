@@ -25,6 +25,7 @@ from serving.playground import Playground, Route, with_exploration
 from serving.routes import Routes
 from serving.security import required_access
 from serving.service import RankingService
+from serving.tracing import Traces
 from serving.variants import Sources
 
 SWITCH_SECONDS = 0.0005
@@ -63,13 +64,17 @@ def run(
     _limit_threads(config.serving.threads)
     listener = listen(config.serving)
     store = open_store(config.store_place, bounds=_bounds(config))
+    traces: Traces | None = None
     try:
-        on_loading()
         metrics = Metrics()
+        if config.serving.traces_endpoint:
+            traces = Traces(config.serving.traces_endpoint, metrics.untraced.inc)
+        on_loading()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics, sources=sources)
         played = Playground(service, store, config).routes if config.serving.playground else ()
-        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener, played)
+        called = name or config.registry.model_name
+        host, routes = _assemble(config, service, metrics, called, tokens, listener, played, traces)
         take_over_loggers()
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -78,6 +83,8 @@ def run(
         gc.freeze()
         return _run(_serve(config, service, host, routes, listener, on_ready))
     finally:
+        if traces is not None:
+            traces.close()
         store.close()
         listener.close()
 
@@ -151,6 +158,7 @@ def _assemble(
     tokens: Access,
     listener: socket.socket,
     more: Iterable[Route] = (),
+    traces: Traces | None = None,
 ) -> tuple[Any, Routes]:
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -158,7 +166,7 @@ def _assemble(
         from serving.predictor import Predictor
     finally:
         sys.argv = arguments
-    host = Host(Predictor(name, service, metrics), config.serving, listener)
+    host = Host(Predictor(name, service, metrics), config.serving, listener, traces)
     routes = Routes(service, metrics, name, more)
     host.prepare(routes, tokens.counted_in(metrics), metrics)
     return host, routes

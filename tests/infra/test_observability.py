@@ -40,6 +40,7 @@ SETTINGS = (
     "serving.shadow.next.model=version:3",
     "serving.shadow.next.share=1",
     "serving.queue_impressions=1",
+    "serving.traces_endpoint=http://127.0.0.1:9/v1/traces",
     "serving.tokens.slow.variable=SLOW_TOKEN",
     "serving.tokens.slow.scopes=[rank]",
     'serving.tokens.slow.rate={"per_second": 0.001, "burst": 1}',
@@ -74,10 +75,11 @@ def of_every_kind(server: Server) -> Scrape:
             send(client, status, "POST", "/v2/repository/models/liverank/load")
         for _ in range(200):
             found = read_exposition(client.get("/metrics").text)
-            if found.total("liverank_shadow_lists_total", outcome="compared"):
+            awaited = ("liverank_shadow_lists_total", "liverank_traces_dropped_total")
+            if all(found.total(name) for name in awaited):
                 return found
             time.sleep(0.05)
-    raise AssertionError("the model on the side compared nothing")
+    raise AssertionError("lists on the side, or traces that cannot be sent, were not counted")
 
 
 def explained(server: Server, items: list[str]) -> Scrape:
