@@ -146,11 +146,13 @@ def test_the_newest_event_stays_the_newest() -> None:
 def test_laps_are_observed_in_buckets_from_a_quarter_of_a_millisecond() -> None:
     registry = CollectorRegistry()
     counted = Stages(registry)
-    counted.take(Lap("lm", 1.0, 1.0002), Lap("lm", 1.0, 1.3))
+    counted.take(Lap("lm", 1.0, 1.0002), Lap("lm", 1.0, 1.3), Lap("texts", 0.0, 0.00025), Lap("texts", 0.0, 0.25))
     counted.lap("store", time.perf_counter() - 0.002)
 
     def within(stage: str, bound: str) -> float | None:
         return registry.get_sample_value("liverank_stage_seconds_bucket", {"stage": stage, "le": bound})
 
     assert [within("lm", bound) for bound in ("0.00025", "0.25", "+Inf")] == [1, 1, 2]
+    assert [within("texts", bound) for bound in ("0.00025", "0.1", "0.25", "+Inf")] == [1, 1, 2, 2]
+    assert registry.get_sample_value("liverank_stage_seconds_sum", {"stage": "texts"}) == 0.25025
     assert [within("store", bound) for bound in ("0.001", "+Inf")] == [0, 1]
