@@ -83,10 +83,14 @@ class Traces:
     def _send(self) -> None:
         while self._waiting:
             calls = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
-            if self._spans.send(calls):
-                continue
+            try:
+                if self._spans.send(calls):
+                    continue
+                problem: Exception = ServingError("Traces cannot be sent to the endpoint of serving.traces_endpoint.")
+            except Exception as unforeseen:  # noqa: BLE001  the next batch may do, and the log says what it was
+                problem = unforeseen
             self._dropped(len(calls))
-            self._troubles.say(ServingError("Traces cannot be sent to the endpoint of serving.traces_endpoint."))
+            self._troubles.say(problem)
 
 
 class _Spans:
@@ -122,6 +126,8 @@ class _Spans:
         origin = time.time_ns() - time.perf_counter_ns()
         for call in calls:
             self._make(call, lambda seconds: origin + int(seconds * 1e9))
+            # Gives the interpreter to whoever answers a request now.
+            time.sleep(0)
         made = self._made[:]
         self._made.clear()
         return self._exporter.export(made) is SpanExportResult.SUCCESS

@@ -22,7 +22,7 @@ def shown(found: Figures, url: str) -> RenderableType:
     """One screen: what the server is, its rates, where the time goes, what is amiss."""
     facts = Table.grid(padding=(0, 2))
     for name, said in (
-        ("server", f"{url}  version {', '.join(found.models) or NOTHING}, made {_age(found.model_age)} ago"),
+        ("server", f"{url}  version {', '.join(found.models) or NOTHING}, age {_age(found.model_age)}"),
         (
             "answers",
             f"{found.requests_per_second:.1f}/s, refused {found.refused_per_second:.1f}/s, "
@@ -36,8 +36,8 @@ def shown(found: Figures, url: str) -> RenderableType:
         ("impressions", f"{found.dropped} not recorded since the start"),
         (
             "events",
-            f"{found.records_per_second:.1f} records/s; newest {_age(found.newest_event_age)} old, "
-            f"users' newest {_age(found.history_age_p50)} (median)",
+            f"{found.records_per_second:.1f} records/s; age of the newest {_age(found.newest_event_age)}, "
+            f"of the ranked users' newest {_age(found.history_age_p50)} (median)",
         ),
         ("caches", ", ".join(f"{name} {share:.0%} hits" for name, share in found.cache_hits.items()) or NOTHING),
         ("memory", NOTHING if found.resident_bytes is None else f"{found.resident_bytes / 2**20:.0f} MiB"),
