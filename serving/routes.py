@@ -58,7 +58,7 @@ class Routes:
     def add_to(self, app: Any) -> None:
         """Adds every route to a Starlette or FastAPI application."""
         register_url_convertor("whole", _WholePath())
-        rerank: Endpoint = RerankRoute(self._service, self._name, self._metrics.stages)
+        rerank: Endpoint = RerankRoute(self._service, self._name, self._metrics)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
             *((path, "POST", rerank) for path in PATHS),
