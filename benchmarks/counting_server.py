@@ -53,8 +53,9 @@ class CountingBundle:
     def add_items(self, items: Sequence[Item]) -> None:
         """Knows them no better than others."""
 
-    def remember_texts(self, texts: Sequence[str]) -> None:
-        """Reads no texts."""
+    def remember_texts(self, texts: Sequence[str]) -> int:
+        """Reads no texts: it has nothing to learn from any."""
+        return len(set(texts))
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """No item is closer to a query than another, `[candidates]`."""

@@ -30,13 +30,16 @@ from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
 from serving.access import ADMIN, RANK, Access, Denied
+from serving.answering import Answering, CallAnswering, Finished
 from serving.front import Front
 from serving.headers import SecurityHeaders
+from serving.logs import log_access
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Overloaded, Predictor
 from serving.routes import Routes, on_http_exception, on_invalid_request
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired
+from serving.tracing import Traces
 
 QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
@@ -102,7 +105,9 @@ class Host(ModelServer):
     before gRPC has drained, and discards the event loop that it configures; hence our own.
     """
 
-    def __init__(self, predictor: Predictor, config: ServingConfig, listener: socket.socket) -> None:
+    def __init__(
+        self, predictor: Predictor, config: ServingConfig, listener: socket.socket, traces: Traces | None = None
+    ) -> None:
         super().__init__(workers=1, enable_latency_logging=False, grace_period=int(config.drain_seconds))
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -111,6 +116,10 @@ class Host(ModelServer):
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         self.register_model(predictor)
         self._config = config
+        self._finished: list[Finished] = [log_access] if config.access_log else []
+        self._traced = traces is not None
+        if traces is not None:
+            self._finished.append(traces.finished)
         self._listener = listener
         self._signals: list[int] = []
         self._rest = _Rest(
@@ -138,7 +147,7 @@ class Host(ModelServer):
         if self._config.playground:
             guarded = PlaygroundPage(guarded)
         # Outside of the application: its own last resort, the 500, is outside of all its middleware.
-        self._rest.config.app = SecurityHeaders(guarded)
+        self._rest.config.app = Answering(SecurityHeaders(guarded), self._finished, self._traced)
         # Who asks is told by tokens, not by addresses that a proxy hands on.
         self._rest.config.proxy_headers = False
         self._access = access
@@ -173,7 +182,11 @@ class Host(ModelServer):
     def _grpc(self) -> tuple[Any, int]:
         server = grpc.aio.server(
             futures.ThreadPoolExecutor(1),
-            interceptors=(Guard(self._access), ExceptionToStatusInterceptor()),
+            interceptors=(
+                CallAnswering(self._finished, self._traced),
+                Guard(self._access),
+                ExceptionToStatusInterceptor(),
+            ),
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", self._config.max_body_bytes),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from liverank.errors import ServingError, StoreError
 from liverank.events import Record
 from liverank.store import LiveStore
+from serving.calls import REQUEST_ID, concerning
 from serving.troubles import Troubles
 
 RETRY_SECONDS = 1.0
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 class _Entry:
     records: Callable[[], Sequence[Record]]
     answer: Callable[[int | Exception], None] | None
+    request_id: str
 
 
 class LogWriter:
@@ -74,7 +76,7 @@ class LogWriter:
         with self._changed:
             if self._closing:
                 raise ServingError("The server is stopping.")
-            self._entries.append(_Entry(lambda: records, answer))
+            self._entries.append(_Entry(lambda: records, answer, REQUEST_ID.get()))
             self._urgent = True
             self._changed.notify()
         return await future
@@ -86,7 +88,7 @@ class LogWriter:
                 self._on_dropped(1)
                 return False
             self._notes += 1
-            self._entries.append(_Entry(lambda: (record(),), None))
+            self._entries.append(_Entry(lambda: (record(),), None, REQUEST_ID.get()))
             if len(self._entries) == 1:
                 self._changed.notify()
             return True
@@ -130,7 +132,8 @@ class LogWriter:
                 for entry in entries:
                     self._commit([entry])
                 return
-            _log.exception("The live store refused an append.")
+            with concerning([entries[0].request_id]):
+                _log.exception("The live store refused an append.")
             counts = [problem]
             self._on_dropped(sum(entry.answer is None for entry in entries))
         else:

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+from serving.calls import answered_by
+from serving.freshness import Freshness
+from serving.stages import Stages
+
+SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 REASONS = (
@@ -54,12 +58,6 @@ class Metrics:
         self.limited = Counter(
             "liverank_rate_limited", "Requests beyond their token's rate.", ["token"], registry=registry
         )
-        self.histories = Counter(
-            "liverank_histories",
-            "Histories that rankings read, by whether the model had read the same events before.",
-            ["kept"],
-            registry=registry,
-        )
         self.records = Counter("liverank_records", "New records accepted.", registry=registry)
         self.swaps = Counter("liverank_swaps", "Model swaps by outcome.", ["outcome"], registry=registry)
         self.variants = Counter(
@@ -96,6 +94,15 @@ class Metrics:
             registry=registry,
         )
         self.model = Gauge("liverank_model_info", "1: it serves.", ["version", "hash"], registry=registry)
+        self._cache = Counter(
+            "liverank_cache_lookups",
+            "What was looked for in a cache, by outcome (hit, miss).",
+            ["cache", "outcome"],
+            registry=registry,
+        )
+        self.untraced = Counter("liverank_traces_dropped", "Calls whose trace could not be sent.", registry=registry)
+        self.stages = Stages(registry)
+        self.freshness = Freshness(registry)
         self._queue = Gauge("liverank_queue_requests", "Rank requests that wait.", registry=registry)
         self._log = Gauge("liverank_log_queue_appends", "Appends that wait for the live store.", registry=registry)
 
@@ -112,9 +119,15 @@ class Metrics:
             self.waiting_seconds.observe(each)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Counts one answer."""
+        """Counts one answer, and says so to the call that it answers."""
+        answered_by(route, status)
         self.requests.labels(route, status).inc()
         self.seconds.labels(route).observe(seconds)
+
+    def looked_up(self, cache: str, hits: int, misses: int) -> None:
+        """Counts lookups in a cache."""
+        self._cache.labels(cache, "hit").inc(hits)
+        self._cache.labels(cache, "miss").inc(misses)
 
     def ranked_by(self, experiment: str, variant: str, version: str, seconds: float) -> None:
         """Counts one ranking of an experiment."""

@@ -48,8 +48,12 @@ class ServedBundle(Protocol):
         """Makes new items rankable."""
         ...
 
-    def remember_texts(self, texts: Sequence[str]) -> None:
-        """Encodes texts of items it does not know, so that scoring them takes no longer than others."""
+    def remember_texts(self, texts: Sequence[str]) -> int:
+        """Encodes texts of items it does not know, so that scoring them takes no longer than others.
+
+        Returns:
+            How many different ones were remembered already.
+        """
         ...
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:

@@ -17,6 +17,7 @@ from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.metrics import Metrics
 from serving.service import RankingService
+from serving.stages import DECODE, ENCODE
 
 PARAMETERS = frozenset({"k", "surface", "session_id"})
 """The fields of a rank request that v2 takes as request parameters; it ignores others, as the protocol says."""
@@ -80,6 +81,7 @@ class Predictor(Model):
             self._metrics.answered("v2 infer" if v2 else "v1 :predict", status, time.perf_counter() - started)
 
     async def _predict(self, payload: Any) -> dict[str, Any]:
+        began = time.perf_counter()
         try:
             # Bytes come where the content type is not exactly application/json.
             requests = (
@@ -89,11 +91,22 @@ class Predictor(Model):
             )
         except api.UNREADABLE as problem:
             raise Refused(400, str(problem)) from problem
+        self._metrics.stages.lap(DECODE, began)
         answers = await self._service.rank_all(requests.instances)
-        return {"predictions": [msgspec.to_builtins(answer) for answer in answers]}
+        began = time.perf_counter()
+        told = {"predictions": [msgspec.to_builtins(answer) for answer in answers]}
+        self._metrics.stages.lap(ENCODE, began)
+        return told
 
     async def _infer(self, payload: InferRequest) -> InferResponse:
-        return _response(payload, self.name, await self._service.rank(_rank_request(payload)))
+        began = time.perf_counter()
+        asked = _rank_request(payload)
+        self._metrics.stages.lap(DECODE, began)
+        ranked = await self._service.rank(asked)
+        began = time.perf_counter()
+        told = _response(payload, self.name, ranked)
+        self._metrics.stages.lap(ENCODE, began)
+        return told
 
 
 def _rank_request(payload: InferRequest) -> RankRequest:

@@ -8,10 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.metrics import Metrics
 from serving.query import QueryMatch
 from serving.rerank import Reranking, RerankResponse, answered, reranking
 from serving.scoring import milliseconds
 from serving.service import RankingService
+from serving.stages import DECODE, ENCODE
 
 PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
 LEAST_MS = 0.001
@@ -21,7 +23,8 @@ LEAST_MS = 0.001
 class RerankRoute:
     """One endpoint for all three paths; only the version that an answer names differs."""
 
-    def __init__(self, service: RankingService, name: str) -> None:
+    def __init__(self, service: RankingService, name: str, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._service = service
         self._name = name
 
@@ -31,10 +34,13 @@ class RerankRoute:
         body = await request.body()
         asked = reranking(body, request.headers, self._service.models.champion.bundle.catalogue.index)
         asked.check_lengths(self._service.longest_text)
+        self._metrics.stages.lap(DECODE, started)
         version = "2" if request.url.path.startswith("/v2/") else "1"
-        return Response(
-            msgspec.json.encode(await self._reranked(asked, version, started)), media_type="application/json"
-        )
+        reranked = await self._reranked(asked, version, started)
+        began = time.perf_counter()
+        answer = Response(msgspec.json.encode(reranked), media_type="application/json")
+        self._metrics.stages.lap(ENCODE, began)
+        return answer
 
     async def _reranked(self, asked: Reranking, version: str, started: float) -> RerankResponse:
         query = await self._matched(asked)

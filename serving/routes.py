@@ -24,6 +24,7 @@ from serving.metrics import Metrics
 from serving.rerank_routes import PATHS, RerankRoute
 from serving.security import refused
 from serving.service import RankingService
+from serving.stages import DECODE, ENCODE
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -58,7 +59,7 @@ class Routes:
         """Adds every route to a Starlette or FastAPI application; those of one path by method and path."""
         register_url_convertor("whole", _WholePath())
         doors = {}
-        rerank: Endpoint = RerankRoute(self._service, self._name)
+        rerank: Endpoint = RerankRoute(self._service, self._name, self._metrics)
         for route, method, endpoint in (
             ("/v1/rank", "POST", self.rank),
             *((path, "POST", rerank) for path in PATHS),
@@ -78,7 +79,14 @@ class Routes:
 
     async def rank(self, request: Request) -> Response:
         """`POST /v1/rank`."""
-        return _json(await self._service.rank(api.rank_request(await request.body())))
+        stages, began = self._metrics.stages, time.perf_counter()
+        asked = api.rank_request(await request.body())
+        stages.lap(DECODE, began)
+        ranked = await self._service.rank(asked)
+        began = time.perf_counter()
+        answer = _json(ranked)
+        stages.lap(ENCODE, began)
+        return answer
 
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""

@@ -17,12 +17,14 @@ from liverank.ranking.event_effects import ScoredList
 from liverank.ranking.lm.cascade import CascadeRanker
 from liverank.ranking.protocol import Candidates, Context, History, Ranker, Request, Scores, remembered
 from liverank.store import LiveStore
+from serving.calls import Lap, concerning
 from serving.cascading import cascaded
 from serving.explaining import Contributions, Effects, EventEffects, contributions, scored_by_blend, scored_lists
 from serving.feature_log import UsedFeatures, used_features
 from serving.histories import Histories
 from serving.metrics import Metrics
 from serving.model import ServedModel
+from serving.stages import LM, MODEL, QUEUE, STORE
 from serving.troubles import Troubles
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,10 @@ class Job:
     """Whether the answer is to bring the feature values that it used."""
     model: str = CHAMPION
     """Reference of the model that scores it."""
+    queued: float | None = None
+    """When it began to wait for the model, on the clock of `received`; None: when it was received."""
+    request_id: str = ""
+    """For the log; several lists of one call have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Answer:
     """What was read of the user; None where nothing could be."""
     effects: Effects | None = None
     """What the user's events do to the scores, where reasons were asked for and the model can tell."""
+    laps: tuple[Lap, ...] = ()
+    """The stages on the model's thread; but for the queue, those of the whole batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +101,15 @@ class Scorer:
         self._history_length = history_length
         self._metrics = metrics
         self._troubles = Troubles()
-        kept = {hit: metrics.histories.labels("yes" if hit else "no") for hit in (True, False)}
-        self._histories = Histories(cache_mib, lambda hit: kept[hit].inc())
+        self._histories = Histories(cache_mib, lambda hit: metrics.looked_up("history", int(hit), int(not hit)))
         self._ranker: Ranker | None = None
 
     def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer a job; never raises, what fails is named in `degraded`."""
+        with concerning(dict.fromkeys(job.request_id for job in jobs)):
+            return self._answers(jobs)
+
+    def _answers(self, jobs: Sequence[Job]) -> list[Answer]:
         taken = time.perf_counter()
         model = self._model()
         ranker = model.bundle.primary
@@ -112,7 +123,8 @@ class Scorer:
             for job, (history, _) in zip(jobs, read, strict=True)
         ]
         lagging = self._followed(model, jobs, lost=any(lacking for _, lacking in read))
-        scored = self._score(ranker, requests, [job.deadline for job in jobs], [job.explain for job in jobs])
+        stored = time.perf_counter()
+        scored = self._score(ranker, requests, jobs)
         why = [None if of.told is None else contributions(of.told, of.scores) for of in scored]
         cascade = isinstance(ranker, CascadeRanker)
         used = [
@@ -120,7 +132,9 @@ class Scorer:
             for job, request, of in zip(jobs, requests, scored, strict=True)
         ]
         self._histories.weigh(job.user_id for job in jobs)
-        seconds = time.perf_counter() - taken
+        ended = time.perf_counter()
+        seconds = ended - taken
+        laps = _laps(taken, stored, ended, sum(of.timing_ms.get("lm", 0.0) for of in scored) / 1000)
         self._metrics.scored([taken - job.received for job in jobs], seconds)
         return [
             Answer(
@@ -133,6 +147,7 @@ class Scorer:
                 features,
                 None if lacking else history,
                 None if of.told is None else EventEffects(of.told, "blend" if cascade else "served"),
+                (Lap(QUEUE, job.received if job.queued is None else job.queued, taken), *laps),
             )
             for job, (history, lacking), of, reasons, features in zip(jobs, read, scored, why, used, strict=True)
         ]
@@ -162,9 +177,8 @@ class Scorer:
             self._troubles.say(problem)
         return ("features: the counts of past days lag behind the live store",)
 
-    def _score(
-        self, ranker: Ranker, requests: Sequence[Request], deadlines: Sequence[float | None], explained: Sequence[bool]
-    ) -> list[_Scored]:
+    def _score(self, ranker: Ranker, requests: Sequence[Request], jobs: Sequence[Job]) -> list[_Scored]:
+        deadlines, explained = [job.deadline for job in jobs], [job.explain for job in jobs]
         try:
             if isinstance(ranker, CascadeRanker):
                 found = cascaded(ranker, requests, deadlines, self._rerank_seconds, sum(explained))
@@ -183,11 +197,19 @@ class Scorer:
         except Exception as problem:  # noqa: BLE001  a list in the incoming order is better than none, and it says so
             if len(requests) > 1:
                 # One list that the model cannot take must not degrade the others of its batch.
-                each = zip(requests, deadlines, explained, strict=True)
-                return [self._score(ranker, [request], [deadline], [why])[0] for request, deadline, why in each]
-            _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
+                each = zip(requests, jobs, strict=True)
+                return [self._score(ranker, [request], [job])[0] for request, job in each]
+            with concerning([jobs[0].request_id]):
+                _log.exception("The model failed on a list of %d candidates.", len(requests[0].candidates))
             why = f"model: {type(problem).__name__}"
             return [_Scored(incoming_scores(requests[0].candidates), (why,), ranked=False)]
+
+
+def _laps(taken: float, stored: float, ended: float, lm_seconds: float) -> tuple[Lap, ...]:
+    """The stages of a batch; the language model's, which comes after the blend's scores, as the last of them."""
+    scored = ended - lm_seconds
+    lm = (Lap(LM, scored, ended),) if lm_seconds else ()
+    return (Lap(STORE, taken, stored), Lap(MODEL, stored, scored), *lm)
 
 
 def milliseconds(seconds: float) -> float:

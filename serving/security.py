@@ -86,7 +86,7 @@ class TokenRequired:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it."""
         denied = None
-        if scope["type"] == "http" and not (scope["method"] == "GET" and _is_open(scope["path"])):
+        if scope["type"] == "http" and not (scope["method"] == "GET" and is_open(scope["path"])):
             given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             denied = self._access.denied(given, scope_of(scope["method"], scope["path"]))
             scope[SCOPES_KEY] = self._access.scopes(given)
@@ -111,7 +111,7 @@ class LoopbackOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or answers 403."""
-        if scope["type"] != "http" or (scope["method"] == "GET" and _is_open(scope["path"])) or _is_local(scope):
+        if scope["type"] != "http" or (scope["method"] == "GET" and is_open(scope["path"])) or _is_local(scope):
             await self._app(scope, receive, send)
             return
         self._on_refused()
@@ -145,5 +145,6 @@ def refused(status: int, message: str) -> JSONResponse:
     return JSONResponse({"error": message}, status)
 
 
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Whether anybody may GET a path: probes and metrics."""
     return path in OPEN_PATHS or path.startswith(("/v1/models/", "/v2/models/"))

@@ -19,12 +19,14 @@ from serving.access import Access
 from serving.announcement import Announcement, withdraw
 from serving.discretion import discreet_logs, on_loop_problem
 from serving.known_users import Route
+from serving.logs import take_over_loggers, write_logs
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
 from serving.playground import Playground, with_exploration
 from serving.routes import Routes
 from serving.security import required_access
 from serving.service import RankingService
+from serving.tracing import Traces
 from serving.variants import Sources
 
 SWITCH_SECONDS = 0.0005
@@ -57,18 +59,24 @@ def run(
     """
     tokens = required_access(config.serving)
     discreet_logs()
+    write_logs(config.serving)
     if config.serving.playground:
         config = with_exploration(config)
     _limit_threads(config.serving.threads)
     listener = listen(config.serving)
     store = open_store(config.store_place, bounds=_bounds(config))
+    traces: Traces | None = None
     try:
-        on_loading()
         metrics = Metrics()
+        if config.serving.traces_endpoint:
+            traces = Traces(config.serving.traces_endpoint, metrics.untraced.inc)
+        on_loading()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics, sources=sources)
         played = Playground(service, store, config).routes if config.serving.playground else ()
-        host, routes = _assemble(config, service, metrics, name or config.registry.model_name, tokens, listener, played)
+        called = name or config.registry.model_name
+        host, routes = _assemble(config, service, metrics, called, tokens, listener, played, traces)
+        take_over_loggers()
         _limit_threads(config.serving.threads)
         sys.setswitchinterval(SWITCH_SECONDS)
         # What is loaded now stays: the collector need not walk it again and again.
@@ -76,6 +84,8 @@ def run(
         gc.freeze()
         return _run(_serve(config, service, host, routes, listener, on_ready))
     finally:
+        if traces is not None:
+            traces.close()
         store.close()
         listener.close()
 
@@ -151,6 +161,7 @@ def _assemble(
     tokens: Access,
     listener: socket.socket,
     more: Iterable[Route] = (),
+    traces: Traces | None = None,
 ) -> tuple[Any, Routes]:
     arguments, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -158,7 +169,7 @@ def _assemble(
         from serving.predictor import Predictor
     finally:
         sys.argv = arguments
-    host = Host(Predictor(name, service, metrics), config.serving, listener)
+    host = Host(Predictor(name, service, metrics), config.serving, listener, traces)
     routes = Routes(service, metrics, name, more)
     host.prepare(routes, tokens.counted_in(metrics), metrics)
     return host, routes

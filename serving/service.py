@@ -22,6 +22,7 @@ from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
 from serving.batching import MicroBatcher, QueueFullError
+from serving.calls import REQUEST_ID
 from serving.causes import Causes
 from serving.erasing import erase
 from serving.experiment import Arms
@@ -37,6 +38,7 @@ from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.shadow import Shadow
 from serving.shaping import Shaped, Shaper
+from serving.stages import EXPLAIN, SHAPING
 from serving.telling import SentenceWriter
 from serving.texts import TextEncoding
 from serving.variants import ScorerByModel, Sources, VersionSource, references
@@ -79,7 +81,7 @@ class RankingService:
             limits.batch_requests,
             limits.queue_requests,
         )
-        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests)
+        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests, metrics)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
         self._causes = Causes(limits, self._sentences, self._batcher.beside)
         self._shadow = Shadow(
@@ -90,6 +92,7 @@ class RankingService:
             metrics,
         )
         metrics.watch(self._batcher.__len__, self.log.__len__)
+        metrics.freshness.watch(lambda: self.models.champion.bundle.manifest)
 
     def now(self) -> datetime:
         """The instant that a request would get now."""
@@ -172,7 +175,7 @@ class RankingService:
         logged = sampled(identity, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
-        job = Job(user, offer, context, received, request.explain, deadline, logged)
+        job = Job(user, offer, context, received, request.explain, deadline, logged, request_id=REQUEST_ID.get())
         return Asked(identity, request, offered, at, job, self._arms.of(user), anonymous)
 
     def _offered(self, request: RankRequest) -> api.Offered:
@@ -183,8 +186,13 @@ class RankingService:
         request, offered, arm = asked.request, asked.offered, asked.arm
         unexplained = request.explain and any(answer.contributions is None for answer in answers)
         identity, most = asked.impression_id, self._limits.feature_log_items
+        began = time.perf_counter()
         answer, shaped = self._shaped(asked, answers)
+        self._metrics.stages.lap(SHAPING, began)
+        began = time.perf_counter()
         lines, lacking = await self._causes.told(shaped.lines, offered.item_ids, answer.effects, asked.job.deadline)
+        if answer.effects is not None:
+            self._metrics.stages.lap(EXPLAIN, began)
         reasons = [NOT_AVAILABLE] if unexplained else []
         degraded = [*arm.lacking, *answer.degraded, *reasons, *shaped.lacking, *lacking]
         shown = tuple(degraded)
@@ -194,6 +202,8 @@ class RankingService:
             self._metrics.degraded.labels(reason.partition(":")[0]).inc()
         seconds = time.perf_counter() - asked.job.received
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
+        if answer.history is not None:
+            self._metrics.freshness.used(answer.history, asked.at.timestamp())
         self._shadow.offer(identity, asked.job, answer)
         said = RankResponse(
             identity, answer.version, lines, degraded, timing, shaped.costs, user_id=asked.visitor or UNSET
@@ -228,6 +238,7 @@ class RankingService:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem
         self._metrics.records.inc(new)
+        self._metrics.freshness.acknowledged(records)
         items = [record for record in records if isinstance(record, Item)]
         if items:
             await self.models.add(items)
@@ -293,7 +304,9 @@ class RankingService:
     async def _by_the_model(self, job: Job, model: str) -> Answer:
         try:
             candidates, lacking = await self._texts.encoded(self.models[model].bundle, job.candidates)
-            answer = await self._batcher.submit(replace(job, candidates=candidates, model=model))
+            job = replace(job, candidates=candidates, model=model, queued=time.perf_counter())
+            answer = await self._batcher.submit(job)
         except QueueFullError as full:
             raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
+        self._metrics.stages.take(*answer.laps)
         return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer

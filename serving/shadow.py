@@ -14,6 +14,7 @@ import numpy as np
 from liverank.config.experiment import ShadowConfig
 from liverank.ranking.protocol import Candidates, Request, Scores, ranking
 from liverank.shaping.exploration import uniform
+from serving.calls import concerning
 from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.scoring import Answer, Job
@@ -94,7 +95,8 @@ class Shadow:
             while self._busy() or time.monotonic() < entry.at + _PAUSE_SECONDS:
                 if self._stopped.wait(_PAUSE_SECONDS):
                     return
-            self._metrics.shadows.labels(entry.name, self._outcome(entry)).inc()
+            with concerning([entry.job.request_id]):
+                self._metrics.shadows.labels(entry.name, self._outcome(entry)).inc()
 
     def _outcome(self, entry: _Entry) -> str:
         model = self._model(self._shadows[entry.name].model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,9 @@ from dataclasses import replace
 from liverank.ranking.protocol import Candidates, Scores
 from serving.batching import QueueFullError
 from serving.discretion import without_content
+from serving.metrics import Metrics
 from serving.model import ServedBundle
+from serving.stages import TEXTS
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +24,8 @@ class TextEncoding:
     up; at most `most` texts a list and `waiting` lists at once.
     """
 
-    def __init__(self, most: int, waiting: int) -> None:
+    def __init__(self, most: int, waiting: int, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._most = most
         self._waiting = waiting
         self._open = 0
@@ -52,7 +56,9 @@ class TextEncoding:
         """
         ready, _ = await self.encoded(bundle, candidates)
         found: list[Scores] = []
+        began = time.perf_counter()
         if await self._run(lambda: found.append(bundle.query_scores(query, ready)), "A query cannot be compared"):
+            self._metrics.stages.lap(TEXTS, began)
             return found[0]
         return None
 
@@ -61,7 +67,15 @@ class TextEncoding:
         self._pool.shutdown()
 
     async def _remember(self, bundle: ServedBundle, texts: Sequence[str]) -> bool:
-        return await self._run(lambda: bundle.remember_texts(texts), f"{len(texts)} texts cannot be encoded")
+        hits: list[int] = []
+        began = time.perf_counter()
+        done = await self._run(
+            lambda: hits.append(bundle.remember_texts(texts)), f"{len(texts)} texts cannot be encoded"
+        )
+        self._metrics.stages.lap(TEXTS, began)
+        if done:
+            self._metrics.looked_up("texts", hits[0], len(set(texts)) - hits[0])
+        return done
 
     async def _run(self, task: Callable[[], None], failed: str) -> bool:
         """Does the task on the encoder's thread; whether it could be done."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from liverank.errors import ServingError
+from liverank.exposition import Scrape, read_exposition
 
 if TYPE_CHECKING:
     from liverank.config import Config
@@ -25,6 +26,24 @@ def call(config: Config, url: str, method: str, path: str, body: bytes | None = 
     Raises:
         ServingError: no server answers, or it refuses; the message is the server's own.
     """
+    base, response = _response(config, url, method, path, body)
+    try:
+        return response.json()
+    except ValueError as problem:
+        raise ServingError(f"What answers at {base} is no liverank server.", START) from problem
+
+
+def metrics(config: Config, url: str) -> tuple[str, Scrape]:
+    """A server's URL and its metrics.
+
+    Raises:
+        ServingError: as `call`.
+    """
+    base, response = _response(config, url, "GET", "/metrics", None)
+    return base, read_exposition(response.text)
+
+
+def _response(config: Config, url: str, method: str, path: str, body: bytes | None) -> tuple[str, Any]:
     import httpx
 
     base = (url or announced(config.workspace_path)).rstrip("/")
@@ -36,10 +55,7 @@ def call(config: Config, url: str, method: str, path: str, body: bytes | None = 
         raise ServingError(f"No model server answers at {base}: {problem}.", START) from problem
     if response.is_error:
         raise ServingError(f"The server at {base} refused ({response.status_code}): {_reason(response)}")
-    try:
-        return response.json()
-    except ValueError as problem:
-        raise ServingError(f"What answers at {base} is no liverank server.", START) from problem
+    return base, response
 
 
 def announced(workspace: Path) -> str:

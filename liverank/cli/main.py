@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 COMMANDS: tuple[str, ...] = (
-    "demo", "data", "run", "tune", "evaluate", "promote", "backfill", "serve", "rank", "send", "erase",
+    "demo", "data", "run", "tune", "evaluate", "promote", "backfill", "serve", "top", "rank", "send", "erase",
     "experiment", "monitor", "decisions", "compress", "distil", "compile", "submit", "schedule", "config",
 )  # fmt: skip
 """Module liverank.cli.<name>_command has either `app` (a group) or a function `<name>`."""

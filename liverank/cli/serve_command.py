@@ -37,15 +37,20 @@ def serve(
         ) from problem
     is_new = not store_exists(config.store_place)
 
+    def say(text: str) -> None:
+        # Of JSON lines each is one.
+        if config.serving.log_format == "text":
+            typer.echo(text, err=True)
+
     def loading() -> None:
         if is_new:
-            typer.echo("The live store is new; `liverank backfill` fills it with what users did before.", err=True)
-        typer.echo("Loading the model ...", err=True)
+            say("The live store is new; `liverank backfill` fills it with what users did before.")
+        say("Loading the model ...")
 
     def ready(server: Announcement) -> None:
-        typer.echo(f"Version {server.version} serves at {server.url} (gRPC {server.grpc}). Ctrl-C stops it.", err=True)
+        say(f"Version {server.version} serves at {server.url} (gRPC {server.grpc}). Ctrl-C stops it.")
         if config.serving.playground:
-            typer.echo(f"The playground: {server.url}/playground", err=True)
+            say(f"The playground: {server.url}/playground")
 
     number = run(
         config,
@@ -53,5 +58,5 @@ def serve(
         on_loading=loading,
         on_ready=ready,
     )
-    typer.echo("Stopped; every accepted record is kept.", err=True)
+    say("Stopped; every accepted record is kept.")
     raise typer.Exit(128 + number)

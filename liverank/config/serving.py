@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from liverank.config.access import RateConfig, TokenConfig
 from liverank.config.base import Section
@@ -99,6 +100,19 @@ class ServingConfig(Section):
         default_factory=dict,
         description="Surface of a request -> its rules and exploration; `default` is for every surface not named.",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the server logs on stderr: lines for people, or a JSON object a line."
+    )
+    access_log: bool = Field(
+        False,
+        description="Whether each answered call is logged: request id, route, status and milliseconds; nothing of what "
+        "was asked.",
+    )
+    traces_endpoint: str = Field(
+        "",
+        description="URL, path included, that takes traces by OTLP over HTTP, such as "
+        "`http://localhost:4318/v1/traces`; empty: no traces.",
+    )
     playground: bool = Field(
         False,
         description="Whether `/playground` is there: a page to try rankings and events on, which shows items and ids "
@@ -141,6 +155,17 @@ class ServingConfig(Section):
             if surface.explores() is not None:
                 raise ValueError(f"surfaces.{name}.exploration: interleaved lists have no propensities; leave one out")
         return self
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _endpoint_is_a_url_without_a_secret(cls, url: str) -> str:
+        # The configuration is shown and logged; headers with keys go where OpenTelemetry looks for them.
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path in {"", "/"}):
+            raise ValueError("must begin with http:// or https:// and a host, and have a path, mostly /v1/traces")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must not hold a user, password or query; use OTEL_EXPORTER_OTLP_HEADERS")
+        return url
 
     @model_validator(mode="after")
     def _shadows_do_not_serve(self) -> Self:

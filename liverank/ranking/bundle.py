@@ -108,13 +108,18 @@ class Bundle:
                     rankers[name] = cast(Any, self._state.rankers[name]).over(rankers)
             self._state = _State(catalogue, rankers)
 
-    def remember_texts(self, texts: Sequence[str]) -> None:
+    def remember_texts(self, texts: Sequence[str]) -> int:
         """Encodes texts of items outside the catalogue ahead of their scoring, which then finds them remembered.
+
+        Returns:
+            How many different ones were remembered already.
 
         Raises:
             LanguageModelError: the language model cannot be had.
         """
+        known = len(self._encoder.remembered(texts))
         self._encoder.encode_remembered(texts)
+        return known
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """Cosine of a query's embedding and each candidate's, `[candidates]`; 0 for a candidate without a text.

@@ -96,7 +96,8 @@ def test_new_items_are_rankable_at_once_and_old_scores_stay(fitted):
 def test_vectors_of_what_is_at_hand(fitted, monkeypatch):
     bundle = load_bundle(fitted[0])
     known = bundle.catalogue.item_ids[3]
-    bundle.remember_texts(["a copper kettle"])
+    assert bundle.remember_texts(["a copper kettle"]) == 0
+    assert bundle.remember_texts(["a copper kettle", "a brass one"]) == 1
     monkeypatch.setattr(bundle._encoder, "encode", None)
     vectors = bundle.vectors(["told", known, "bare", "unheard"], {"told": "a copper kettle", "unheard": "never met"})
     np.testing.assert_array_equal(vectors[1], bundle.catalogue.embeddings[3])

@@ -33,7 +33,7 @@ class CountsClicks:
 
     name = "counts-clicks"
 
-    def __init__(self, known: set[str], remember: Callable[[Sequence[str]], None], slow: Path) -> None:
+    def __init__(self, known: set[str], remember: Callable[[Sequence[str]], int], slow: Path) -> None:
         self._known = known
         self._remember = remember
         self._slow = slow
@@ -95,7 +95,8 @@ class DummyBundle:
                 vectors[row, ord(text[0]) - ord("a")] = 1
         return vectors
 
-    def remember_texts(self, texts: Sequence[str]) -> None:
+    def remember_texts(self, texts: Sequence[str]) -> int:
+        known = len(self._texts.intersection(texts))
         if "unreadable" in texts:
             raise LanguageModelError("The language model cannot be had.")
         for text in texts:
@@ -104,6 +105,7 @@ class DummyBundle:
             if text not in self._texts and self._slow_texts.exists():
                 time.sleep(float(self._slow_texts.read_text()))
             self._texts.add(text)
+        return known
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """How many of the query's words an item's text, or its id where it has none, holds."""

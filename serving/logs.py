@@ -1,0 +1,94 @@
+"""How the server's process logs: one line a record on stderr, as text or JSON, with the id of the request behind it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from liverank.config import ServingConfig
+from serving.calls import REQUEST_ID, Call
+from serving.discretion import trace_without_content
+
+ACCESS: Final = "serving.access_log"
+"""The logger of answered calls."""
+
+_access = logging.getLogger(ACCESS)
+
+
+class TextLines(logging.Formatter):
+    """For people: time, level, logger, what happened and, where one request is behind it, its id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record; a traceback takes the lines that follow."""
+        identity = REQUEST_ID.get()
+        request = f" [request {identity}]" if identity else ""
+        line = f"{_time(record)} {record.levelname} {record.name}: {_message(record)}{request}"
+        trace = _trace(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class JsonLines(logging.Formatter):
+    """For machines: one JSON object a line.
+
+    `time` (RFC 3339, UTC), `level`, `logger`, `message`; `request_id` where one request is behind it, `trace` with a
+    traceback; of an answered call also `route`, `status` and `ms`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        identity, trace = REQUEST_ID.get(), _trace(record)
+        told = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _message(record),
+            **({"request_id": identity} if identity else {}),
+            **({"trace": trace} if trace else {}),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(told, ensure_ascii=False)
+
+
+def write_logs(config: ServingConfig) -> None:
+    """Has this process, the server's alone, log as the configuration says."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config.log_format == "json" else TextLines())
+    logging.getLogger().handlers[:] = [handler]
+    if config.log_format == "json":
+        logging.captureWarnings(True)
+    if config.access_log:
+        _access.setLevel(logging.INFO)
+
+
+def take_over_loggers() -> None:
+    """Has the libraries that came with handlers of their own log like the rest; call it once all are loaded."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and any(isinstance(of, logging.StreamHandler) for of in logger.handlers):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
+def log_access(call: Call) -> None:
+    """Logs an answered call: nothing of what was asked, no path, which may name a user."""
+    ms = round((call.ended - call.began) * 1000, 3)
+    fields = {"request_id": call.request_id, "route": call.route, "status": call.status, "ms": ms}
+    token = REQUEST_ID.set(call.request_id)
+    _access.info("%s %d %.3f ms", call.route, call.status, ms, extra={"fields": fields})
+    REQUEST_ID.reset(token)
+
+
+def _message(record: logging.LogRecord) -> str:
+    return record.getMessage().rstrip()
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trace(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    return record.exc_text or trace_without_content(record.exc_info[1])
