@@ -11,7 +11,7 @@ SHARE: Final = 0.7
 LEAST_SECONDS: Final = 30.0
 SWAPS: Final = 15
 """In a soak, so that half an hour has one every two minutes."""
-LEAST_SWAP_SECONDS: Final = 10.0
+LEAST_SWAP_SECONDS: Final = 15.0
 """A swap itself takes some."""
 
 

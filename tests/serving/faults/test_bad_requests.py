@@ -92,7 +92,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def as_before(server: Server) -> Callable[[], None]:
-    """Asks whether the server still does what it did, and has logged no traceback of its own."""
+    """Asks whether the server still does what it did."""
     with server.client() as client:
         assert client.post("/v1/events", json=[click(number, "before", "c") for number in range(3)]).status_code == 202
 
