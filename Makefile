@@ -1,4 +1,4 @@
-# One vocabulary for people and CI: make setup demo test fuzz lint bench bench-serving bench-quality bench-compression docs.
+# One vocabulary for people and CI: make setup demo test fuzz soak lint bench bench-serving bench-quality docs ...
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVELOPMENT := $(VENV)/.ready-development
 DATA ?=
 
-.PHONY: setup demo test fuzz lint bench bench-serving bench-quality bench-compression docs clean
+.PHONY: setup demo test fuzz soak lint bench bench-serving bench-quality bench-compression docs clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ test: $(DEVELOPMENT)
 # Ten minutes of requests of every kind that the OpenAPI document allows or forbids: no 5xx, no undocumented answer.
 fuzz: $(DEVELOPMENT)
 	$(BIN)/python -m tests.serving.fuzz $(or $(SECONDS),600)
+
+# Half an hour of requests against two servers on one Redis that are swapped, killed and restarted meanwhile.
+soak: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS))
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.measure import Measured
 from liverank import __version__
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 PACKAGES = (
     "torch", "transformers", "duckdb", "sqlframe", "pyspark", "great-expectations", "mlflow", "kserve", "numpy", "scipy"
 )  # fmt: skip
@@ -23,7 +24,18 @@ HEAD = (
     "# Benchmarks\n\nWritten by `make bench`, part by part; every figure of a part was measured in the run that its "
     "first lines name, one after the other, but for the tables of rows to beat.\n"
 )
-PARTS = ("pipeline", "serving", "read-your-writes", "reranker", "shaping", "explain", "data", "engines", "largest")
+PARTS = (
+    "pipeline",
+    "serving",
+    "read-your-writes",
+    "reranker",
+    "shaping",
+    "explain",
+    "data",
+    "engines",
+    "largest",
+    "soak",
+)
 
 
 @contextmanager

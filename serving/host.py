@@ -43,7 +43,8 @@ from serving.tracing import Traces
 
 QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
-REFUSALS = (InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol)
+# The last is kserve's 501, for explainers and versions of the protocol that this server has none of.
+REFUSALS = (InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol, NotImplementedError)
 POLL_SECONDS = 0.005
 
 

@@ -5,6 +5,7 @@ Importing this imports kserve, which reads `sys.argv`: only `serving.server` doe
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -132,7 +133,10 @@ def _strings(tensors: Mapping[str, Any], name: str) -> list[str]:
         raise Refused(400, f"The input tensor '{name}' is missing; there are {sorted(tensors)}.")
     if tensor.datatype != "BYTES":
         raise Refused(400, f"The input tensor '{name}' must be BYTES, not {tensor.datatype}.")
-    values = list(_flat(tensor.as_numpy() if tensor._raw_data is not None else tensor.data))
+    try:
+        values = list(_flat(tensor.as_numpy() if tensor._raw_data is not None else tensor.data))
+    except (TypeError, ValueError, RecursionError, struct.error) as problem:
+        raise Refused(400, f"The input tensor '{name}' holds no strings: {problem}.") from problem
     if not values or len(values) != _size(tensor.shape):
         raise Refused(400, f"The input tensor '{name}' has {len(values)} values and shape {list(tensor.shape)}.")
     try:
@@ -145,6 +149,8 @@ def _flat(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
         if isinstance(value, (str, bytes)):
             yield value
+        elif isinstance(value, Mapping):
+            raise TypeError("an object is no list of them")
         else:
             yield from _flat(value)
 

@@ -18,6 +18,7 @@ from liverank.events import Item, Record
 from liverank.pseudonyms import Pseudonyms, pseudonyms
 from liverank.ranking.baselines import incoming_scores
 from liverank.store import LiveStore
+from liverank.store.circuit import Unreachable
 from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
@@ -234,6 +235,10 @@ class RankingService:
         api.check_times(records, self._latest(self._clock()))
         try:
             new = await self.log.write((names or self.names).records(records))
+        except Unreachable as problem:
+            # A Redis that hangs may still find the call on its connection and do it.
+            why = f"Send it again, nothing is taken twice; the live store does not answer: {problem}"
+            raise Refused(503, why, {"Retry-After": "5"}) from problem
         except LiverankError as problem:
             why = f"Nothing was taken, the live store cannot write: {problem}"
             raise Refused(503, why, {"Retry-After": "5"}) from problem

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Unreachable(StoreError):
-    """The store did not answer: other calls need not try at once."""
+    """The store did not answer: it may still do what was asked, and other calls need not try at once."""
 
 
 class CircuitBreaker:

@@ -18,8 +18,11 @@ def decoded(sequence: int, body: bytes | str) -> Record:
     """
     try:
         return _DECODER.decode(body)
-    except msgspec.DecodeError as problem:
-        raise DataError(f"Record {sequence} of the live store cannot be read: {problem}.") from problem
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise DataError(
+            f"Record {sequence} of the live store cannot be read: {problem}.",
+            "It is damaged, or of a later version of liverank: put a backup of the store in its place, or upgrade.",
+        ) from problem
 
 
 def key_of(record: Record) -> tuple[str, str, str | None]:

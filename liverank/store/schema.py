@@ -10,6 +10,7 @@ from liverank.errors import DataError
 
 VERSION: Final = 2
 BUSY_SECONDS: Final = 30.0
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 # Version 1 had no `erased` and no `identity`; every statement leaves alone what is there, so that opening a store of
 # version 1 brings it to this one. `identity` tells this log from another one that took its place under the same path.
@@ -66,10 +67,20 @@ def prepare(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         _create(connection, path)
     except (OSError, sqlite3.Error) as problem:
-        raise DataError(
-            f"The live store {path} cannot be opened: {problem}.", "Set serving.store to a file that can be written."
-        ) from problem
+        writable = "Set serving.store to a file that can be written."
+        raise DataError(f"The live store {path} cannot be opened: {problem}.", remedy(problem) or writable) from problem
     return connection
+
+
+def remedy(problem: Exception) -> str:
+    """What to do about a file that is damaged; empty for other errors, which may pass."""
+    # The low byte of an extended code is the primary one; errors of the module itself have none.
+    if getattr(problem, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+        return ""
+    return (
+        "The file is damaged, or no live store: put a backup in its place (and remove what ends in -wal and -shm "
+        "there), save what can be read with sqlite3's .recover, or set serving.store to another file."
+    )
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:

@@ -16,7 +16,7 @@ from liverank.events import Interaction, Item, Record, encode_record, to_utc
 from liverank.ranking.protocol import History
 from liverank.store.erasures import Erasure, user_hash
 from liverank.store.records import decoded, key_of
-from liverank.store.schema import connect, prepare
+from liverank.store.schema import connect, prepare, remedy
 
 PAGE = 1000
 """Rows read at once in an export, so that no reader holds the write-ahead log back."""
@@ -189,7 +189,7 @@ class SqliteStore:
         except (sqlite3.DataError, sqlite3.IntegrityError) as problem:
             raise DataError(f"The live store {self.path} cannot take a record: {problem}.") from problem
         except sqlite3.Error as problem:
-            raise StoreError(f"The live store {self.path} cannot be used: {problem}.") from problem
+            raise StoreError(f"The live store {self.path} cannot be used: {problem}.", remedy(problem)) from problem
 
     def _insert(self, record: Record, arrived: float) -> bool:
         record = to_utc(record)

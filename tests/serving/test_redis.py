@@ -87,7 +87,7 @@ def test_a_redis_that_dies_and_comes_back(servers: Servers, tmp_path_factory: py
             refused = client.post("/v1/events", json=click(2, item="b"))
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "5"
-            assert "Nothing was taken, the live store cannot write" in refused.json()["error"]
+            assert "Send it again, nothing is taken twice; the live store does not answer" in refused.json()["error"]
             assert client.get("/v1/users/u").status_code == client.delete("/v1/users/u").status_code == 503
             assert rank(client).json()["degraded"] == [LOST, UNRECORDED]
             assert client.get("/v2/models/liverank/ready").status_code == 200

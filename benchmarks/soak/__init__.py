@@ -1,0 +1,1 @@
+"""Half an hour of requests and faults against two servers on one Redis: `make soak`."""

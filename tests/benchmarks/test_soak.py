@@ -1,0 +1,123 @@
+"""The soak: a short one with every part real, what its checks find, and how its slope judges known memory."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.soak.checks import events_check, memory_check, rankings_check, requests_check, swaps_check
+from benchmarks.soak.memory import Memory, slope
+from benchmarks.soak.page import part
+from benchmarks.soak.plan import Plan
+from benchmarks.soak.run import run
+from benchmarks.soak.traffic import Tally, decoded
+from benchmarks.soak.world import Size
+
+SMALL = Size(users=60, items=150, lists=4, epochs=0)
+SECONDS = 30.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_short_soak_loses_nothing(tmp_path):
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server: install Debian's package redis-server")
+    found = run(tmp_path, Plan(SECONDS), SMALL)
+    # In half a minute servers are still warming up: their memory is sampled, and not judged.
+    checks = {check.name: check for check in found.checks if not check.name.startswith("memory")}
+    assert [check for check in checks.values() if not check.passed] == []
+    assert len(checks) == len(found.checks) - 2
+    assert sum(map(len, found.tally.milliseconds.values())) > 0
+    assert len(found.tally.acknowledged) > 0
+    assert [what.partition(": ")[2].partition(" ")[0] for what in found.happened if "swap" not in what] == [
+        "Redis",
+        "server",
+        "Redis",
+    ]
+    text = part("where\n", "Redis 7", found)
+    assert "| acknowledged events | " in text
+    assert "| server 2 | " in text
+
+
+def event(name: str, item: str = "a"):
+    fields = {"user_id": "u", "item_id": item, "type": "click", "timestamp": "2026-03-01T12:00:00Z"}
+    return decoded({"event_id": name, **fields})
+
+
+def acknowledged(*names: str) -> Tally:
+    return Tally(acknowledged={name: event(name) for name in names})
+
+
+def test_events_are_compared_by_number_and_content():
+    tally = acknowledged("1", "2")
+    assert events_check(tally, {"u": [event("2"), event("1")]}).passed
+    for kept, says in (
+        ([event("1")], "1 lost (2)"),
+        ([event("1"), event("2"), event("2")], "1 doubled (2)"),
+        ([event("1"), event("2", "b")], "1 altered (2)"),
+        ([event("1"), event("2"), event("3")], "1 never sent (3)"),
+    ):
+        check = events_check(tally, {"u": kept})
+        assert (check.passed, check.found) == (False, says)
+    # One whose sender never had an answer may be there.
+    assert events_check(replace(tally, unknown={"3"}), {"u": [event("1"), event("2"), event("3")]}).passed
+
+
+def test_what_else_fails_a_soak():
+    tally = acknowledged()
+    assert requests_check(tally).passed
+    assert rankings_check(tally).passed
+    tally.fail("rank: 500 Internal error")
+    assert requests_check(tally).found == "1 times rank: 500 Internal error"
+    tally.refusals["rank: the live store is away"] += 1
+    assert not rankings_check(tally).passed
+    assert swaps_check(3, [], 3).passed
+    assert not swaps_check(3, [], 2).passed
+    assert not memory_check(Memory("server 1", [1.0], [1.0]), None).passed
+
+
+def wandering(draw, samples: int, memory: float = 0.8):
+    """Autoregressive noise of the first order with a standard deviation of 5 MiB."""
+    noise, at = np.zeros(samples), 0.0
+    for place, step in enumerate(draw.normal(0, 5 * np.sqrt(1 - memory**2), samples)):
+        at = memory * at + step
+        noise[place] = at
+    return noise
+
+
+@pytest.mark.parametrize("leak", [0.0, 120.0])
+def test_the_interval_holds_the_true_slope_though_samples_depend_on_each_other(leak):
+    """300 samples of 2 s; an interval that took them for independent would hold the truth half of the time."""
+    draw, seconds = np.random.default_rng(7), np.arange(300) * 2.0
+    found = [slope(seconds, 900 + leak * seconds / 3600 + wandering(draw, 300)) for _ in range(400)]
+    held = np.mean([of.low <= leak <= of.high for of in found])
+    # 95 % of 400, by five standard errors of 1.1 % each.
+    assert held > 0.895
+    assert np.mean([of.grows for of in found]) == pytest.approx(1.0 if leak else 0.025, abs=0.05)
+
+
+def test_a_slope_by_hand():
+    steady = slope(np.arange(40.0) * 90, np.arange(40.0))
+    assert (steady.low, steady.estimate, steady.high) == pytest.approx((40, 40, 40))
+    assert steady.grows
+    assert slope([0.0] * 19, [0.0] * 19) is None
+
+
+def test_only_the_last_third_is_judged():
+    seconds = [float(second) for second in range(300)]
+    memory = Memory("server 1", seconds, [1000 + min(second, 199) for second in seconds])
+    judged = memory.last_third(300)
+    assert judged.estimate == pytest.approx(0)
+    assert not judged.grows
+
+
+def test_a_plan_scales_and_leaves_the_last_third_to_swaps():
+    long = Plan(1800)
+    assert list(long.swaps()) == [120.0 * number for number in range(1, 15)]
+    for plan in (long, Plan(SECONDS)):
+        faults = [*plan.redis_restarts, plan.kill]
+        assert max(faults) < plan.seconds / 2
+        assert list(plan.swaps())
