@@ -50,7 +50,7 @@ class CountingBundle:
         self.rankers: Mapping[str, Any] = {"counting": self.primary}
         self.catalogue = SimpleNamespace(item_ids=[], index={})
 
-    def add_items(self, items: Sequence[Item]) -> None:
+    def add_items(self, items: Sequence[Item], former: Any = None) -> None:
         """Knows them no better than others."""
 
     def remember_texts(self, texts: Sequence[str]) -> int:

@@ -44,8 +44,8 @@ class ServedBundle(Protocol):
         """The items it knows; `item_ids`, `titles`, `categories` and `is_new` in row order, `index` from id to row."""
         ...
 
-    def add_items(self, items: Sequence[Item]) -> None:
-        """Makes new items rankable."""
+    def add_items(self, items: Sequence[Item], former: Any = None) -> None:
+        """Makes new items rankable; a `former` bundle's vectors of their texts are taken where they are the same."""
         ...
 
     def remember_texts(self, texts: Sequence[str]) -> int:

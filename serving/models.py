@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,8 @@ from serving.model import ModelSource, ServedModel
 from serving.new_items import POLL_SECONDS, NewItems
 from serving.troubles import Troubles
 from serving.variants import Sources, VariantModels
+
+_log = logging.getLogger(__name__)
 
 
 class Models:
@@ -49,7 +52,7 @@ class Models:
         self._new_items = NewItems(store)
         self._troubles = Troubles()
         self._changing = asyncio.Lock()
-        self.champion = self._load()
+        self.champion = self._load(None)
         self._metrics.serves(self.champion.version, self.champion.bundle.hash)
 
     def __contains__(self, reference: str) -> bool:
@@ -86,16 +89,24 @@ class Models:
             Refused: 503; it cannot be loaded, and the old one still serves.
         """
         async with self._changing:
+            former = self.champion
             try:
-                model = await asyncio.to_thread(self._load)
+                model = await asyncio.to_thread(self._load, former)
             except LiverankError as problem:
-                self._metrics.swaps.labels("failed").inc()
-                raise Refused(503, f"Version {self.champion.version} still serves: {problem}") from problem
-            former, self.champion = self.champion, model
+                raise self._failed(str(problem)) from problem
+            except Exception as problem:
+                # What a bundle breaks on may be anything; it must not look as if the server were broken.
+                _log.exception("The model to serve now cannot be loaded.")
+                raise self._failed(f"{type(problem).__name__}; the server's log says more.") from problem
+            self.champion = model
             self._metrics.serves(model.version, model.bundle.hash)
             self._metrics.swaps.labels("done").inc()
             await asyncio.to_thread(_close, [former])
             return model
+
+    def _failed(self, why: str) -> Refused:
+        self._metrics.swaps.labels("failed").inc()
+        return Refused(503, f"Version {self.champion.version} still serves: {why}", {"Retry-After": "5"})
 
     def close(self) -> None:
         """Ends the threads that follow the log; the models can still score."""
@@ -105,18 +116,18 @@ class Models:
     def _served(self) -> list[ServedModel]:
         return [self.champion, *self._variants.served]
 
-    def _load(self) -> ServedModel:
+    def _load(self, former: ServedModel | None) -> ServedModel:
         """The champion, ready to serve; the models beside it take over at once."""
         model = self.source.load()
         variants = self._variants.load()
         items = self._new_items.all()
         self._learn(items)
-        champion = self._ready(items, model)
-        _close(self._variants.take(variants, partial(self._ready, items)))
+        champion = self._ready(items, former, model)
+        _close(self._variants.take(variants, partial(self._ready, items, former)))
         return champion
 
-    def _ready(self, items: Sequence[Item], model: ServedModel) -> ServedModel:
-        model.bundle.add_items(items)
+    def _ready(self, items: Sequence[Item], former: ServedModel | None, model: ServedModel) -> ServedModel:
+        model.bundle.add_items(items, None if former is None else former.bundle)
         model.warm_up()
         return replace(model, follower=follow(self._store, model.bundle.rankers))
 

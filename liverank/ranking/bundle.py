@@ -90,12 +90,19 @@ class Bundle:
         rankers = self._state.rankers
         return rankers["cascade"] if "cascade" in rankers else rankers["blend"]
 
-    def add_items(self, items: Sequence[Item]) -> None:
-        """Makes new items rankable and takes changed texts over, at once; safe beside scoring in other threads."""
+    def add_items(self, items: Sequence[Item], former: Bundle | None = None) -> None:
+        """Makes new items rankable and takes changed texts over, at once; safe beside scoring in other threads.
+
+        Args:
+            items: new ones, and new versions of known ones.
+            former: a bundle whose vectors of the same texts are taken, where the same language model made them; what a
+                swap does not have to encode again.
+        """
         with self._adding:
             catalogue, changed = self._state.catalogue.with_items(items)
             if len(changed) and catalogue.embeddings is not None:
-                catalogue.embeddings[changed] = self._encoder.encode([catalogue.texts[row] for row in changed])
+                texts = [catalogue.texts[row] for row in changed]
+                catalogue.embeddings[changed] = self._embedded(texts, former)
             rankers: Rankers = {
                 name: ranker.on(catalogue, changed)
                 for name, ranker in self._state.rankers.items()
@@ -107,6 +114,17 @@ class Bundle:
                 if name in self._state.rankers:
                     rankers[name] = cast(Any, self._state.rankers[name]).over(rankers)
             self._state = _State(catalogue, rankers)
+
+    def _embedded(self, texts: Sequence[str], former: Bundle | None) -> Floats:
+        """Vectors of texts, `[texts, width]`."""
+        if former is None or former._encoder.fingerprint() != self._encoder.fingerprint():
+            return self._encoder.encode(texts)
+        had, wanted = former.catalogue, set(texts)
+        rows = [] if had.embeddings is None else [row for row, text in enumerate(had.texts) if text in wanted]
+        vectors = {had.texts[row]: had.embedded[row] for row in rows}
+        new = [text for text in wanted if text not in vectors]
+        vectors.update(zip(new, self._encoder.encode(new), strict=True))
+        return np.stack([vectors[text] for text in texts])
 
     def remember_texts(self, texts: Sequence[str]) -> int:
         """Encodes texts of items outside the catalogue ahead of their scoring, which then finds them remembered.

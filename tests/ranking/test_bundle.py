@@ -93,6 +93,23 @@ def test_new_items_are_rankable_at_once_and_old_scores_stay(fitted):
     assert bundle.catalogue.index["new"] == len(ids)
 
 
+def test_what_a_former_bundle_encoded_is_not_encoded_again(fitted, monkeypatch):
+    items = [Item(item_id="new", title="A copper kettle"), Item(item_id="newer", title="A brass one")]
+    former, plain, bundle = (load_bundle(fitted[0]) for _ in range(3))
+    former.add_items(items[:1])
+    plain.add_items(items)
+    encoded: list[str] = []
+    encode = bundle._encoder.encode
+    monkeypatch.setattr(bundle._encoder, "encode", lambda texts: encoded.extend(texts) or encode(texts))
+    bundle.add_items(items, former)
+    assert encoded == ["A brass one"]
+    np.testing.assert_allclose(bundle.catalogue.embedded, plain.catalogue.embedded, atol=1e-6)
+    monkeypatch.setattr(former._encoder, "fingerprint", lambda: "another model's")
+    encoded.clear()
+    bundle.add_items([Item(item_id="new", title="A copper kettle, dented")], former)
+    assert encoded == ["A copper kettle, dented"]
+
+
 def test_vectors_of_what_is_at_hand(fitted, monkeypatch):
     bundle = load_bundle(fitted[0])
     known = bundle.catalogue.item_ids[3]

@@ -80,7 +80,7 @@ class DummyBundle:
             is_new=[bool(self._items[item].text) for item in items],
         )
 
-    def add_items(self, items: Sequence[Item]) -> None:
+    def add_items(self, items: Sequence[Item], former: Any = None) -> None:
         self._items.update((item.item_id, item) for item in items)
         self._known.update(item.item_id for item in items)
 
