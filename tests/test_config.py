@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from liverank.config import Config, load_config
+from liverank.config import Config, load_config, parse_settings
 from liverank.errors import ConfigError
 from liverank.shaping.rules import Rules
 
@@ -119,6 +119,14 @@ def test_on_and_off_mean_what_they_say(tmp_path, written, meant):
     file = tmp_path / "liverank.yaml"
     file.write_text(f"training:\n  text:\n    tune: {written}\n")
     assert load_config(file).training.text.tune == meant
+
+
+@pytest.mark.parametrize("written", ["on", '"on"', "true"])
+def test_a_re_ranker_is_deployed_by_on_however_yaml_reads_it(tmp_path, written):
+    file = tmp_path / "liverank.yaml"
+    file.write_text(f"training: {{lm: {{deploy: {written}}}}}")
+    assert load_config(file).training.lm.deploy == "on"
+    assert load_config(overrides=parse_settings([f"training.lm.deploy={written}"])).training.lm.deploy == "on"
 
 
 def test_it_survives_yaml(tmp_path):

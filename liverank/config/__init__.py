@@ -107,7 +107,9 @@ def load_config(path: str | Path | None = None, overrides: dict[str, Any] | None
     try:
         return Config.model_validate(values)
     except ValidationError as problem:
-        raise ConfigError(_explain(problem), f"In {path or DEFAULT_FILE}; `liverank config` shows every key.") from None
+        read = path or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else "")
+        where = f"In {read}, or in what is set beside it; " if read else ""
+        raise ConfigError(_explain(problem), f"{where}`liverank config` shows every key.") from None
 
 
 def training_section(values: Any) -> TrainingConfig:

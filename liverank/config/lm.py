@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from liverank.config.base import Section
 from liverank.config.endpoint import EndpointConfig
@@ -26,9 +26,7 @@ class PrivacyConfig(Section):
 class LmConfig(Section):
     """A language model that reads the history and each candidate, fine-tuned on the training events."""
 
-    enabled: bool = Field(
-        False, description="Fine-tune it, and judge whether it makes the blend's lists better. Minutes on a GPU."
-    )
+    enabled: bool = Field(False, description="Fine-tune it, and judge whether it makes the blend's lists better.")
     model: str = Field(
         "",
         description="The packaged model's name, a Hugging Face id or a local folder, of an encoder or a decoder; "
@@ -104,6 +102,11 @@ class LmConfig(Section):
         "", description="File that `liverank distil` wrote: a teacher's orders to learn from beside the events."
     )
     teacher: EndpointConfig = EndpointConfig()
+
+    @field_validator("deploy", mode="before")
+    @classmethod
+    def _yaml_takes_on_for_a_boolean(cls, value: object) -> object:
+        return "on" if value is True else value
 
     @model_validator(mode="after")
     def _privacy_knows_no_teacher(self) -> Self:
