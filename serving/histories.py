@@ -11,8 +11,10 @@ import numpy as np
 
 from liverank.ranking.protocol import History
 
-OVERHEAD_BYTES: Final = 20_000
-"""What a history itself is taken to hold: fifty events in objects of Python, and the tables around them."""
+OVERHEAD_BYTES: Final = 8_000
+"""What is taken to be held beside the arrays: tables, the objects around arrays, names."""
+EVENT_BYTES: Final = 400
+"""What each event is taken to hold as objects of Python: in the history, and in what is known of it."""
 
 
 class Histories:
@@ -41,7 +43,10 @@ class Histories:
 
     def read(self, user_id: str, history: History) -> History:
         """The same events, with what was made of them before where they are still the user's."""
-        if not self._limit or not len(history):
+        if not self._limit:
+            return history
+        if not len(history):
+            self._forget(user_id)  # erased, it may be
             return history
         kept = self._kept.get(user_id)
         same = kept is not None and kept == history
@@ -60,7 +65,7 @@ class Histories:
             history = self._kept.get(user_id)
             count, size = self._sizes.get(user_id, (0, 0))
             if history is not None and history.memo is not None and count != len(history.memo):
-                now = OVERHEAD_BYTES + _bytes(history.memo)
+                now = OVERHEAD_BYTES + _told(history) + _bytes(history.memo)
                 self._held += now - size
                 self._sizes[user_id] = len(history.memo), now
         while self._held > self._limit:
@@ -77,13 +82,18 @@ class Histories:
         self._held -= self._sizes.pop(user_id, (0, 0))[1]
 
 
+def _told(history: History) -> int:
+    """About the bytes of the events themselves."""
+    return EVENT_BYTES * len(history) + sum(map(len, history.item_ids))
+
+
 def _bytes(value: Any) -> int:
     """Bytes of the arrays in what rankers keep; the ranker itself, an owner beside them, is not the history's."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
     if isinstance(value, dict):
         return sum(_bytes(made) for _, made in value.values())
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return sum(map(_bytes, value))
     if is_dataclass(value):
         return sum(_bytes(getattr(value, field.name)) for field in fields(value))

@@ -52,7 +52,8 @@ class Models:
         self._new_items = NewItems(store)
         self._troubles = Troubles()
         self._changing = asyncio.Lock()
-        self.champion = self._load(None)
+        self.champion, cursor = self._load(None)
+        self._new_items.reached(cursor)
         self._metrics.serves(self.champion.version, self.champion.bundle.hash)
 
     def __contains__(self, reference: str) -> bool:
@@ -78,7 +79,12 @@ class Models:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             async with self._changing:
-                await asyncio.to_thread(self._learn_unseen)
+                try:
+                    await asyncio.to_thread(self._learn_unseen)
+                except LiverankError as problem:
+                    self._troubles.say(problem)
+                except Exception:  # noqa: BLE001  the next look may be luckier, and without one no item would ever come
+                    _log.exception("Items of other servers cannot be learned; they are tried again.")
 
     async def swap(self) -> ServedModel:
         """Loads the version to serve now beside the old one, then lets it take over between two batches.
@@ -91,7 +97,7 @@ class Models:
         async with self._changing:
             former = self.champion
             try:
-                model = await asyncio.to_thread(self._load, former)
+                model, cursor = await asyncio.to_thread(self._load, former)
             except LiverankError as problem:
                 raise self._failed(str(problem)) from problem
             except Exception as problem:
@@ -99,6 +105,7 @@ class Models:
                 _log.exception("The model to serve now cannot be loaded.")
                 raise self._failed(f"{type(problem).__name__}; the server's log says more.") from problem
             self.champion = model
+            self._new_items.reached(cursor)
             self._metrics.serves(model.version, model.bundle.hash)
             self._metrics.swaps.labels("done").inc()
             await asyncio.to_thread(_close, [former])
@@ -116,15 +123,15 @@ class Models:
     def _served(self) -> list[ServedModel]:
         return [self.champion, *self._variants.served]
 
-    def _load(self, former: ServedModel | None) -> ServedModel:
-        """The champion, ready to serve; the models beside it take over at once."""
+    def _load(self, former: ServedModel | None) -> tuple[ServedModel, int]:
+        """The champion, ready to serve, and how far in the log it knows items; those beside it take over at once."""
         model = self.source.load()
         variants = self._variants.load()
-        items = self._new_items.all()
+        items, cursor = self._new_items.all()
         self._learn(items)
         champion = self._ready(items, former, model)
         _close(self._variants.take(variants, partial(self._ready, items, former)))
-        return champion
+        return champion, cursor
 
     def _ready(self, items: Sequence[Item], former: ServedModel | None, model: ServedModel) -> ServedModel:
         model.bundle.add_items(items, None if former is None else former.bundle)
@@ -132,13 +139,11 @@ class Models:
         return replace(model, follower=follow(self._store, model.bundle.rankers))
 
     def _learn_unseen(self) -> None:
-        try:
-            items = self._new_items.unseen()
-            if items:
-                self._add(items)
-                self._learn(items)
-        except LiverankError as problem:
-            self._troubles.say(problem)
+        items, cursor = self._new_items.unseen()
+        if items:
+            self._add(items)
+            self._learn(items)
+        self._new_items.reached(cursor)
 
     def _add(self, items: Sequence[Item]) -> None:
         for model in self._served:

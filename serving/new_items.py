@@ -13,29 +13,35 @@ POLL_SECONDS: Final = 1.0
 
 
 class NewItems:
-    """Tells which items of the store a server's model does not know yet; one caller at a time."""
+    """Tells which items of the store a server's model does not know yet, until `reached` says that it does; one caller
+    at a time.
+    """
 
     def __init__(self, store: LiveStore) -> None:
         self._store = store
         self._cursor = 0
         self._own: dict[str, Item] = {}
 
-    def all(self) -> list[Item]:
-        """Every item, for a model that was just loaded."""
-        self._cursor = self._store.cursor()
-        return self._store.items()
+    def all(self) -> tuple[list[Item], int]:
+        """Every item, for a model that was just loaded, and how far in the log that is."""
+        cursor = self._store.cursor()
+        return self._store.items(), cursor
 
     def took(self, items: Iterable[Item]) -> None:
         """Says what this server took and its model knows already."""
         self._own.update((item.item_id, item) for item in items)
 
-    def unseen(self) -> list[Item]:
-        """What others took since the last look.
+    def unseen(self) -> tuple[list[Item], int]:
+        """What others took since the place in the log that was reached last, and how far that is.
 
         Raises:
-            StoreError: the store cannot be read; what it has is told the next time.
+            StoreError: the store cannot be read.
         """
         cursor = self._store.cursor()
         found = self._store.items(self._cursor) if cursor > self._cursor else []
-        self._cursor, own, self._own = cursor, self._own, {}
-        return [item for item in found if own.get(item.item_id) != item]
+        return [item for item in found if self._own.get(item.item_id) != item], cursor
+
+    def reached(self, cursor: int) -> None:
+        """Says that the model knows everything up to a place in the log."""
+        self._cursor = cursor
+        self._own.clear()

@@ -116,6 +116,8 @@ class Shadow:
         assert history is not None
         if model.follower is not None:
             model.follower.reach(job.context.timestamp)
+        # This thread must not touch what the model's thread keeps with the history.
+        history = replace(history, memo=None)
         candidates = _bounded(job.candidates, model.bundle.catalogue.index, self._new_texts)
         return model.bundle.primary.score_batch([Request(history, candidates, job.context, job.user_id)])[0]
 

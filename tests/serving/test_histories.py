@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from liverank.events import Interaction
 from liverank.ranking.protocol import Candidates, Context, History, remembered
 from liverank.store import open_store
-from serving.histories import OVERHEAD_BYTES, Histories
+from serving.histories import EVENT_BYTES, OVERHEAD_BYTES, Histories
 from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.scoring import Job, Scorer
@@ -47,7 +47,7 @@ def test_the_users_of_longest_ago_are_forgotten():
         remembered(one, kept, "large", lambda: (np.zeros(size, np.uint8), None))
         kept.weigh([user])
         assert kept.held_mib <= 1
-    assert len(kept) == (MIB // (size + OVERHEAD_BYTES)) == 3
+    assert len(kept) == (MIB // (size + OVERHEAD_BYTES + EVENT_BYTES + 1)) == 3
     assert kept.read("a", history("a")).memo  # asked for again, so that b went before it
     assert not kept.read("b", history("b")).memo
 
@@ -58,6 +58,13 @@ def test_one_that_is_too_large_is_not_kept():
     kept.weigh(["u"])
     assert len(kept) == 0
     assert kept.held_mib == 0
+
+
+def test_a_user_without_events_any_more_is_forgotten():
+    kept = Histories(1)
+    kept.read("u", history("a"))
+    kept.read("u", History())
+    assert len(kept) == 0
 
 
 def test_nothing_is_kept_without_room_or_events():
