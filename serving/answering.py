@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -13,6 +14,21 @@ from serving.calls import CALL, HEADER, REQUEST_ID, Call, call_of
 from serving.security import OPEN_PATHS, is_open
 
 Finished = Callable[[Call], None]
+LEFT: Final = 499
+"""The status of a call whose caller left before the answer, as nginx has it: nobody's fault here."""
+_STATUS: Final = {
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.CANCELLED: LEFT,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+_BY_NUMBER: Final = {code.value[0]: status for code, status in _STATUS.items()}
 OTHER: Final = "other"
 """The route of what liverank does not name: a path is the caller's word."""
 
@@ -76,12 +92,22 @@ class CallAnswering(grpc.aio.ServerInterceptor):
                 answer = await handler.unary_unary(request, context)
                 call.status = call.status or 200
                 return answer
+            except asyncio.CancelledError:
+                call.status = LEFT
+                raise
             finally:
                 call.route = call.route or f"gRPC {details.method.rpartition('/')[2]}"
-                call.status = call.status or 500
+                call.status = call.status or _refusal(context)
                 _end(call, self._finished)
 
         return grpc.unary_unary_rpc_method_handler(answered, handler.request_deserializer, handler.response_serializer)
+
+
+def _refusal(context: Any) -> int:
+    """The status of a call that did not end well, by the code that it was given; 500 where it was given none."""
+    code = context.code()
+    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
+    return _BY_NUMBER.get(number, 500) if number else 500
 
 
 def _end(call: Call, finished: Sequence[Finished]) -> None:

@@ -5,6 +5,7 @@ Importing this imports kserve, which reads `sys.argv`: only `serving.server` doe
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ServerNotReady
 
 from serving import api
+from serving.answering import LEFT
 from serving.api import RankRequest, RankResponse, Refused
 from serving.metrics import Metrics
 from serving.service import RankingService
@@ -75,6 +77,9 @@ class Predictor(Model):
             answer = await (self._infer(payload) if v2 else self._predict(payload))
             status = 200
             return answer
+        except asyncio.CancelledError:
+            status = LEFT
+            raise
         except Refused as refusal:
             status = refusal.status
             raise (InvalidInput if status == 400 else Overloaded)(refusal.message) from refusal

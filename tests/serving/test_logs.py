@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,33 @@ def test_each_call_has_its_access_line(json_log: list[dict[str, Any]]) -> None:
     assert [line["request_id"] for line in lines[5:]] == ["poisoned", "refused", "patched", TRACE, "by-grpc", "encoded"]
     assert all(MADE.fullmatch(line["request_id"]) for line in lines[:5])
     assert all(line["ms"] > 0 for line in lines)
+
+
+def test_refused_calls_of_grpc_have_the_status_of_their_code(servers: Callable[..., Server]) -> None:
+    server = servers("serving.log_format=json", "serving.access_log=true").start()
+
+    async def ask() -> None:
+        async with grpc.aio.insecure_channel(server.said["grpc"]) as channel:
+            stub = services.GRPCInferenceServiceStub(channel)
+            for call, message in (
+                (stub.ModelInfer, messages.ModelInferRequest(model_name="nobody")),
+                (stub.RepositoryModelLoad, messages.RepositoryModelLoadRequest(model_name="liverank")),
+                (stub.ModelInfer, messages.ModelInferRequest(model_name="liverank")),
+                (stub.ServerLive, messages.ServerLiveRequest()),
+            ):
+                with suppress(grpc.RpcError):
+                    await call(message, timeout=30)
+
+    asyncio.run(ask())
+    server.kill()
+    told = [json.loads(line) for line in server.output().splitlines()]
+    lines = [line for line in told if line["logger"] == "serving.access_log"]
+    assert [(line["route"], line["status"]) for line in lines] == [
+        ("gRPC ModelInfer", 404),
+        ("gRPC RepositoryModelLoad", 403),
+        ("v2 infer", 400),
+        ("gRPC ServerLive", 200),
+    ]
 
 
 def test_lines_of_errors_name_the_request(json_log: list[dict[str, Any]]) -> None:
