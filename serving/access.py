@@ -118,7 +118,9 @@ class Access:
 
     def _holder(self, authorization: bytes) -> Token | None:
         """Compares with every token, as hashes: the time tells neither which one was near nor how long any is."""
-        given = hashlib.sha256(authorization).digest()
+        scheme, _, value = authorization.partition(b" ")
+        # The name of a scheme is the same in any case (RFC 9110, 11.1).
+        given = hashlib.sha256(_BEARER + value if scheme.lower() == b"bearer" else authorization).digest()
         found = None
         for token in self._tokens:
             if hmac.compare_digest(given, token.digest):

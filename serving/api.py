@@ -16,6 +16,10 @@ RECORD_NAMES = {name.removesuffix("s"): kind for name, kind in RECORD_TYPES.item
 """The value of a record's `record` field -> its type."""
 
 
+LARGEST_SCORE = 3e38
+"""Scores are ranked by in single precision."""
+
+
 class Refused(Exception):
     """A request that gets an error answer: status, one line that says why, headers."""
 
@@ -168,6 +172,8 @@ def offered(request: RankRequest, limit: int, longest: int) -> Offered:
         return Offered(ids, {}, None)
     texts = {line.item_id: " ".join(filter(None, (line.text, line.category))) for line in rich}
     scores = [line.score for line in rich if line.score is not None]
+    if any(abs(score) > LARGEST_SCORE for score in scores):
+        raise Refused(400, f"A candidate's score is beyond {LARGEST_SCORE:g}, the largest that can be ranked by.")
     if scores and len(scores) != len(ids):
         raise Refused(400, f"{len(scores)} of {len(ids)} candidates carry a score; give one to all or to none.")
     details = {line.item_id: line for line in rich}

@@ -58,7 +58,7 @@ def _looks(config: Config, url: str, interval: float, wait: Wait, once: bool) ->
             typer.echo(f"{problem}", err=True)
             continue
         now = time.perf_counter()
-        if not any(name.startswith("liverank_") for name in latest.samples):
+        if "liverank_model_info" not in latest.samples:
             raise ServingError(f"What answers at {base} is no liverank server.", START)
         yield base, figures(former, latest, now - looked, time.time())
         if once:

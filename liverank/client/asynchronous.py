@@ -53,6 +53,8 @@ class AsyncClient:
     ) -> None:
         if httpx.URL(url).scheme not in ("http", "https"):
             raise ValueError(f"The server's URL must begin with http:// or https://, not {url!r}.")
+        if not token.isascii():
+            raise ValueError("The token must be of ASCII characters alone, as a header's value is.")
         self.circuit = circuit or CircuitBreaker()
         self._rank_deadline = Deadline(rank_deadline_ms).milliseconds
         self._deadline = Deadline(deadline_ms).milliseconds

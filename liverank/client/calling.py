@@ -70,6 +70,9 @@ class Caller:
         except RefusedError:
             self._circuit.succeeded()
             raise
+        except UnicodeEncodeError as problem:
+            # Half of a character, as careless cutting leaves it: no server could read it.
+            raise RefusedError(400, f"not sent, a text of it is no Unicode: {problem}") from problem
         except UnavailableError:
             self._circuit.failed()
             raise

@@ -270,6 +270,20 @@ def test_user_ids_of_any_kind_stay_in_their_path() -> None:
     assert paths == ["/v1/users/a%2Fb", "/v1/users/%2E%2E", "/v1/users/%C3%A4%20%3F%23%25", "/v1/users/%2E"]
 
 
+def test_half_a_character_is_refused_before_it_is_sent() -> None:
+    with Misbehaving([]) as server, client(server) as caller:
+        assert [line.item_id for line in caller.rank("\ud800", ["a", "b"]).ranking] == ["a", "b"]
+        with pytest.raises(RefusedError, match="not sent"):
+            caller.rank("u", ["\ud800"], fallback=False)
+        assert caller.circuit.state == "closed"
+    assert not server.requests
+
+
+def test_a_token_is_a_headers_value() -> None:
+    with pytest.raises(ValueError, match="ASCII"):
+        Client("http://localhost:8080", token="schlüssel")
+
+
 def test_a_url_must_be_one() -> None:
     for url in ("localhost:8080", "ftp://x", ""):
         with pytest.raises(ValueError, match="http"):

@@ -86,6 +86,14 @@ def test_a_token_opens_what_its_scopes_say(
         assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer"])
+def test_the_schemes_name_is_the_same_in_any_case(guarded: Server, scheme: str) -> None:
+    with guarded.client(headers={"authorization": f"{scheme} all"}) as client:
+        assert client.post("/v1/rank", json=RANK).status_code == 200
+    with guarded.client(headers={"authorization": f"{scheme}s all"}) as client:
+        assert client.post("/v1/rank", json=RANK).status_code == 401
+
+
 def test_an_unknown_door_needs_admin_and_the_document_any_token(guarded: Server) -> None:
     for token, status in (("web", 403), ("ops", 404)):
         with guarded.client(headers={"authorization": f"Bearer {token}"}) as client:
