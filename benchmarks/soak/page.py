@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.latency import quantile
-from benchmarks.soak.memory import Memory
+from benchmarks.soak.memory import SEEN_MIB_AN_HOUR, Memory
 from benchmarks.soak.plan import SHARE
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.traffic import CANDIDATES, MIX, SHOWN, USERS
@@ -24,7 +24,7 @@ def part(where: str, redis: str, found: Outcome) -> str:
         "is killed and started again. At the end each user is exported, and compared with what was acknowledged.\n\n"
         + _table(
             ("check", "found", ""),
-            ((of.name, of.found, "passed" if of.passed else "**failed**") for of in found.checks),
+            ((of.name, of.found, of.verdict if of.passed else f"**{of.verdict}**") for of in found.checks),
         )
         + "\n"
         + _table(
@@ -40,7 +40,8 @@ def part(where: str, redis: str, found: Outcome) -> str:
         f"{tally.refusals.total():,} a refusal; {tally.held_back:,} requests came due while too many were open, and "
         f"were not sent. Rankings that lacked something: {_degraded(found)}.\n\n"
         "Memory is judged by its slope over the last third, by the regression of ten block means, whose interval knows "
-        "of autocorrelation; it fails where the whole interval is above zero.\n"
+        "of autocorrelation; it fails where the whole interval is above zero, and says *cannot tell* where half of the "
+        f"interval is more than the {SEEN_MIB_AN_HOUR:.0f} MiB an hour that have to be seen.\n"
     )
 
 

@@ -14,7 +14,15 @@ from typing import Final
 import httpx
 
 from benchmarks.soak import world
-from benchmarks.soak.checks import Check, events_check, memory_check, rankings_check, requests_check, swaps_check
+from benchmarks.soak.checks import (
+    Check,
+    events_check,
+    faults_check,
+    memory_check,
+    rankings_check,
+    requests_check,
+    swaps_check,
+)
 from benchmarks.soak.memory import Memory
 from benchmarks.soak.plan import SHARE, Plan
 from benchmarks.soak.processes import Redis, Replica
@@ -129,7 +137,8 @@ class _Soak:
     def _checks(self, tally: Tally, kept: Mapping[str, Sequence[Interaction]]) -> list[Check]:
         memories = [memory_check(of, of.last_third(self._seconds)) for of in self._memories]
         swaps = swaps_check(len(list(self._plan.swaps())), self._troubles, self._swaps)
-        return [requests_check(tally), rankings_check(tally), events_check(tally, kept), swaps, *memories]
+        asked = [requests_check(tally), rankings_check(tally), faults_check(tally)]
+        return [*asked, events_check(tally, kept), swaps, *memories]
 
     async def _until(self, second: float) -> None:
         await asyncio.sleep(max(0.0, self._begin + second - time.monotonic()))
