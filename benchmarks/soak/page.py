@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from benchmarks.latency import quantile
 from benchmarks.soak.memory import SEEN_MIB_AN_HOUR, Memory
-from benchmarks.soak.plan import SHARE
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.traffic import CANDIDATES, MIX, SHOWN, USERS
 
@@ -17,9 +16,10 @@ def part(where: str, redis: str, found: Outcome) -> str:
     mix = ", ".join(f"{share} % {kind}" for kind, share in MIX.items())
     return (
         f"# Soak\n\n{where}"
-        f"{found.seconds:,.0f} seconds of open-loop requests at {SHARE:.0%} of the {found.capacity:,.0f} requests a "
-        f"second that two servers on one Redis ({redis}, `appendonly yes`, `appendfsync always`) answered just before; "
-        f"{mix}; {CANDIDATES} candidates, {SHOWN} shown, {USERS} users. Servers, Redis and client on the same cores. "
+        f"{found.seconds:,.0f} seconds of open-loop requests at {found.rate / found.capacity:.0%} of the "
+        f"{found.capacity:,.0f} requests a second that two servers on one Redis ({redis}, `appendonly yes`, "
+        f"`appendfsync always`) answered just before; {mix}; {CANDIDATES} candidates, {SHOWN} shown, {USERS} users. "
+        "Servers, Redis and client on the same cores. "
         "Meanwhile the model is swapped between two versions of a registry, Redis is restarted twice, and one server "
         "is killed and started again. At the end each user is exported, and compared with what was acknowledged.\n\n"
         + _table(

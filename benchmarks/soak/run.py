@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from benchmarks.soak.checks import (
     swaps_check,
 )
 from benchmarks.soak.memory import Memory
-from benchmarks.soak.plan import SHARE, Plan
+from benchmarks.soak.plan import Plan
 from benchmarks.soak.processes import Redis, Replica
 from benchmarks.soak.traffic import USERS, Tally, Traffic
 from benchmarks.soak.world import Size
@@ -43,6 +44,8 @@ class Outcome:
     """Of requests."""
     capacity: float
     """Requests a second."""
+    rate: float
+    """Requests a second that were asked for."""
     tally: Tally
     memories: list[Memory]
     checks: list[Check]
@@ -70,7 +73,9 @@ def run(work: Path, plan: Plan, size: Size | None = None) -> Outcome:
         for number in range(1, SERVERS + 1):
             at = world.configuration(work, work / f"server-{number}")
             replicas.append(Replica(f"server {number}", at, {VARIABLE: redis.url}))
-            replicas[-1].start()
+        with ThreadPoolExecutor(SERVERS) as starting:
+            # All at once: a start is mostly imports, which take one core each.
+            list(starting.map(Replica.start, replicas))
         return asyncio.run(_Soak(plan, redis, replicas, items).run())
     finally:
         for replica in replicas:
@@ -96,7 +101,7 @@ class _Soak:
         before = Traffic(self._replicas, self._items)
         capacity = await before.capacity(self._plan.capacity_seconds)
         await before.close()
-        rate = SHARE * capacity
+        rate = self._plan.share * capacity
         _say(f"capacity {capacity:.0f} requests a second; {self._plan.seconds:.0f} s at {rate:.0f}")
         traffic = Traffic(self._replicas, self._items)
         # What was acknowledged while the capacity was measured has to be there too.
@@ -106,9 +111,8 @@ class _Soak:
         _say("requests have ended; each user is exported")
         kept = {user: await traffic.export(user) for user in (f"soak-{number}" for number in range(USERS))}
         await traffic.close()
-        return Outcome(
-            self._seconds, capacity, traffic.tally, self._memories, self._checks(traffic.tally, kept), self._happened
-        )
+        checks = self._checks(traffic.tally, kept)
+        return Outcome(self._seconds, capacity, rate, traffic.tally, self._memories, checks, self._happened)
 
     @property
     def _now(self) -> float:
