@@ -1,4 +1,5 @@
-# One vocabulary for people and CI: make setup demo test fuzz soak lint bench bench-serving bench-quality docs ...
+# One vocabulary for people and CI: make setup demo test fuzz soak lint docs clean
+# bench bench-serving bench-quality bench-compression
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin

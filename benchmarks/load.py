@@ -34,13 +34,11 @@ class Target:
 
     url: str
     bodies: Sequence[bytes]
-    token: str = ""
 
     def requests(self) -> list[bytes]:
         """Each body as the bytes of a whole request."""
         parts = urlsplit(self.url)
-        access = f"authorization: Bearer {self.token}\r\n" if self.token else ""
-        head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n{access}"
+        head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         return [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in self.bodies]
 
 

@@ -34,7 +34,7 @@ CLIENTS: Final = (1, 8, 32)
 RATES: Final = (50, 200)
 OPEN_SIZES: Final = (100, 500)
 CROSS_ENCODER_SIZES: Final = (20, 100)
-"""Beyond, one of its requests takes a minute."""
+"""Beyond, one of its requests takes so long that the others would wait for it all day."""
 BODIES: Final = 200
 WARM_UP_SECONDS: Final = 0.5
 START_SECONDS: Final = 300

@@ -56,7 +56,8 @@ def part(where: str, found: Measurements) -> str:
         "server is a process on the first core, the client on the last; all run at once and are loaded in turns. "
         "*count*, *interest* and *cascade* are liverank with the blend of counts, texts and linear weights, the same "
         "with the interest model, and that with the language model on top, which reads as many candidates as "
-        "`serving.rerank_ms` (100) allows. *History read anew*: without what is kept of a history while it is "
+        "`serving.rerank_ms` (100) allows; *degraded* counts the answers that say that they lack something, for the "
+        "cascade the lists that it did not finish. *History read anew*: without what is kept of a history while it is "
         "unchanged (`serving.history_cache_mib`), as after each event. *floor*: a bare Starlette that answers with the "
         "ids reversed. *cross-encoder*: sentence-transformers' CrossEncoder with the same MiniLM behind a plain "
         "FastAPI, 20 titles of history with each candidate. FlashRank is left out: its models cannot be had offline. "
@@ -96,14 +97,15 @@ def _open(found: Measurements) -> str:
 
 def _table(cells: Sequence[Cell]) -> str:
     text = "| server | candidates | " + " | ".join(f"{name} ms" for name in SHARES)
-    text += " | answers a second | CPU ms an answer | answers | failed |\n|---|" + "---:|" * (len(SHARES) + 5) + "\n"
+    text += " | answers a second | CPU ms an answer | answers | degraded | failed |\n"
+    text += "|---|" + "---:|" * (len(SHARES) + 6) + "\n"
     for cell in cells:
         figures = cell.figures
         shares = " | ".join(f"{figures[name]:,.2f}" for name in SHARES) if figures["count"] else " | ".join("-" * 4)
         text += (
             f"| {cell.server} | {cell.candidates:,} | {shares} | {figures.get('rate', 0):,.0f} | {cell.cpu_ms:,.2f} "
         )
-        text += f"| {figures['count']:,} | {figures['failed']:,} |\n"
+        text += f"| {figures['count']:,} | {figures['degraded']:,} | {figures['failed']:,} |\n"
     return text
 
 

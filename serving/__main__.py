@@ -19,9 +19,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     options = _options()
     try:
+        from serving.lifecycle import Lifecycle
         from serving.server import run
 
-        number = run(_config(options), bundle=options.bundle, name=options.model_name)
+        config = _config(options)
+        lifecycle = Lifecycle(config)
+        number = run(
+            config,
+            bundle=options.bundle,
+            name=options.model_name,
+            on_loading=lifecycle.loading,
+            on_ready=lifecycle.ready,
+        )
+        lifecycle.stopped()
     except LiverankError as problem:
         print(f"Error: {problem}", file=sys.stderr)  # noqa: T201  the console is where an operator reads it
         return problem.exit_code

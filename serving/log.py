@@ -20,6 +20,8 @@ RETRY_SECONDS = 1.0
 LINGER_SECONDS = 0.05
 """How long impressions may wait for others, so that a busy server does not flush the disk for each."""
 RECORDS_IN_A_COMMIT = 2000
+MOST_NAMED = 16
+"""Requests that a line about a commit names; it may have failed for thousands."""
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +125,8 @@ class LogWriter:
         try:
             counts: Sequence[int | Exception] = self._store.append_batches([entry.records() for entry in entries])
         except StoreError as problem:
-            self._troubles.say(problem)
+            with concerning(_named(entries)):
+                self._troubles.say(problem)
             self._keep([entry for entry in entries if entry.answer is None])
             counts = [problem] * len(entries)
         except Exception as problem:  # noqa: BLE001  handed to the callers, who wait for it
@@ -151,6 +154,12 @@ class LogWriter:
                 return
             self._entries.extendleft(reversed(notes))
             self._notes += len(notes)
+
+
+def _named(entries: Sequence[_Entry]) -> list[str]:
+    """Ids of the requests behind a commit: first of those that wait for it, which it refuses."""
+    waiting_first = sorted(entries, key=lambda entry: entry.answer is None)
+    return list(dict.fromkeys(entry.request_id for entry in waiting_first if entry.request_id))[:MOST_NAMED]
 
 
 def _settle(future: asyncio.Future[int], outcome: int | Exception) -> None:

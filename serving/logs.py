@@ -14,6 +14,8 @@ from serving.discretion import trace_without_content
 
 ACCESS: Final = "serving.access_log"
 """The logger of answered calls."""
+LIFECYCLE: Final = "serving.lifecycle"
+"""The logger of the server's start and end."""
 
 _access = logging.getLogger(ACCESS)
 
@@ -59,6 +61,7 @@ def write_logs(config: ServingConfig) -> None:
     logging.getLogger().handlers[:] = [handler]
     if config.log_format == "json":
         logging.captureWarnings(True)
+        logging.getLogger(LIFECYCLE).setLevel(logging.INFO)
     if config.access_log:
         _access.setLevel(logging.INFO)
 

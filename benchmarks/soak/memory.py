@@ -10,6 +10,9 @@ import numpy as np
 from scipy import stats
 
 BLOCKS: Final = 10
+SEEN_MIB_AN_HOUR: Final = 60.0
+"""The growth that a soak has to tell from none: 1.4 GiB a day, which fills a container of 2 GiB overnight. Where chance
+alone reaches further, memory that does not grow says nothing."""
 CONFIDENCE: Final = 0.95
 
 
@@ -25,6 +28,11 @@ class Slope:
     def grows(self) -> bool:
         """Whether it is above zero by more than chance."""
         return self.low > 0
+
+    @property
+    def tells(self) -> bool:
+        """Whether a growth of `SEEN_MIB_AN_HOUR` would stand out from chance."""
+        return (self.high - self.low) / 2 <= SEEN_MIB_AN_HOUR
 
 
 def slope(seconds: Sequence[float], mib: Sequence[float], blocks: int = BLOCKS) -> Slope | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.latency import quantile
-from benchmarks.soak.memory import Memory
-from benchmarks.soak.plan import SHARE
+from benchmarks.soak.memory import SEEN_MIB_AN_HOUR, Memory
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.traffic import CANDIDATES, MIX, SHOWN, USERS
 
@@ -17,14 +16,15 @@ def part(where: str, redis: str, found: Outcome) -> str:
     mix = ", ".join(f"{share} % {kind}" for kind, share in MIX.items())
     return (
         f"# Soak\n\n{where}"
-        f"{found.seconds:,.0f} seconds of open-loop requests at {SHARE:.0%} of the {found.capacity:,.0f} requests a "
-        f"second that two servers on one Redis ({redis}, `appendonly yes`, `appendfsync always`) answered just before; "
-        f"{mix}; {CANDIDATES} candidates, {SHOWN} shown, {USERS} users. Servers, Redis and client on the same cores. "
+        f"{found.seconds:,.0f} seconds of open-loop requests at {found.rate / found.capacity:.0%} of the "
+        f"{found.capacity:,.0f} requests a second that two servers on one Redis ({redis}, `appendonly yes`, "
+        f"`appendfsync always`) answered just before; {mix}; {CANDIDATES} candidates, {SHOWN} shown, {USERS} users. "
+        "Servers, Redis and client on the same cores. "
         "Meanwhile the model is swapped between two versions of a registry, Redis is restarted twice, and one server "
         "is killed and started again. At the end each user is exported, and compared with what was acknowledged.\n\n"
         + _table(
             ("check", "found", ""),
-            ((of.name, of.found, "passed" if of.passed else "**failed**") for of in found.checks),
+            ((of.name, of.found, of.verdict if of.passed else f"**{of.verdict}**") for of in found.checks),
         )
         + "\n"
         + _table(
@@ -40,7 +40,8 @@ def part(where: str, redis: str, found: Outcome) -> str:
         f"{tally.refusals.total():,} a refusal; {tally.held_back:,} requests came due while too many were open, and "
         f"were not sent. Rankings that lacked something: {_degraded(found)}.\n\n"
         "Memory is judged by its slope over the last third, by the regression of ten block means, whose interval knows "
-        "of autocorrelation; it fails where the whole interval is above zero.\n"
+        "of autocorrelation; it fails where the whole interval is above zero, and says *cannot tell* where half of the "
+        f"interval is more than the {SEEN_MIB_AN_HOUR:.0f} MiB an hour that have to be seen.\n"
     )
 
 

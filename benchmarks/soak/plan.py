@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 SHARE: Final = 0.7
-"""Of the measured capacity."""
 LEAST_SECONDS: Final = 30.0
 SWAPS: Final = 15
 """In a soak, so that half an hour has one every two minutes."""
@@ -20,6 +19,8 @@ class Plan:
     """A soak of so many seconds. Servers and Redis fall in the first half; the last third has swaps alone."""
 
     seconds: float
+    share: float = SHARE
+    """Of the measured capacity that is asked for; the rest is what restarts and swaps have on busy cores."""
 
     @property
     def capacity_seconds(self) -> float:

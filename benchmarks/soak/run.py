@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,9 +15,17 @@ from typing import Final
 import httpx
 
 from benchmarks.soak import world
-from benchmarks.soak.checks import Check, events_check, memory_check, rankings_check, requests_check, swaps_check
+from benchmarks.soak.checks import (
+    Check,
+    events_check,
+    faults_check,
+    memory_check,
+    rankings_check,
+    requests_check,
+    swaps_check,
+)
 from benchmarks.soak.memory import Memory
-from benchmarks.soak.plan import SHARE, Plan
+from benchmarks.soak.plan import Plan
 from benchmarks.soak.processes import Redis, Replica
 from benchmarks.soak.traffic import USERS, Tally, Traffic
 from benchmarks.soak.world import Size
@@ -35,6 +44,8 @@ class Outcome:
     """Of requests."""
     capacity: float
     """Requests a second."""
+    rate: float
+    """Requests a second that were asked for."""
     tally: Tally
     memories: list[Memory]
     checks: list[Check]
@@ -62,7 +73,9 @@ def run(work: Path, plan: Plan, size: Size | None = None) -> Outcome:
         for number in range(1, SERVERS + 1):
             at = world.configuration(work, work / f"server-{number}")
             replicas.append(Replica(f"server {number}", at, {VARIABLE: redis.url}))
-            replicas[-1].start()
+        with ThreadPoolExecutor(SERVERS) as starting:
+            # All at once: a start is mostly imports, which take one core each.
+            list(starting.map(Replica.start, replicas))
         return asyncio.run(_Soak(plan, redis, replicas, items).run())
     finally:
         for replica in replicas:
@@ -88,7 +101,7 @@ class _Soak:
         before = Traffic(self._replicas, self._items)
         capacity = await before.capacity(self._plan.capacity_seconds)
         await before.close()
-        rate = SHARE * capacity
+        rate = self._plan.share * capacity
         _say(f"capacity {capacity:.0f} requests a second; {self._plan.seconds:.0f} s at {rate:.0f}")
         traffic = Traffic(self._replicas, self._items)
         # What was acknowledged while the capacity was measured has to be there too.
@@ -98,9 +111,8 @@ class _Soak:
         _say("requests have ended; each user is exported")
         kept = {user: await traffic.export(user) for user in (f"soak-{number}" for number in range(USERS))}
         await traffic.close()
-        return Outcome(
-            self._seconds, capacity, traffic.tally, self._memories, self._checks(traffic.tally, kept), self._happened
-        )
+        checks = self._checks(traffic.tally, kept)
+        return Outcome(self._seconds, capacity, rate, traffic.tally, self._memories, checks, self._happened)
 
     @property
     def _now(self) -> float:
@@ -129,7 +141,8 @@ class _Soak:
     def _checks(self, tally: Tally, kept: Mapping[str, Sequence[Interaction]]) -> list[Check]:
         memories = [memory_check(of, of.last_third(self._seconds)) for of in self._memories]
         swaps = swaps_check(len(list(self._plan.swaps())), self._troubles, self._swaps)
-        return [requests_check(tally), rankings_check(tally), events_check(tally, kept), swaps, *memories]
+        asked = [requests_check(tally), rankings_check(tally), faults_check(tally)]
+        return [*asked, events_check(tally, kept), swaps, *memories]
 
     async def _until(self, second: float) -> None:
         await asyncio.sleep(max(0.0, self._begin + second - time.monotonic()))

@@ -47,7 +47,7 @@ def shown(found: Figures, url: str) -> RenderableType:
 
 
 def _table(name: str, rows: Sequence[Timed]) -> Table:
-    table = Table(name, box=box.ASCII2, title=None)
+    table = Table(name, box=box.ASCII2)
     for head in ("per second", "p50 ms", "p99 ms"):
         table.add_column(head, justify="right")
     for row in rows:

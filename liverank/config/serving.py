@@ -65,8 +65,9 @@ class ServingConfig(Section):
     history_cache_mib: float = Field(
         64,
         ge=0,
-        description="Memory for what each model made of the histories of the users ranked for last, spared where the "
-        "next request finds the same events; 0: everything is made anew.",
+        description="Memory for what a model made of the histories of the users ranked for last, spared where the next "
+        "request finds the same events; for each model, forgotten when the model or the catalogue changes. 0: "
+        "everything is made anew.",
     )
     queue_requests: int = Field(256, ge=1, description="Requests that may wait before the answer is 503.")
     rerank_ms: float = Field(

@@ -178,9 +178,19 @@ def test_a_bundle_folder_as_kserve_mounts_it(servers: Callable[..., Server], wor
     mounted = tmp_path / "models"
     shutil.copytree(world.bundles[1], mounted / "bundle")
     command = ("-m", "serving", "--model_name=ranker", f"--model_dir={mounted}", "--workers=1")
-    server = servers(command=command, option="--set").start()
+    server = servers("serving.log_format=json", command=command, option="--set").start()
     with server.client() as client:
         assert client.get("/v2/models/ranker/ready").json()["ready"] is True
         version = client.post("/v1/rank", json={"user_id": "u", "candidates": world.items[:3]}).json()["model_version"]
     assert len(version) == 12
     assert server.kill(signal.SIGINT) == 130
+    lines = [json.loads(line) for line in server.output().splitlines()]
+    assert [(line["level"], line["logger"], line["message"]) for line in lines] == [
+        ("INFO", "serving.lifecycle", message)
+        for message in (
+            "The live store is new; `liverank backfill` fills it with what users did before.",
+            "Loading the model ...",
+            f"Version {version} serves at {server.url} (gRPC {server.said['grpc']}).",
+            "Stopped; every accepted record is kept.",
+        )
+    ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from liverank.errors import DataError, ServingError, StoreError
 from liverank.events import Record
 from liverank.store import SqliteStore, open_store
-from serving.log import LogWriter
+from serving.calls import concerning
+from serving.log import MOST_NAMED, LogWriter
+from serving.logs import TextLines
 from tests.store.contract import click, shown
 
 
@@ -92,6 +95,68 @@ class Intermittent(SqliteStore):
         if self.down:
             raise StoreError("The live store is away.")
         return super().append_batches(batches)
+
+
+class Stuck(SqliteStore):
+    """A store whose first commit waits until it is freed, and that is away for the following ones."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entered, self.freed = threading.Event(), threading.Event()
+
+    def append_batches(self, batches: Sequence[Sequence[Record]]) -> list[int]:
+        if self.entered.is_set():
+            raise StoreError("The live store is away.")
+        self.entered.set()
+        assert self.freed.wait(30)
+        return super().append_batches(batches)
+
+
+def test_a_store_that_is_away_is_logged_with_the_requests_that_it_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Intermittent(tmp_path / "live.db")
+    caplog.handler.setFormatter(TextLines())
+    log = LogWriter(store, 100, lambda count: None)
+    store.down = True
+    for request in ("order-17", "order-18"):
+        with concerning([request]), pytest.raises(StoreError):
+            asyncio.run(log.write([click(1)]))
+    log.close()
+    # The second meets the same trouble within a minute.
+    (line,) = caplog.text.splitlines()
+    assert line.endswith("WARNING serving.troubles: The live store is away. [request order-17]")
+    store.close()
+
+
+def test_a_commit_names_a_bounded_number_of_requests_and_refused_ones_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Stuck(tmp_path / "live.db")
+    caplog.handler.setFormatter(TextLines())
+    log = LogWriter(store, 100, lambda count: None)
+
+    async def write(number: int) -> None:
+        with concerning([f"write-{number}"]):
+            await log.write([click(number)])
+
+    async def all_at_once() -> None:
+        first = asyncio.create_task(write(0))
+        await asyncio.to_thread(store.entered.wait, 30)
+        # All of these wait for the next commit.
+        with concerning(["ranked"]):
+            assert log.note(lambda: shown(1))
+        others = [asyncio.create_task(write(number)) for number in range(1, MOST_NAMED + 3)]
+        await asyncio.sleep(0)
+        store.freed.set()
+        await first
+        assert all(isinstance(of, StoreError) for of in await asyncio.gather(*others, return_exceptions=True))
+
+    asyncio.run(all_at_once())
+    log.close()
+    named = ",".join(f"write-{number}" for number in range(1, MOST_NAMED + 1))
+    assert caplog.text.count(f"The live store is away. [request {named}]") == 1
+    store.close()
 
 
 def until(wanted: Callable[[], Any]) -> None:

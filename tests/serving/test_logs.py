@@ -227,12 +227,16 @@ def test_one_record_is_one_line_of_json(record: logging.LogRecord) -> None:
     assert TextLines().format(record).endswith("WARNING serving.x: 物\nover two lines [request a,b]")
 
 
-def test_liverank_serve_adds_no_lines_of_its_own_to_json(tmp_path: Path) -> None:
+def test_liverank_serve_says_what_it_does_in_the_form_of_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from liverank.cli import main; main()", "serve", "--bundle", str(tmp_path)]
-    keys = [f"workspace={tmp_path}", "serving.http_port=0", "serving.grpc_port=0"]
+    keys = ["serving.http_port=0", "serving.grpc_port=0"]
+
+    def own(form: str) -> tuple[str, str]:
+        return f"workspace={tmp_path / form}", f"serving.log_format={form}"
+
     said = {
         form: subprocess.run(
-            [*command, *(word for key in [*keys, f"serving.log_format={form}"] for word in ("--set", key))],
+            [*command, *(word for key in [*keys, *own(form)] for word in ("--set", key))],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -243,6 +247,10 @@ def test_liverank_serve_adds_no_lines_of_its_own_to_json(tmp_path: Path) -> None
     }
     assert [said[form].returncode for form in said] == [2, 2, 2]
     assert "Loading the model ..." in said["text"].stderr
-    assert said["json"].stderr.startswith("Error: ")
-    assert said["json"].stderr.count("\n") == 1
+    *records, error = said["json"].stderr.splitlines()
+    assert error.startswith("Error: ")
+    assert [json.loads(line)["message"] for line in records] == [
+        "The live store is new; `liverank backfill` fills it with what users did before.",
+        "Loading the model ...",
+    ]
     assert "log_format" in said["yaml"].stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,15 +12,40 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 
 from liverank.events import Interaction, Item
 from liverank.ranking.protocol import History
 from serving.freshness import Freshness
+from serving.metrics import Metrics
 from serving.stages import STAGES, Lap, Stages
-from tests.serving.conftest import Server
+from tests.serving.conftest import ROOT, Server
 from tests.serving.scrapes import scraped, value
 
+ROW = re.compile(r"^\| (`liverank_[^|]+) \|([^|]*)\|", re.MULTILINE)
 EVERY_RANKING = {"decode", "queue", "store", "model", "shaping", "encode"}
+
+
+def documented() -> dict[str, set[str]]:
+    """Metric -> its labels, by the table in docs/operations.md."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = re.compile("`([a-z_]+)`")
+    return {name: set(names.findall(row[2])) for row in ROW.finditer(text) for name in names.findall(row[1])}
+
+
+def test_the_table_of_metrics_is_what_is_counted() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    counted = {}
+    for collector in registry._collector_to_names:
+        if isinstance(collector, MetricWrapperBase):
+            (family,) = collector.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            counted[name] = set(collector._labelnames)
+        else:  # has samples from the start, of which each bucket has its bound besides
+            for family in collector.collect():
+                counted[family.name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+    assert documented() == counted
 
 
 def rank(client: httpx.Client, **more: Any) -> dict[str, Any]:

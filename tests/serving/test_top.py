@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from serving.stages import STAGES
 from tests.serving.conftest import ROOT, Server, click
 
 COMMAND = [sys.executable, "-c", "from liverank.cli import main; main()", "top"]
@@ -59,21 +60,40 @@ def traffic(server: Server) -> Iterator[None]:
         thread.join()
 
 
-def test_json_for_scripts(server: Server) -> None:
+def look_until(server: Server, enough: Callable[[str], Any], *arguments: str) -> str:
+    """What `top --once` says in traffic, once a look met requests of every kind: on a busy machine one may meet few."""
+    deadline = time.monotonic() + SECONDS
     with traffic(server):
-        done = top("--once", "--json", *on(server))
-    assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
+        while True:
+            done = top("--once", *arguments, *on(server))
+            assert (done.returncode, done.stderr) == (0, "")
+            if enough(done.stdout):
+                return done.stdout
+            assert time.monotonic() < deadline, done.stdout
+
+
+def met_every_kind(said: str) -> bool:
+    found = json.loads(said)
+    seen = {row["name"] for row in [*found["routes"], *found["stages"]] if row["per_second"] > 0}
+    return (
+        found["requests_per_second"] > found["refused_per_second"] > 0
+        and found["records_per_second"] > 0
+        and found["degraded_per_second"].get("explain", 0) > 0
+        and found["cache_hits"].get("texts", 0) > 0.5
+        and {"POST /v1/rank", "POST /v1/events", *STAGES} - {"lm", "explain"} <= seen
+    )
+
+
+def test_json_for_scripts(server: Server) -> None:
+    found = json.loads(look_until(server, met_every_kind, "--json"))
     assert found["url"] == server.url
     assert found["models"] == ["1"]
     assert found["seconds"] >= 0.5
-    assert found["requests_per_second"] > found["refused_per_second"] > 0
     assert found["failed_per_second"] == 0
-    assert found["records_per_second"] > 0
-    assert found["degraded_per_second"]["explain"] > 0
-    assert found["cache_hits"]["texts"] > 0.5
     assert found["batch"] == 1
-    assert found["dropped"] == found["queue"] == 0
+    assert found["dropped"] == 0
+    # As of the second look, with one client: what it had just sent may wait.
+    assert found["queue"] in {0, 1}
     assert found["resident_bytes"] > 2**20
     assert found["history_age_p50"] > 0
     assert found["newest_event_age"] > 0
@@ -81,19 +101,16 @@ def test_json_for_scripts(server: Server) -> None:
     assert routes["POST /v1/rank"]["p50_ms"] <= routes["POST /v1/rank"]["p99_ms"]
     stages = {row["name"]: row for row in found["stages"]}
     assert list(stages) == ["decode", "texts", "queue", "store", "model", "lm", "shaping", "explain", "encode"]
-    assert stages["model"]["per_second"] == pytest.approx(stages["shaping"]["per_second"], rel=0.5)
     assert (stages["lm"]["per_second"], stages["lm"]["p50_ms"]) == (0, None)
 
 
 def test_one_table_for_a_pipe(server: Server) -> None:
-    with traffic(server):
-        done = top("--once", *on(server))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.isascii()
-    assert server.url in done.stdout
-    assert re.search(r"\| POST /v1/rank +\| +\d+\.\d \| +\d+\.\d\d \| +\d+\.\d\d \|", done.stdout)
-    assert re.search(r"\| lm +\| +0\.0 \| +- \| +- \|", done.stdout)
-    assert re.search(r"degraded +explain \d+\.\d/s", done.stdout)
+    rate = re.compile(r"degraded +explain \d+\.\d/s")
+    said = look_until(server, lambda said: rate.search(said) and "POST /v1/rank" in said)
+    assert said.isascii()
+    assert server.url in said
+    assert re.search(r"\| POST /v1/rank +\| +\d+\.\d \| +\d+\.\d\d \| +\d+\.\d\d \|", said)
+    assert re.search(r"\| lm +\| +0\.0 \| +- \| +- \|", said)
 
 
 @contextmanager

@@ -89,6 +89,7 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def test_each_call_is_a_trace_with_its_stages(servers: Servers, collector: Collector) -> None:
     crash = {"user_id": "anna.private", "candidates": [{"item_id": "x", "text": "crash private"}, "b"]}
+    before = time.time_ns()
     server = servers(
         f"serving.traces_endpoint={collector.endpoint}", 'serving.surfaces={"home": {"diversity": {"method": "mmr"}}}'
     ).start()
@@ -119,9 +120,8 @@ def test_each_call_is_a_trace_with_its_stages(servers: Servers, collector: Colle
     assert {span.trace_id.hex() for span in stages} == {TRACE}
     times = [at for span in stages for at in (span.start_time_unix_nano, span.end_time_unix_nano)]
     assert times == sorted(times)
-    assert ranked.start_time_unix_nano <= times[0]
-    assert times[-1] <= ranked.end_time_unix_nano
-    assert abs(ranked.start_time_unix_nano / 1e9 - time.time()) < 3600
+    assert before < ranked.start_time_unix_nano <= times[0]
+    assert times[-1] <= ranked.end_time_unix_nano < time.time_ns()
     assert not exported.parent_span_id
     assert exported.trace_id != failed.trace_id
     assert (failed.status.code, ranked.status.code) == (2, 0)
