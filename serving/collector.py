@@ -26,7 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.data.cloudevents import PREFIX, REQUEST, InferenceEvent, from_http
-from liverank.data.inference_log import answered, asked, pseudonymous
+from liverank.data.inference_bodies import answered, asked
+from liverank.data.inference_pseudonyms import pseudonymous
 from liverank.errors import DataError
 from liverank.pseudonyms import Pseudonyms, pseudonyms
 from serving.access import Access
@@ -113,10 +114,10 @@ class Collector:
         return Response(status_code=202)
 
     def _checked(self, event: InferenceEvent) -> InferenceEvent:
+        if self._names:
+            return pseudonymous(event, self._names)
         (asked if event.type == REQUEST else answered)(event.data)
-        if not self._names:
-            return event
-        return msgspec.structs.replace(event, data=pseudonymous(event.data, self._names))
+        return event
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""

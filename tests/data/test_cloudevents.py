@@ -7,6 +7,7 @@ import json
 import random
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from cloudevents.conversion import to_binary, to_structured
 from cloudevents.http import CloudEvent
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from liverank.config.data import SourceConfig
 from liverank.data.cloudevents import REQUEST, RESPONSE, from_http, from_json
 from liverank.data.collect import collect
-from liverank.data.inference_log import pseudonymous
+from liverank.data.inference_pseudonyms import pseudonymous
 from liverank.data.sources.registry import format_of
 from liverank.errors import DataError
 from liverank.events import from_table
@@ -267,18 +268,49 @@ def test_what_is_no_event_over_http(headers, body, why):
         from_http(headers, body)
 
 
+MORE = {"user": "anna", "email": "anna@example.com", "nested": {"user_id": ["anna"]}}
+NAMED = {**ASKED, **MORE, "candidates": ["a", {"item_id": "b", "score": 0.5, "text": "for anna", **MORE}, "c"]}
+NAMING = {**ANSWER, **MORE, "user_id": "anna", "ranking": [{**line, **MORE} for line in ANSWER["ranking"]]}
+TENSOR = {"name": "email", "shape": [1], "datatype": "BYTES", "data": ["anna@example.com"], **MORE}
+
+
 @pytest.mark.parametrize(
     ("request_", "response"),
     [
-        (ASKED, ANSWER),
-        ({"instances": [ASKED]}, {"predictions": [{**ANSWER, "user_id": "anna"}]}),
-        (V2_ASKED, {**V2_ANSWER, "parameters": {**V2_ANSWER["parameters"], "user_id": "anna"}}),
+        (NAMED, NAMING),
+        ({"instances": [NAMED], **MORE}, {"predictions": [NAMING], **MORE}),
+        (
+            {
+                "inputs": [TENSOR, *({**tensor, "parameters": MORE} for tensor in V2_ASKED["inputs"])],
+                "parameters": {**V2_ASKED["parameters"], **MORE},
+                "id": "anna",
+                **MORE,
+            },
+            {
+                **V2_ANSWER,
+                "outputs": [TENSOR, *({**tensor, **MORE} for tensor in V2_ANSWER["outputs"])],
+                "parameters": {**V2_ANSWER["parameters"], "user_id": "anna", **MORE},
+                "id": "anna",
+                **MORE,
+            },
+        ),
     ],
+    ids=["rank", "v1", "v2"],
 )
-def test_pseudonyms_stand_for_users_and_sessions(tmp_path, request_, response):
+def test_pseudonyms_stand_for_users_and_sessions_and_nothing_else_is_kept(tmp_path, request_, response):
     names = Pseudonyms(b"a long secret of the operator's")
-    hidden = [pseudonymous(body, names) for body in (request_, response)]
-    assert '"anna"' not in json.dumps(hidden)
-    (found,) = shown(read(log(tmp_path / "log", *pair(1, *hidden))))
-    assert (found.user_id, found.session_id) == (names.user("anna"), names.session("s"))
-    assert [line.item_id for line in found.shown] == ["c", "b"]
+    whole = [from_json(to_structured(half)[1]) for half in pair(1, request_, response)]
+    hidden = [msgspec.json.encode(pseudonymous(half, names)).decode() for half in whole]
+    assert "anna" in str(whole[0]) + str(whole[1])
+    assert "anna" not in "".join(hidden)
+    (found,) = shown(read(lines(tmp_path / "hidden", *hidden)))
+    (expected,) = shown(read(log(tmp_path / "whole", *pair(1, request_, response))))
+    assert found == msgspec.structs.replace(expected, user_id=names.user("anna"), session_id=names.session("s"))
+
+
+def test_a_visitor_without_a_session_stays_one_under_pseudonyms(tmp_path):
+    names = Pseudonyms(b"a long secret of the operator's")
+    halves = pair(1, {"candidates": ["c", "b"]}, {**ANSWER, "user_id": "anonymous-1"})
+    hidden = [msgspec.json.encode(pseudonymous(from_json(to_structured(half)[1]), names)).decode() for half in halves]
+    (found,) = shown(read(lines(tmp_path / "hidden", *hidden)))
+    assert (found.user_id, found.session_id) == (names.user("anonymous-1"), None)
