@@ -33,9 +33,9 @@ from liverank.pseudonyms import Pseudonyms, pseudonyms
 from serving.access import Access
 from serving.event_files import EventFiles, FullError
 from serving.headers import SecurityHeaders
-from serving.routes import on_http_exception
-from serving.security import BodyLimit, LoopbackOnly, TokenRequired, refused, required_access
-from serving.server import listen
+from serving.listening import listen
+from serving.refusals import on_http_exception, refused
+from serving.security import BodyLimit, LoopbackOnly, TokenRequired, required_access
 
 PATH: Final = "/v1/cloudevents"
 _BASIC: Final = b"Basic "

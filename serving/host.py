@@ -37,7 +37,8 @@ from serving.logs import log_access
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Overloaded, Predictor
-from serving.routes import Routes, on_http_exception, on_invalid_request
+from serving.refusals import on_http_exception, on_invalid_request
+from serving.routes import Routes
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired
 from serving.tracing import Traces
 
