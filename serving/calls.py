@@ -64,11 +64,11 @@ def call_of(given: bytes, parent: bytes, traced: bool) -> Call:
     """
     began = time.perf_counter()
     caller = _parent(parent.decode("latin-1")) if parent else None
-    identity = given.decode("latin-1") if given else ""
-    if not _GIVEN.fullmatch(identity):
+    request_id = given.decode("latin-1") if given else ""
+    if not _GIVEN.fullmatch(request_id):
         # An id to be found by, no secret: the system's random numbers would cost several times as much.
-        identity = caller.trace_id if caller else f"{random.getrandbits(128):032x}"
-    return Call(identity, caller, began, laps=[] if traced and (caller is None or caller.sampled) else None)
+        request_id = caller.trace_id if caller else f"{random.getrandbits(128):032x}"
+    return Call(request_id, caller, began, laps=[] if traced and (caller is None or caller.sampled) else None)
 
 
 def _parent(value: str) -> Parent | None:

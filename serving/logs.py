@@ -23,9 +23,9 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record; a traceback takes the lines that follow."""
-        identity = REQUEST_ID.get()
-        request = f" [request {identity}]" if identity else ""
-        line = f"{_time(record)} {record.levelname} {record.name}: {_message(record)}{request}"
+        request_id = REQUEST_ID.get()
+        of = f" [request {request_id}]" if request_id else ""
+        line = f"{_time(record)} {record.levelname} {record.name}: {_message(record)}{of}"
         trace = _trace(record)
         return f"{line}\n{trace}" if trace else line
 
@@ -39,13 +39,13 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
-        identity, trace = REQUEST_ID.get(), _trace(record)
+        request_id, trace = REQUEST_ID.get(), _trace(record)
         told = {
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
-            **({"request_id": identity} if identity else {}),
+            **({"request_id": request_id} if request_id else {}),
             **({"trace": trace} if trace else {}),
             **getattr(record, "fields", {}),
         }
