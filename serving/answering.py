@@ -1,12 +1,11 @@
-"""Around every call, REST or gRPC: gives it its id, tells the id to the caller, and says at the end that it is over."""
+"""Around every call over HTTP: gives it its id, tells the id to the caller, and says at the end that it is over."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import grpc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.calls import CALL, HEADER, REQUEST_ID, Call, call_of
@@ -49,42 +48,11 @@ class Answering:
             await self._app(scope, receive, told)
         finally:
             call.route = call.route or _plain_route(scope)
-            _end(call, self._finished)
+            end(call, self._finished)
 
 
-class CallAnswering(grpc.aio.ServerInterceptor):
-    """The same for gRPC: the outermost interceptor; the id goes back in the initial metadata."""
-
-    def __init__(self, finished: Sequence[Finished] = (), traced: bool = False) -> None:
-        """Takes what is to be told of each call that is over, and whether its laps are kept."""
-        self._finished = finished
-        self._traced = traced
-
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
-        """Passes a call on; each has a task, and with it a context, of its own."""
-        given = {name: _bytes(value) for name, value in reversed(details.invocation_metadata)}
-        call = call_of(given.get(HEADER.decode(), b""), given.get("traceparent", b""), self._traced)
-        CALL.set(call)
-        REQUEST_ID.set(call.request_id)
-        handler = await continuation(details)
-        if handler is None or handler.unary_unary is None:
-            return handler
-
-        async def answered(request: Any, context: Any) -> Any:
-            try:
-                await context.send_initial_metadata(((HEADER.decode(), call.request_id),))
-                answer = await handler.unary_unary(request, context)
-                call.status = call.status or 200
-                return answer
-            finally:
-                call.route = call.route or f"gRPC {details.method.rpartition('/')[2]}"
-                call.status = call.status or 500
-                _end(call, self._finished)
-
-        return grpc.unary_unary_rpc_method_handler(answered, handler.request_deserializer, handler.response_serializer)
-
-
-def _end(call: Call, finished: Sequence[Finished]) -> None:
+def end(call: Call, finished: Sequence[Finished]) -> None:
+    """Says of a call that it is over."""
     call.ended = time.perf_counter()
     for tell in finished:
         tell(call)
@@ -93,7 +61,3 @@ def _end(call: Call, finished: Sequence[Finished]) -> None:
 def _plain_route(scope: Scope) -> str:
     known = scope["method"] in {"GET", "POST"} and scope["path"] in OPEN_PATHS
     return f"{scope['method']} {scope['path']}" if known else OTHER
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from liverank.config import ServingConfig
@@ -14,6 +15,7 @@ from serving.discretion import trace_without_content
 
 ACCESS: Final = "serving.access_log"
 """The logger of answered calls."""
+QUIET: Final = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 
 _access = logging.getLogger(ACCESS)
 
@@ -71,6 +73,13 @@ def take_over_loggers() -> None:
             logger.propagate = True
 
 
+def quiet_libraries() -> None:
+    """Has the server's libraries tell of warnings and no less, and kserve of no request that it refuses."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kserve").addFilter(_is_ours)
+
+
 def log_access(call: Call) -> None:
     """Logs an answered call: nothing of what was asked, no path, which may name a user."""
     ms = round((call.ended - call.began) * 1000, 3)
@@ -78,6 +87,22 @@ def log_access(call: Call) -> None:
     token = REQUEST_ID.set(call.request_id)
     _access.info("%s %d %.3f ms", call.route, call.status, ms, extra={"fields": fields})
     REQUEST_ID.reset(token)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a log line is about this server: kserve logs a traceback for each request that it refuses, too."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _refusals()))
+
+
+@cache
+def _refusals() -> tuple[type[Exception], ...]:
+    # Here, since importing kserve reads `sys.argv` and takes seconds; who gets such a record has it already.
+    from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
+
+    from serving.predictor import Overloaded
+
+    # The last is kserve's 501, for explainers and versions of the protocol that this server has none of.
+    return InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol, NotImplementedError
 
 
 def _message(record: logging.LogRecord) -> str:
