@@ -152,6 +152,30 @@ def test_what_is_alone_is_told(tmp_path):
     assert note.startswith("1 requests have no response, beside 1 that have")
 
 
+def test_a_line_that_is_being_written_is_left_for_the_next_time(tmp_path):
+    source = log(tmp_path / "log", *own(0), *own(1))
+    whole = source.read_bytes()
+    for end in (len(whole) - 2, whole.rindex(b"{") - 40, whole.rindex(b"\n", 0, -1) + 1 + 1):
+        source.write_bytes(whole[:end])
+        found = read(source)
+        assert [one.impression_id for one in shown(found)] == ["i0"]
+        assert refused(found) == []
+        assert [note[:26] for note in found.notes if "no response" not in note] == ["1 files end within a line,"]
+    source.write_bytes(whole)
+    found = read(source)
+    assert ([one.impression_id for one in shown(found)], found.notes) == (["i0", "i1"], [])
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b"\r\n"])
+def test_a_whole_last_line_counts_whatever_its_end(tmp_path, end):
+    source = log(tmp_path / "log", *own(0))
+    source.write_bytes(source.read_bytes().removesuffix(b"\n") + end)
+    found = read(source)
+    assert ([one.impression_id for one in shown(found)], found.notes) == (["i0"], [])
+    source.write_bytes(source.read_bytes() + (b"" if end else b"\n") + b"{" + (end or b"\n"))
+    assert [line for _, _, line, _ in refused(read(source))] == [3], "a line with an end is no longer written"
+
+
 def test_components_of_one_request_are_pairs_of_their_own(tmp_path):
     """A transformer before the predictor passes the id on."""
     outer = [event(kind, 1, data, component="transformer") for kind, data in ((REQUEST, ASKED), (RESPONSE, ANSWER))]
