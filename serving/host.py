@@ -28,19 +28,19 @@ from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
 from serving.access import Access
-from serving.answering import Answering, Finished
+from serving.answering import Answering
 from serving.front import Front
 from serving.grpc_answering import CallAnswering
 from serving.grpc_guard import Guard
 from serving.headers import SecurityHeaders
-from serving.logs import log_access, quiet_libraries
+from serving.logs import quiet_libraries
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Predictor
 from serving.refusals import on_http_exception, on_invalid_request
 from serving.routes import Routes
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired
-from serving.tracing import Traces
+from serving.tracing import Traces, told_of
 
 POLL_SECONDS = 0.005
 
@@ -68,10 +68,8 @@ class Host(ModelServer):
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         self.register_model(predictor)
         self._config = config
-        self._finished: list[Finished] = [log_access] if config.access_log else []
+        self._finished = told_of(config, traces)
         self._traced = traces is not None
-        if traces is not None:
-            self._finished.append(traces.finished)
         self._listener = listener
         self._signals: list[int] = []
         self._rest = _Rest(
