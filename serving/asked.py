@@ -8,8 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
-from liverank.events import Impression, ShownItem
+from liverank.events import Impression
 from liverank.ranking.protocol import Candidates, Context
+from liverank.shown import attributes, shown_items
 from serving import api
 from serving.api import RankedItem, RankRequest
 from serving.experiment import Arm
@@ -38,12 +39,7 @@ def candidates_of(offered: api.Offered) -> Candidates:
 
 def context_of(request: RankRequest, at: datetime) -> Context:
     """The context as rankers take it."""
-    return Context(at.timestamp(), request.surface, _attributes(request))
-
-
-def _attributes(request: RankRequest) -> dict[str, str]:
-    """The context but for the caller's clock, which has its own place."""
-    return {name: value for name, value in request.context.items() if name != "timestamp"}
+    return Context(at.timestamp(), request.surface, attributes(request.context))
 
 
 def impression_of(
@@ -65,22 +61,11 @@ def impression_of(
         interleaved: whether two models' rankings stand in the list.
     """
     request, offered = asked.request, asked.offered
-    incoming = dict(zip(offered.item_ids, range(len(offered.item_ids)), strict=True))
-    # Where the order is not drawn at random, each line was certain to stand where it stood; a draft's chances nobody
-    # has worked out.
-    certain = None if interleaved else 1.0
-    shown = [
-        ShownItem(
-            item_id=line.item_id,
-            position=line.position,
-            score=line.score,
-            propensity=certain if line.propensity is None else line.propensity,
-            incoming_position=(row := incoming[line.item_id]) + 1,
-            incoming_score=None if offered.scores is None else offered.scores[row],
-        )
-        for line in lines
-    ]
-    logged = [incoming[line.item_id] for line in lines[:logged_items]]
+    shown = shown_items(lines, offered.item_ids, offered.scores, certain=not interleaved)
+    values = None
+    if answer.features is not None:
+        logged = [offered.item_ids.index(line.item_id) for line in lines[:logged_items]]
+        values = answer.features.of(logged, offered.item_ids)
     return Impression(
         impression_id=asked.impression_id,
         user_id=asked.job.user_id,
@@ -88,10 +73,10 @@ def impression_of(
         shown=shown,
         session_id=request.session_id,
         surface=request.surface,
-        context=_attributes(request),
+        context=attributes(request.context),
         model_version=answer.version,
         degraded=list(degraded),
         history_digest=answer.history_digest,
-        feature_values=None if answer.features is None else answer.features.of(logged, offered.item_ids),
+        feature_values=values,
         experiment_arm=asked.arm.recorded(lines, interleaved),
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 HEADER: Final = b"x-request-id"
+LEFT: Final = 499
+"""The status of a call whose caller left before the answer, as nginx has it: nobody's fault here."""
 _PARENT: Final = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _GIVEN: Final = re.compile(r"[!-~]{1,128}")
 """What a caller's request id may be: it stands in logs and headers."""
@@ -64,11 +66,11 @@ def call_of(given: bytes, parent: bytes, traced: bool) -> Call:
     """
     began = time.perf_counter()
     caller = _parent(parent.decode("latin-1")) if parent else None
-    identity = given.decode("latin-1") if given else ""
-    if not _GIVEN.fullmatch(identity):
+    request_id = given.decode("latin-1") if given else ""
+    if not _GIVEN.fullmatch(request_id):
         # An id to be found by, no secret: the system's random numbers would cost several times as much.
-        identity = caller.trace_id if caller else f"{random.getrandbits(128):032x}"
-    return Call(identity, caller, began, laps=[] if traced and (caller is None or caller.sampled) else None)
+        request_id = caller.trace_id if caller else f"{random.getrandbits(128):032x}"
+    return Call(request_id, caller, began, laps=[] if traced and (caller is None or caller.sampled) else None)
 
 
 def _parent(value: str) -> Parent | None:

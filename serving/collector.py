@@ -5,9 +5,9 @@ A process of its own, not a route of the model server: an agent that logs the se
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -26,20 +26,30 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.data.cloudevents import PREFIX, REQUEST, InferenceEvent, from_http
-from liverank.data.inference_log import answered, asked, pseudonymous
-from liverank.errors import DataError
+from liverank.data.inference_bodies import answered, asked
+from liverank.data.inference_pseudonyms import pseudonymous
+from liverank.errors import DataError, OutputError, ServingError
 from liverank.pseudonyms import Pseudonyms, pseudonyms
 from serving.access import Access
+from serving.answering import Answering
+from serving.calls import answered_by
+from serving.discretion import discreet_logs, on_loop_problem
 from serving.event_files import EventFiles, FullError
 from serving.headers import SecurityHeaders
-from serving.routes import on_http_exception
-from serving.security import BodyLimit, LoopbackOnly, TokenRequired, refused, required_access
-from serving.server import listen
+from serving.listening import listen
+from serving.logs import take_over_loggers, write_logs
+from serving.metrics import untraced
+from serving.refusals import answered_or_refused, on_http_exception, refused
+from serving.security import BodyLimit, LoopbackOnly, TokenRequired, required_access
+from serving.tracing import Traces, told_of
+from serving.troubles import Troubles
 
 PATH: Final = "/v1/cloudevents"
+ROUTE: Final = f"POST {PATH}"
 _BASIC: Final = b"Basic "
-
-_log = logging.getLogger(__name__)
+_REFUSED: Final = ServingError(
+    "Events are refused: liverank_inference_events_total counts them, and each sender is told why."
+)
 
 
 class BasicIsBearer:
@@ -74,13 +84,15 @@ class Collector:
     def __init__(self, files: EventFiles, names: Pseudonyms) -> None:
         self._files = files
         self._names = names
+        self._refusals, self._failures = Troubles(), Troubles()
         self._registry = CollectorRegistry()
         self._events = Counter(
             "liverank_inference_events", "Events of KServe's logger.", ("kind", "outcome"), registry=self._registry
         )
+        self.untraced = untraced(self._registry)
 
-    def application(self, config: ServingConfig, tokens: Access) -> ASGIApp:
-        """The application, guarded as the model server is."""
+    def application(self, config: ServingConfig, tokens: Access, traces: Traces | None = None) -> ASGIApp:
+        """The application, guarded as the model server is, and with as much to say of each call."""
         routes = [Route(PATH, self.take, methods=["POST"]), Route("/metrics", self.metrics, methods=["GET"])]
         app = Starlette(routes=routes, exception_handlers={HTTPException: on_http_exception})
         app.add_middleware(BodyLimit, limit=config.max_body_bytes)
@@ -89,10 +101,15 @@ class Collector:
             app.add_middleware(BasicIsBearer)
         else:
             app.add_middleware(LoopbackOnly, on_refused=lambda: self._events.labels("unknown", "refused").inc())
-        return SecurityHeaders(app)
+        return Answering(SecurityHeaders(app), told_of(config, traces), traces is not None)
 
     async def take(self, request: Request) -> Response:
         """202 once the event is on disk; 400 for what is none, or no half of a ranking; 503 when it cannot be kept."""
+        answer = await answered_or_refused(ROUTE, self._take, request)
+        answered_by(ROUTE, answer.status_code)
+        return answer
+
+    async def _take(self, request: Request) -> Response:
         kind = "unknown"
         try:
             event = from_http(request.headers, await request.body())
@@ -100,12 +117,15 @@ class Collector:
             line = msgspec.json.encode(self._checked(event))
         except DataError as problem:
             self._events.labels(kind, "refused").inc()
+            self._refusals.say(_REFUSED)
             return refused(400, problem.message)
         try:
             await self._files.append(line)
         except (FullError, OSError) as problem:
             self._events.labels(kind, "failed").inc()
-            _log.warning("An event could not be kept: %s", problem)
+            # Of the system's errors only what it says of the disk: the rest names files.
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            self._failures.say(OutputError(f"Events cannot be kept: {why}."))
             answer = refused(503, f"Nothing was taken: {problem}")
             answer.headers["Retry-After"] = "1"
             return answer
@@ -113,10 +133,10 @@ class Collector:
         return Response(status_code=202)
 
     def _checked(self, event: InferenceEvent) -> InferenceEvent:
+        if self._names:
+            return pseudonymous(event, self._names)
         (asked if event.type == REQUEST else answered)(event.data)
-        if not self._names:
-            return event
-        return msgspec.structs.replace(event, data=pseudonymous(event.data, self._names))
+        return event
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
@@ -137,6 +157,8 @@ def run(config: ServingConfig, folder: Path, on_ready: Callable[[str], object]) 
         ConfigError: the key for pseudonyms is missing.
     """
     tokens = required_access(config)
+    discreet_logs()
+    write_logs(config)
     names = pseudonyms(config.pseudonym_variable)
     files = EventFiles(folder, config.queue_impressions)
     listener = listen(config)
@@ -144,11 +166,18 @@ def run(config: ServingConfig, folder: Path, on_ready: Callable[[str], object]) 
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn takes the signals over while it runs and raises them again when it has drained.
         signal.signal(number, lambda number, frame: signals.append(number))
+    traces: Traces | None = None
     try:
-        app: Any = Collector(files, names).application(config, tokens)
+        collector = Collector(files, names)
+        if config.traces_endpoint:
+            traces = Traces(config.traces_endpoint, collector.untraced.inc)
+        app: Any = collector.application(config, tokens, traces)
+        take_over_loggers()
         settings = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
         _Server(settings, lambda: on_ready(_address(listener))).run(sockets=[listener])
     finally:
+        if traces is not None:
+            traces.close()
         listener.close()
         files.close()
     return signals[0] if signals else 0
@@ -160,6 +189,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(on_loop_problem)
         await super().startup(sockets)
         self._on_ready()
 

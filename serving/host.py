@@ -6,18 +6,16 @@ Importing this imports kserve, which reads `sys.argv`: only `serving.server` doe
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
 import grpc
 from fastapi.exceptions import RequestValidationError
 from kserve import ModelServer
-from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
 from kserve.model_server import app
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
@@ -29,67 +27,22 @@ from starlette.types import ASGIApp
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving import openapi
-from serving.access import ADMIN, RANK, Access, Denied
-from serving.answering import Answering, CallAnswering, Finished
+from serving.access import Access
+from serving.answering import Answering
 from serving.front import Front
+from serving.grpc_answering import CallAnswering
+from serving.grpc_guard import Guard
 from serving.headers import SecurityHeaders
-from serving.logs import log_access
+from serving.logs import quiet_libraries
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
-from serving.predictor import Overloaded, Predictor
-from serving.routes import Routes, on_http_exception, on_invalid_request
+from serving.predictor import Predictor
+from serving.refusals import on_http_exception, on_invalid_request
+from serving.routes import Routes
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired
-from serving.tracing import Traces
+from serving.tracing import Traces, told_of
 
-QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
-OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata"})
-# The last is kserve's 501, for explainers and versions of the protocol that this server has none of.
-REFUSALS = (InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol, NotImplementedError)
 POLL_SECONDS = 0.005
-
-
-STATUS_CODES = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
-
-
-class Guard(grpc.aio.ServerInterceptor):
-    """Asks for a bearer token, and closes the repository calls, whose kserve 0.21 versions answer wrongly."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
-        """Passes a call on, or aborts it."""
-        call = details.method.rpartition("/")[2]
-        if call.startswith("Repository"):
-            return _aborting(grpc.StatusCode.PERMISSION_DENIED, "Swap the model over REST.")
-        if self._access and call not in OPEN_CALLS:
-            given = dict(details.invocation_metadata).get("authorization", "")
-            denied = self._access.denied(str(given).encode(), RANK if call == "ModelInfer" else ADMIN)
-            if denied is not None:
-                return _denying(denied)
-        return await continuation(details)
-
-
-def _denying(denied: Denied) -> Any:
-    message = denied.message.replace("header Authorization:", "metadata authorization:")
-    metadata = tuple((name.lower(), value) for name, value in denied.headers.items())
-    return _aborting(STATUS_CODES[denied.status], message, metadata)
-
-
-def _aborting(code: grpc.StatusCode, message: str, metadata: tuple[tuple[str, str], ...] = ()) -> Any:
-    async def abort(request: Any, context: Any) -> None:
-        await context.abort(code, message, metadata)
-
-    return grpc.unary_unary_rpc_method_handler(abort)
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a log line is about this server: kserve logs a traceback for each request that it refuses, too."""
-    return not (record.exc_info and isinstance(record.exc_info[1], REFUSALS))
 
 
 class _Rest(RESTServer):
@@ -110,17 +63,13 @@ class Host(ModelServer):
         self, predictor: Predictor, config: ServingConfig, listener: socket.socket, traces: Traces | None = None
     ) -> None:
         super().__init__(workers=1, enable_latency_logging=False, grace_period=int(config.drain_seconds))
-        for name in QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
-        logging.getLogger("kserve").addFilter(_is_ours)
+        quiet_libraries()
         # kserve 0.21 answers through a response class that FastAPI has deprecated.
         warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
         self.register_model(predictor)
         self._config = config
-        self._finished: list[Finished] = [log_access] if config.access_log else []
+        self._finished = told_of(config, traces)
         self._traced = traces is not None
-        if traces is not None:
-            self._finished.append(traces.finished)
         self._listener = listener
         self._signals: list[int] = []
         self._rest = _Rest(

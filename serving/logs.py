@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from liverank.config import ServingConfig
@@ -16,6 +17,7 @@ ACCESS: Final = "serving.access_log"
 """The logger of answered calls."""
 LIFECYCLE: Final = "serving.lifecycle"
 """The logger of the server's start and end."""
+QUIET: Final = ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
 
 _access = logging.getLogger(ACCESS)
 
@@ -25,9 +27,9 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record; a traceback takes the lines that follow."""
-        identity = REQUEST_ID.get()
-        request = f" [request {identity}]" if identity else ""
-        line = f"{_time(record)} {record.levelname} {record.name}: {_message(record)}{request}"
+        request_id = REQUEST_ID.get()
+        of = f" [request {request_id}]" if request_id else ""
+        line = f"{_time(record)} {record.levelname} {record.name}: {_message(record)}{of}"
         trace = _trace(record)
         return f"{line}\n{trace}" if trace else line
 
@@ -41,13 +43,13 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
-        identity, trace = REQUEST_ID.get(), _trace(record)
+        request_id, trace = REQUEST_ID.get(), _trace(record)
         told = {
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
-            **({"request_id": identity} if identity else {}),
+            **({"request_id": request_id} if request_id else {}),
             **({"trace": trace} if trace else {}),
             **getattr(record, "fields", {}),
         }
@@ -74,6 +76,18 @@ def take_over_loggers() -> None:
             logger.propagate = True
 
 
+def quiet_libraries() -> None:
+    """Has the server's libraries tell of warnings and no less, and of no request that is the caller's fault alone.
+
+    Each would be a traceback, by which any caller could fill the log.
+    """
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("kserve").addFilter(lambda record: not _tells_of(record, (*_refusals(), *_broken_off())))
+    for name in ("uvicorn.error", "grpc._cython.cygrpc"):
+        logging.getLogger(name).addFilter(lambda record: not _tells_of(record, _broken_off()))
+
+
 def log_access(call: Call) -> None:
     """Logs an answered call: nothing of what was asked, no path, which may name a user."""
     ms = round((call.ended - call.began) * 1000, 3)
@@ -81,6 +95,30 @@ def log_access(call: Call) -> None:
     token = REQUEST_ID.set(call.request_id)
     _access.info("%s %d %.3f ms", call.route, call.status, ms, extra={"fields": fields})
     REQUEST_ID.reset(token)
+
+
+def _tells_of(record: logging.LogRecord, problems: tuple[type[Exception], ...]) -> bool:
+    return bool(record.exc_info and isinstance(record.exc_info[1], problems))
+
+
+@cache
+def _broken_off() -> tuple[type[Exception], ...]:
+    """What callers do who leave, or send bytes that are no message."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from starlette.requests import ClientDisconnect
+
+    return ClientDisconnect, DecodeError
+
+
+@cache
+def _refusals() -> tuple[type[Exception], ...]:
+    # Here, since importing kserve reads `sys.argv` and takes seconds; who gets such a record has it already.
+    from kserve.errors import InvalidInput, ModelNotFound, UnsupportedProtocol
+
+    from serving.predictor import Overloaded
+
+    # The last is kserve's 501, for explainers and versions of the protocol that this server has none of.
+    return InvalidInput, ModelNotFound, Overloaded, UnsupportedProtocol, NotImplementedError
 
 
 def _message(record: logging.LogRecord) -> str:

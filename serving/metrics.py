@@ -29,6 +29,11 @@ REASONS = (
 """What the reasons in `degraded` begin with, before their colon; each is counted from 0 on: alerts can name it."""
 
 
+def untraced(registry: CollectorRegistry) -> Counter:
+    """The counter for `serving.tracing`."""
+    return Counter("liverank_traces_dropped", "Calls whose trace could not be sent.", registry=registry)
+
+
 class Metrics:
     """Prometheus metrics of one server process."""
 
@@ -100,7 +105,7 @@ class Metrics:
             ["cache", "outcome"],
             registry=registry,
         )
-        self.untraced = Counter("liverank_traces_dropped", "Calls whose trace could not be sent.", registry=registry)
+        self.untraced = untraced(registry)
         self.stages = Stages(registry)
         self.freshness = Freshness(registry)
         self._queue = Gauge("liverank_queue_requests", "Rank requests that wait.", registry=registry)

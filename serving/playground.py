@@ -24,8 +24,10 @@ from liverank.config.shaping import ExplorationConfig, SurfaceConfig
 from liverank.events import Interaction
 from liverank.store import LiveStore
 from serving.api import Refused
+from serving.json_answers import json_answer
 from serving.known_users import PATH, KnownUsers, Route
-from serving.security import refused
+from serving.metrics import Metrics
+from serving.refusals import refused
 from serving.service import RankingService
 from serving.shaping import DEFAULT
 
@@ -85,11 +87,11 @@ def with_exploration(config: Config) -> Config:
 class Playground:
     """The routes behind the page. They tell items and ids of users, and are guarded as every other route is."""
 
-    def __init__(self, service: RankingService, store: LiveStore, config: Config) -> None:
+    def __init__(self, service: RankingService, store: LiveStore, config: Config, metrics: Metrics) -> None:
         self._service = service
         self._store = store
         self._config = config
-        self._known = KnownUsers(service)
+        self._known = KnownUsers(service, metrics)
 
     @property
     def routes(self) -> list[Route]:
@@ -102,7 +104,7 @@ class Playground:
         limits = self._config.serving
         users = await asyncio.to_thread(latest_users, self._store)
         self._known.offer(users)
-        return _json(
+        return json_answer(
             Setup(
                 event_types=list(self._config.data.event_weights),
                 surfaces=[name for name in limits.surfaces if name not in (DEFAULT, EXPLORING)],
@@ -118,7 +120,7 @@ class Playground:
     async def items(self, request: Request) -> Response:
         """`GET /playground/items`: by `id` (several), else those that `query` finds, else a sample by `seed`."""
         wanted = _wanted(request.query_params)
-        return _json(await asyncio.to_thread(found, self._service.models.champion.bundle.catalogue, wanted))
+        return json_answer(await asyncio.to_thread(found, self._service.models.champion.bundle.catalogue, wanted))
 
 
 class PlaygroundPage:
@@ -217,7 +219,3 @@ def _wanted(query: QueryParams) -> _Wanted:
         return msgspec.convert({**single, "id": query.getlist("id")}, _Wanted, strict=False)
     except msgspec.ValidationError as problem:
         raise Refused(400, f"{problem}") from problem
-
-
-def _json(content: Any) -> Response:
-    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -15,9 +15,10 @@ import msgspec
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ServerNotReady
 
+from liverank.tensors import flat
 from serving import api
-from serving.answering import LEFT
 from serving.api import RankRequest, RankResponse, Refused
+from serving.calls import LEFT
 from serving.metrics import Metrics
 from serving.service import RankingService
 from serving.stages import DECODE, ENCODE
@@ -139,25 +140,18 @@ def _strings(tensors: Mapping[str, Any], name: str) -> list[str]:
     if tensor.datatype != "BYTES":
         raise Refused(400, f"The input tensor '{name}' must be BYTES, not {tensor.datatype}.")
     try:
-        values = list(_flat(tensor.as_numpy() if tensor._raw_data is not None else tensor.data))
+        values = list(flat(tensor.as_numpy().tolist() if tensor._raw_data is not None else tensor.data))
     except (TypeError, ValueError, RecursionError, struct.error) as problem:
         raise Refused(400, f"The input tensor '{name}' holds no strings: {problem}.") from problem
+    for value in values:
+        if not isinstance(value, (str, bytes)):
+            raise Refused(400, f"The input tensor '{name}' holds no strings: there is a {type(value).__name__}.")
     if not values or len(values) != _size(tensor.shape):
         raise Refused(400, f"The input tensor '{name}' has {len(values)} values and shape {list(tensor.shape)}.")
     try:
         return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
     except UnicodeDecodeError as problem:
         raise Refused(400, f"The input tensor '{name}' is not UTF-8: {problem}.") from problem
-
-
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
-    for value in values:
-        if isinstance(value, (str, bytes)):
-            yield value
-        elif isinstance(value, Mapping):
-            raise TypeError("an object is no list of them")
-        else:
-            yield from _flat(value)
 
 
 def _size(shape: Iterable[int]) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.json_answers import json_answer
 from serving.metrics import Metrics
 from serving.query import QueryMatch
 from serving.rerank import Reranking, RerankResponse, answered, reranking
@@ -38,7 +38,7 @@ class RerankRoute:
         version = "2" if request.url.path.startswith("/v2/") else "1"
         reranked = await self._reranked(asked, version, started)
         began = time.perf_counter()
-        answer = Response(msgspec.json.encode(reranked), media_type="application/json")
+        answer = json_answer(reranked)
         self._metrics.stages.lap(ENCODE, began)
         return answer
 

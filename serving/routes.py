@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import msgspec
-from fastapi.exceptions import RequestValidationError
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from liverank.errors import LiverankError, StoreError
 from liverank.events import Item, Record
 from serving import api
 from serving.access import ADMIN, SCOPES_KEY, lacking
 from serving.api import Refused
-from serving.discretion import without_content
+from serving.json_answers import json_answer
 from serving.metrics import Metrics
+from serving.rank_route import RankRoute
+from serving.refusals import Endpoint, answered_or_refused
 from serving.rerank_routes import PATHS, RerankRoute
-from serving.security import refused
 from serving.service import RankingService
-from serving.stages import DECODE, ENCODE
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-_log = logging.getLogger(__name__)
 
 
 class _WholePath(Convertor[str]):
@@ -59,9 +50,10 @@ class Routes:
         """Adds every route to a Starlette or FastAPI application; those of one path by method and path."""
         register_url_convertor("whole", _WholePath())
         doors = {}
+        rank: Endpoint = RankRoute(self._service, self._metrics)
         rerank: Endpoint = RerankRoute(self._service, self._name, self._metrics)
         for route, method, endpoint in (
-            ("/v1/rank", "POST", self.rank),
+            ("/v1/rank", "POST", rank),
             *((path, "POST", rerank) for path in PATHS),
             ("/v1/events", "POST", self.events),
             ("/v1/items", "PUT", self.items),
@@ -77,43 +69,32 @@ class Routes:
                 doors[method, route] = guarded
         return doors
 
-    async def rank(self, request: Request) -> Response:
-        """`POST /v1/rank`."""
-        stages, began = self._metrics.stages, time.perf_counter()
-        asked = api.rank_request(await request.body())
-        stages.lap(DECODE, began)
-        ranked = await self._service.rank(asked)
-        began = time.perf_counter()
-        answer = _json(ranked)
-        stages.lap(ENCODE, began)
-        return answer
-
     async def events(self, request: Request) -> Response:
         """`POST /v1/events`: 202 once every record is on disk."""
         records = api.records(await request.body())
         _check_items(request, records)
-        return _json({"accepted": len(records), "new": await self._service.append(records)}, 202)
+        return json_answer({"accepted": len(records), "new": await self._service.append(records)}, 202)
 
     async def items(self, request: Request) -> Response:
         """`PUT /v1/items`: 200 once they are on disk and rankable."""
         items = api.only_items(api.records(await request.body(), "items", "item"))
-        return _json({"accepted": len(items), "new": await self._service.append(items)})
+        return json_answer({"accepted": len(items), "new": await self._service.append(items)})
 
     async def export(self, request: Request) -> Response:
         """`GET /v1/users/{id}`: what the store holds about a user; nothing for an unknown one."""
         user_id = request.path_params["user_id"]
-        return _json({"user_id": user_id, "records": await self._service.export(user_id)})
+        return json_answer({"user_id": user_id, "records": await self._service.export(user_id)})
 
     async def erase(self, request: Request) -> Response:
         """`DELETE /v1/users/{id}`."""
-        return _json(await self._service.erase(request.path_params["user_id"]))
+        return json_answer(await self._service.erase(request.path_params["user_id"]))
 
     async def load(self, request: Request) -> Response:
         """`POST /v2/repository/models/{name}/load`: swaps to the current champion, 200 once it serves."""
         self._check_name(request)
         model = await self._service.models.swap()
         self.on_swap()
-        return _json({"name": self._name, "version": model.version, "state": "READY"})
+        return json_answer({"name": self._name, "version": model.version, "state": "READY"})
 
     async def unload(self, request: Request) -> Response:
         """`POST /v2/repository/models/{name}/unload`: refused, a server without its model helps nobody."""
@@ -127,7 +108,7 @@ class Routes:
     def _guarded(self, route: str, endpoint: Endpoint) -> Endpoint:
         async def respond(request: Request) -> Response:
             started = time.perf_counter()
-            response = await _answer(route, endpoint, request)
+            response = await answered_or_refused(route, endpoint, request)
             self._metrics.answered(route, response.status_code, time.perf_counter() - started)
             return response
 
@@ -141,44 +122,3 @@ def _check_items(request: Request, records: Sequence[Record]) -> None:
         return
     denied = lacking(ADMIN, ", which items need")
     raise Refused(denied.status, denied.message, denied.headers)
-
-
-async def _answer(route: str, endpoint: Endpoint, request: Request) -> Response:
-    try:
-        return await endpoint(request)
-    except Refused as refusal:
-        answer = refused(refusal.status, refusal.message)
-        answer.headers.update(refusal.headers)
-        return answer
-    except HTTPException as problem:
-        return refused(problem.status_code, str(problem.detail))
-    except StoreError as problem:
-        answer = refused(503, str(problem))
-        answer.headers["Retry-After"] = "5"
-        return answer
-    except LiverankError as problem:
-        _log.warning("%s: %s", route, without_content(problem))
-        return refused(503, str(problem))
-    except Exception:  # noqa: BLE001  the caller gets a 500, the log the traceback
-        # The route, not the path: a path may name a user.
-        _log.exception("%s failed", route)
-        return refused(500, "Internal error; the server's log says more.")
-
-
-async def on_http_exception(request: Request, problem: Exception) -> Response:
-    """The framework's own refusals (no such path, method, body) in the one shape of an error answer."""
-    assert isinstance(problem, HTTPException)
-    answer = refused(problem.status_code, str(problem.detail))
-    answer.headers.update(problem.headers or {})
-    return answer
-
-
-async def on_invalid_request(request: Request, problem: Exception) -> Response:
-    """A v2 body that breaks the protocol's schema, as `Refused` would say it."""
-    assert isinstance(problem, RequestValidationError)
-    found = problem.errors()[0]
-    return refused(400, f"{found['msg']} - at `{'.'.join(map(str, found['loc']))}`")
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")

@@ -8,12 +8,12 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving.access import SCOPES_KEY, Access, access, scope_of
+from serving.refusals import refused
 
 OPEN_PATHS = frozenset({"/", "/metrics", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"})
 
@@ -138,11 +138,6 @@ def _is_of_loopback(url: bytes) -> bool:
         return is_loopback(urlsplit(url.decode("latin-1")).hostname or "")
     except ValueError:
         return False
-
-
-def refused(status: int, message: str) -> JSONResponse:
-    """The one shape of an error answer."""
-    return JSONResponse({"error": message}, status)
 
 
 def is_open(path: str) -> bool:

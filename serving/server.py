@@ -11,14 +11,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
-from liverank.config import Config, ServingConfig, StoreConfig
+from liverank.config import Config, StoreConfig
 from liverank.config.store_place import is_redis
-from liverank.errors import ConfigError, ServingError
+from liverank.errors import ConfigError
 from liverank.store import open_store
 from serving.access import Access
 from serving.announcement import Announcement, withdraw
 from serving.discretion import discreet_logs, on_loop_problem
 from serving.known_users import Route
+from serving.listening import listen
 from serving.logs import take_over_loggers, write_logs
 from serving.metrics import Metrics
 from serving.model import ChampionSource, FolderSource, ModelSource
@@ -73,7 +74,7 @@ def run(
         on_loading()
         model = source or (FolderSource(bundle) if bundle else ChampionSource(config.resolved().registry))
         service = RankingService(config, store, model, metrics, sources=sources)
-        played = Playground(service, store, config).routes if config.serving.playground else ()
+        played = Playground(service, store, config, metrics).routes if config.serving.playground else ()
         called = name or config.registry.model_name
         host, routes = _assemble(config, service, metrics, called, tokens, listener, played, traces)
         take_over_loggers()
@@ -100,27 +101,6 @@ def _bounds(config: Config) -> StoreConfig:
     if is_redis(config.store_place) and kept < read:
         raise ConfigError(f"store.history_events is {kept} and serving.history_length {read}.", "Set it to as many.")
     return config.store
-
-
-def listen(config: ServingConfig) -> socket.socket:
-    """A socket bound to the REST port; it accepts nothing before the model is ready.
-
-    Raises:
-        ServingError: the address cannot be had.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as problem:
-        raise ServingError(
-            f"The server cannot listen on {config.host}:{config.http_port}: {problem.strerror}.",
-            "Another process may have the port; set serving.http_port (0 for any).",
-        ) from problem
-    return listener
 
 
 async def _serve(

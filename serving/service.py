@@ -29,7 +29,7 @@ from serving.erasing import erase
 from serving.experiment import Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
-from serving.identities import Identities
+from serving.impression_ids import ImpressionIds
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
@@ -74,7 +74,7 @@ class RankingService:
         wanted = references(limits)
         sources = sources or partial(VersionSource, config.resolved().registry)
         self.models = Models(source, wanted, sources, store, metrics, self._shaper.learn)
-        self._identities = Identities()
+        self._impression_ids = ImpressionIds()
         self._arms = Arms(limits.experiment, self.models.__contains__)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
@@ -172,12 +172,12 @@ class RankingService:
         self._shaper.check(request)
         now = self._clock()
         at = api.request_time(request, self._latest(now)) or now
-        identity = self._identities.next()
-        logged = sampled(identity, self._limits.feature_log_share)
+        impression_id = self._impression_ids.next()
+        logged = sampled(impression_id, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
         offer, context = candidates_of(offered), context_of(request, at)
         job = Job(user, offer, context, received, request.explain, deadline, logged, request_id=REQUEST_ID.get())
-        return Asked(identity, request, offered, at, job, self._arms.of(user), anonymous)
+        return Asked(impression_id, request, offered, at, job, self._arms.of(user), anonymous)
 
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
@@ -186,7 +186,7 @@ class RankingService:
         """The answer over the wire, of one model's or two interleaved; has the impression recorded."""
         request, offered, arm = asked.request, asked.offered, asked.arm
         unexplained = request.explain and any(answer.contributions is None for answer in answers)
-        identity, most = asked.impression_id, self._limits.feature_log_items
+        impression_id, most = asked.impression_id, self._limits.feature_log_items
         began = time.perf_counter()
         answer, shaped = self._shaped(asked, answers)
         self._metrics.stages.lap(SHAPING, began)
@@ -205,9 +205,9 @@ class RankingService:
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
         if answer.history is not None:
             self._metrics.freshness.used(answer.history, asked.at.timestamp())
-        self._shadow.offer(identity, asked.job, answer)
+        self._shadow.offer(impression_id, asked.job, answer)
         said = RankResponse(
-            identity, answer.version, lines, degraded, timing, shaped.costs, user_id=asked.visitor or UNSET
+            impression_id, answer.version, lines, degraded, timing, shaped.costs, user_id=asked.visitor or UNSET
         )
         if not arm.experiment:
             return said
@@ -216,13 +216,13 @@ class RankingService:
 
     def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
         """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
-        request, offered, arm, identity = asked.request, asked.offered, asked.arm, asked.impression_id
+        request, offered, arm, impression_id = asked.request, asked.offered, asked.arm, asked.impression_id
         bundle = self.models[arm.models[0]].bundle
         if len(answers) == 1:
-            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, identity)
+            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, impression_id)
         settled = self._shaper.settled(request, offered, answers[0], bundle)
-        draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{identity}")
-        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, identity)
+        draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{impression_id}")
+        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, impression_id)
         return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
     async def append(self, records: Sequence[Record], names: Pseudonyms | None = None) -> int:

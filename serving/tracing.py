@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from liverank.config import ServingConfig
 from liverank.errors import ServingError
 from serving.calls import Call, Parent
+from serving.logs import log_access
 from serving.troubles import Troubles
 
 if TYPE_CHECKING:
@@ -91,6 +93,12 @@ class Traces:
                 problem = unforeseen
             self._dropped(len(calls))
             self._troubles.say(problem)
+
+
+def told_of(config: ServingConfig, traces: Traces | None) -> list[Callable[[Call], None]]:
+    """Whatever is to be told of each call that is over: the access log and the traces, where they are wanted."""
+    told: list[Callable[[Call], None]] = [log_access] if config.access_log else []
+    return told if traces is None else [*told, traces.finished]
 
 
 class _Spans:

@@ -47,7 +47,9 @@ def blocks(location: Location, encoding: str = "", size: int = BLOCK_BYTES) -> I
                 line += whole.count(b"\n")
         if rest:
             last = rest.removesuffix(b"\r").removesuffix(b"\n") + b"\n"
-            yield _checked_end(last, location, line)
+            checked = _checked_end(last, location, line)
+            # A carriage return at the very end was held back, and is a line end.
+            yield checked if rest.endswith(b"\r") or isinstance(checked, CutOff) else Unended(checked)
 
 
 def _cut(block: bytes) -> tuple[bytes, bytes]:
@@ -70,8 +72,12 @@ def _check(block: bytes, location: Location, line: int) -> None:
         _refuse(block, problem, location, line)
 
 
-class CutOff(bytes):
-    """The last line of a file whose end cuts a letter in two, with a replacement for that letter."""
+class Unended(bytes):
+    """The last line of a file that ends without a line end, with one."""
+
+
+class CutOff(Unended):
+    """The same where the file's end cuts a letter in two, with a replacement for that letter."""
 
 
 def _checked_end(block: bytes, location: Location, line: int) -> bytes:

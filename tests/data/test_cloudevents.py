@@ -7,6 +7,7 @@ import json
 import random
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from cloudevents.conversion import to_binary, to_structured
 from cloudevents.http import CloudEvent
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from liverank.config.data import SourceConfig
 from liverank.data.cloudevents import REQUEST, RESPONSE, from_http, from_json
 from liverank.data.collect import collect
-from liverank.data.inference_log import pseudonymous
+from liverank.data.inference_pseudonyms import pseudonymous
 from liverank.data.sources.registry import format_of
 from liverank.errors import DataError
 from liverank.events import from_table
@@ -151,6 +152,30 @@ def test_what_is_alone_is_told(tmp_path):
     assert note.startswith("1 requests have no response, beside 1 that have")
 
 
+def test_a_line_that_is_being_written_is_left_for_the_next_time(tmp_path):
+    source = log(tmp_path / "log", *own(0), *own(1))
+    whole = source.read_bytes()
+    for end in (len(whole) - 2, whole.rindex(b"{") - 40, whole.rindex(b"\n", 0, -1) + 1 + 1):
+        source.write_bytes(whole[:end])
+        found = read(source)
+        assert [one.impression_id for one in shown(found)] == ["i0"]
+        assert refused(found) == []
+        assert [note[:26] for note in found.notes if "no response" not in note] == ["1 files end within a line,"]
+    source.write_bytes(whole)
+    found = read(source)
+    assert ([one.impression_id for one in shown(found)], found.notes) == (["i0", "i1"], [])
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b"\r\n"])
+def test_a_whole_last_line_counts_whatever_its_end(tmp_path, end):
+    source = log(tmp_path / "log", *own(0))
+    source.write_bytes(source.read_bytes().removesuffix(b"\n") + end)
+    found = read(source)
+    assert ([one.impression_id for one in shown(found)], found.notes) == (["i0"], [])
+    source.write_bytes(source.read_bytes() + (b"" if end else b"\n") + b"{" + (end or b"\n"))
+    assert [line for _, _, line, _ in refused(read(source))] == [3], "a line with an end is no longer written"
+
+
 def test_components_of_one_request_are_pairs_of_their_own(tmp_path):
     """A transformer before the predictor passes the id on."""
     outer = [event(kind, 1, data, component="transformer") for kind, data in ((REQUEST, ASKED), (RESPONSE, ANSWER))]
@@ -267,18 +292,49 @@ def test_what_is_no_event_over_http(headers, body, why):
         from_http(headers, body)
 
 
+MORE = {"user": "anna", "email": "anna@example.com", "nested": {"user_id": ["anna"]}}
+NAMED = {**ASKED, **MORE, "candidates": ["a", {"item_id": "b", "score": 0.5, "text": "for anna", **MORE}, "c"]}
+NAMING = {**ANSWER, **MORE, "user_id": "anna", "ranking": [{**line, **MORE} for line in ANSWER["ranking"]]}
+TENSOR = {"name": "email", "shape": [1], "datatype": "BYTES", "data": ["anna@example.com"], **MORE}
+
+
 @pytest.mark.parametrize(
     ("request_", "response"),
     [
-        (ASKED, ANSWER),
-        ({"instances": [ASKED]}, {"predictions": [{**ANSWER, "user_id": "anna"}]}),
-        (V2_ASKED, {**V2_ANSWER, "parameters": {**V2_ANSWER["parameters"], "user_id": "anna"}}),
+        (NAMED, NAMING),
+        ({"instances": [NAMED], **MORE}, {"predictions": [NAMING], **MORE}),
+        (
+            {
+                "inputs": [TENSOR, *({**tensor, "parameters": MORE} for tensor in V2_ASKED["inputs"])],
+                "parameters": {**V2_ASKED["parameters"], **MORE},
+                "id": "anna",
+                **MORE,
+            },
+            {
+                **V2_ANSWER,
+                "outputs": [TENSOR, *({**tensor, **MORE} for tensor in V2_ANSWER["outputs"])],
+                "parameters": {**V2_ANSWER["parameters"], "user_id": "anna", **MORE},
+                "id": "anna",
+                **MORE,
+            },
+        ),
     ],
+    ids=["rank", "v1", "v2"],
 )
-def test_pseudonyms_stand_for_users_and_sessions(tmp_path, request_, response):
+def test_pseudonyms_stand_for_users_and_sessions_and_nothing_else_is_kept(tmp_path, request_, response):
     names = Pseudonyms(b"a long secret of the operator's")
-    hidden = [pseudonymous(body, names) for body in (request_, response)]
-    assert '"anna"' not in json.dumps(hidden)
-    (found,) = shown(read(log(tmp_path / "log", *pair(1, *hidden))))
-    assert (found.user_id, found.session_id) == (names.user("anna"), names.session("s"))
-    assert [line.item_id for line in found.shown] == ["c", "b"]
+    whole = [from_json(to_structured(half)[1]) for half in pair(1, request_, response)]
+    hidden = [msgspec.json.encode(pseudonymous(half, names)).decode() for half in whole]
+    assert "anna" in str(whole[0]) + str(whole[1])
+    assert "anna" not in "".join(hidden)
+    (found,) = shown(read(lines(tmp_path / "hidden", *hidden)))
+    (expected,) = shown(read(log(tmp_path / "whole", *pair(1, request_, response))))
+    assert found == msgspec.structs.replace(expected, user_id=names.user("anna"), session_id=names.session("s"))
+
+
+def test_a_visitor_without_a_session_stays_one_under_pseudonyms(tmp_path):
+    names = Pseudonyms(b"a long secret of the operator's")
+    halves = pair(1, {"candidates": ["c", "b"]}, {**ANSWER, "user_id": "anonymous-1"})
+    hidden = [msgspec.json.encode(pseudonymous(from_json(to_structured(half)[1]), names)).decode() for half in halves]
+    (found,) = shown(read(lines(tmp_path / "hidden", *hidden)))
+    assert (found.user_id, found.session_id) == (names.user("anonymous-1"), None)

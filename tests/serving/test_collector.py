@@ -32,6 +32,9 @@ from serving.event_files import EventFiles, FullError
 from tests.data.reading import read
 from tests.data.test_cloudevents import ASKED, event, own, pair, shown
 from tests.serving.conftest import ROOT, Server
+from tests.serving.test_logs import TRACE, TRACEPARENT
+from tests.serving.test_tracing import Collector as OtlpCollector
+from tests.serving.test_tracing import attributes
 
 KEY = "a long secret of the operator's"
 
@@ -119,6 +122,63 @@ def test_what_is_refused_says_why(tmp_path: Path) -> None:
         assert 'liverank_inference_events_total{kind="request",outcome="refused"} 4.0' in told
         assert {collector.send(half).status_code for half in (response, request)} == {202}
     assert [one.impression_id for one in shown(read(tmp_path))] == ["i1"]
+
+
+def test_it_logs_as_the_model_server_does(tmp_path: Path) -> None:
+    settings = ("serving.log_format=json", "serving.access_log=true", "serving.max_body_bytes=20000")
+    bad = event(REQUEST, 2, {"events": ["private"], "user_id": "anna.private"})
+    with receiver(tmp_path, *(word for setting in settings for word in ("--set", setting))) as collector:
+        sent = [
+            collector.send(pair(1)[0], **{"x-request-id": "good"}),
+            collector.send(bad, **{"x-request-id": "bad"}),
+            collector.send(bad, **{"x-request-id": "again"}),
+            collector.send(event(REQUEST, 1, {**ASKED, "surface": "x" * 20_000}), **{"x-request-id": "large"}),
+            collector.send(pair(1)[0], **{"x-request-id": "foreign", "origin": "https://elsewhere.example"}),
+            httpx.get(collector.url.replace("/v1/cloudevents", "/metrics"), headers={"x-request-id": "scrape"}),
+        ]
+        _, said = collector.stop()
+    assert [answer.headers.get_list("x-request-id") for answer in sent] == [
+        ["good"], ["bad"], ["again"], ["large"], ["foreign"], ["scrape"],
+    ]  # fmt: skip
+    *logged, stopped = said.splitlines()
+    assert stopped.startswith("Stopped")
+    lines = [json.loads(line) for line in logged]
+    calls = [line for line in lines if line["logger"] == "serving.access_log"]
+    assert [(line["request_id"], line["route"], line["status"]) for line in calls] == [
+        ("good", "POST /v1/cloudevents", 202),
+        ("bad", "POST /v1/cloudevents", 400),
+        ("again", "POST /v1/cloudevents", 400),
+        ("large", "other", 413),
+        ("foreign", "other", 403),
+        ("scrape", "GET /metrics", 200),
+    ]
+    (warning,) = [line for line in lines if line not in calls]
+    assert (warning["level"], warning["request_id"]) == ("WARNING", "bad")
+    assert "Events are refused" in warning["message"]
+    assert "private" not in said
+
+
+def test_its_calls_are_traced(tmp_path: Path) -> None:
+    spans = OtlpCollector()
+    try:
+        with receiver(tmp_path, "--set", f"serving.traces_endpoint={spans.endpoint}") as collector:
+            collector.send(pair(1)[0], traceparent=TRACEPARENT)
+            httpx.get(collector.url.replace("/v1/cloudevents", "/metrics"))
+            collector.send(event(REQUEST, 2, {"events": []}))
+            collector.stop()
+        taken, refused = spans.roots(2)
+    finally:
+        spans.close()
+    assert (taken.name, taken.trace_id.hex()) == ("POST /v1/cloudevents", TRACE)
+    assert [attributes(span)["http.response.status_code"] for span in (taken, refused)] == [202, 400]
+
+
+def test_the_model_server_does_not_come_with_it() -> None:
+    command = [sys.executable, "-c", "import sys, serving.collector; print(*sys.modules)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    found = set(done.stdout.split())
+    assert "serving.collector" in found
+    assert not found & {"kserve", "fastapi", "grpc", "serving.service", "serving.server"}
 
 
 def test_a_token_is_asked_for_also_as_a_password(tmp_path: Path) -> None:

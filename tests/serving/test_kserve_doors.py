@@ -124,6 +124,8 @@ def test_bad_tensors(client: httpx.Client) -> None:
         ([user, ("candidates", [1], "INT64", [1])], "must be BYTES"),
         ([user, ("candidates", [2], "BYTES", ["a", "a"])], "'a' is there twice"),
         ([user, ("candidates", [0], "BYTES", [])], "has 0 values"),
+        ([user, ("candidates", [2], "BYTES", ["a", 1])], "holds no strings: there is a int"),
+        ([user, ("candidates", [2], "BYTES", [["a"], [{"b": "c"}]])], "holds no strings: there is a dict"),
     ):
         answer = infer(client, *inputs)
         assert (answer.status_code, says in answer.json()["error"]) == (400, True), answer.text

@@ -205,7 +205,7 @@ def test_a_failure_beyond_the_routes_names_its_request_in_text_too(servers: Call
         assert (predict.status_code, predict.headers["x-request-id"]) == (500, "two")
     server.kill()
     heads = [line for line in server.output().splitlines() if "[request " in line]
-    assert any("ERROR serving.routes: POST /v1/rank failed [request one]" in line for line in heads)
+    assert any("ERROR serving.refusals: POST /v1/rank failed [request one]" in line for line in heads)
     assert any("Exception in ASGI application" in line and line.endswith("[request two]") for line in heads)
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ", line) for line in heads)
     assert not any("serving.access_log" in line for line in heads)

@@ -21,6 +21,7 @@ from liverank.store import open_store
 from serving.announcement import Announcement
 from serving.playground import EXPLORING, latest_users, with_exploration
 from tests.serving.conftest import Server, click, ids
+from tests.serving.test_metrics import gained
 
 SCRIPT = "<script>document.title='broken'</script>"
 ITEMS = [
@@ -165,6 +166,16 @@ def test_pseudonyms_are_offered_as_such_and_ranked_by_what_they_did(hidden: Serv
         assert len(own) == 5
         held = b"".join(path.read_bytes() for path in hidden.workspace.iterdir() if path.is_file())
         assert b".raw" not in held
+
+
+def test_ranking_by_pseudonyms_times_each_stage_too(hidden: Server) -> None:
+    with hidden.client(headers={"authorization": "Bearer secret"}) as client:
+        client.post("/v1/events", json=click(1, "timed.raw"))
+        (user, *_) = client.get("/playground/setup").json()["users"]
+        body = {"user_id": user, "candidates": ["a", "b"]}
+        own = gained(client, lambda: client.post("/v1/rank", json=body))
+        assert {"decode", "encode"} <= own.keys()
+        assert gained(client, lambda: client.post("/playground/rank", json=body)) == own
 
 
 def test_the_routes_for_pseudonyms_take_nobody_else(hidden: Server) -> None:

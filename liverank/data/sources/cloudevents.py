@@ -71,18 +71,27 @@ class _Halves:
 
     def gather(self) -> Iterator[Part]:
         """Reads all files; lines that are no such event are set aside."""
-        again = 0
+        again, unended = 0, 0
         for number, file in enumerate(self.files):
             aside = Aside(TABLE, file.name)
             for lines in read_lines(file, ROWS):
+                last = lines.numbers[-1] if lines.unended else 0
                 for line, text in zip(lines.numbers, lines.texts, strict=True):
                     try:
                         again += not self._add(from_json(text), number, line)
                     except DataError as problem:
-                        aside.put(line, text, problem.message)
+                        if line == last:
+                            unended += 1
+                        else:
+                            aside.put(line, text, problem.message)
                 yield from aside.take()
         if again:
             yield Note(f"{again:,} events were delivered more than once, and count once.")
+        if unended:
+            yield Note(
+                f"{unended:,} files end within a line, which is still being written or was never acknowledged; it is "
+                "left for the next time."
+            )
 
     def _add(self, event: InferenceEvent, file: int, line: int) -> bool:
         """Whether the event is new.

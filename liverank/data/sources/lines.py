@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from liverank import columns as c
 from liverank.data.dataset import REJECTED_SCHEMA
-from liverank.data.encodings import blocks
+from liverank.data.encodings import Unended, blocks
 from liverank.data.locations import Location
 from liverank.data.sources.parts import BATCH_ROWS, Batch, Part, Refused
 from liverank.data.values import INSTANT
@@ -37,6 +37,8 @@ class Lines:
     numbers: list[int] = field(default_factory=list)
     """Line of each in the file, from 1."""
     texts: list[str] = field(default_factory=list)
+    unended: bool = False
+    """Whether the last of them is the file's last and has no line end: perhaps it is still being written."""
 
 
 def read_lines(location: Location, rows: int = BATCH_ROWS) -> Iterator[Lines]:
@@ -45,16 +47,26 @@ def read_lines(location: Location, rows: int = BATCH_ROWS) -> Iterator[Lines]:
     Raises:
         DataError: the file is neither UTF-8 nor in the encoding that is set; the message says where.
     """
-    numbered = enumerate(text_of_lines(location), 1)
+    unended: list[str] = []
+    numbered = enumerate(text_of_lines(location, unended.append), 1)
     while block := list(islice(numbered, rows)):
         filled = [(number, text) for number, text in block if text and not text.isspace()]
-        yield Lines(location.name, [number for number, _ in filled], [text for _, text in filled])
+        ends_open = any(not text.isspace() for text in unended)
+        yield Lines(location.name, [number for number, _ in filled], [text for _, text in filled], ends_open)
 
 
-def text_of_lines(location: Location) -> Iterator[str]:
-    """Each line without its end; without the mark that a file may begin with."""
+def text_of_lines(location: Location, on_unended: Callable[[str], object] = lambda text: None) -> Iterator[str]:
+    """Each line without its end; without the mark that a file may begin with.
+
+    Args:
+        location: the file.
+        on_unended: called with the last line, before that comes, if it has no line end.
+    """
     for block in blocks(location, location.encoding):
-        yield from block.decode("utf-8").split("\n")[:-1]
+        texts = block.decode("utf-8").split("\n")[:-1]
+        if isinstance(block, Unended):
+            on_unended(texts[0])
+        yield from texts
 
 
 @lru_cache(maxsize=256)

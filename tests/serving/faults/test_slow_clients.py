@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
 from tests.serving.conftest import Server, click
@@ -68,6 +69,37 @@ def test_others_do_not_wait_for_a_request_that_comes_slowly(server: Server, sent
             said = answer(connection)
             assert b" 200 " in said
             assert b'"impression_id"' in said
+
+
+def test_callers_who_leave_are_nobodys_fault(servers: Servers) -> None:
+    """Neither an error of the server's nor a traceback in its log."""
+    server = servers("serving.access_log=true").start()
+    whole = len(BODY)
+    with connections(server, 3) as leaving:
+        for connection, path in zip(leaving, ("/v1/rank", "/v1/events", "/v1/models/liverank:predict"), strict=True):
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {whole}\r\n\r\n"
+            connection.sendall(head.encode() + BODY[:5])
+    with server.client() as client:
+        while 'liverank_requests_total{route="POST /v1/events",status="499"} 1.0' not in client.get("/metrics").text:
+            pass
+        told = client.get("/metrics").text
+        assert 'liverank_requests_total{route="POST /v1/rank",status="499"} 1.0' in told
+        assert rank(client).status_code == 200
+    server.kill()
+    said = server.output()
+    assert "Traceback" not in said
+    assert "POST /v1/events 499" in said
+
+
+def test_bytes_that_are_no_message_of_grpc_leave_the_log_alone(servers: Servers) -> None:
+    server = servers().start()
+    with grpc.insecure_channel(server.said["grpc"]) as channel:
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        with pytest.raises(grpc.RpcError):
+            live(b"\xff\xff", timeout=SECONDS)
+        assert live(b"", timeout=SECONDS)
+    server.kill()
+    assert "Traceback" not in server.output()
 
 
 def test_others_do_not_wait_for_an_answer_that_is_not_read(servers: Servers) -> None:

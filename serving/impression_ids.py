@@ -9,7 +9,7 @@ BYTES: Final = 16
 AT_ONCE: Final = 256
 
 
-class Identities:
+class ImpressionIds:
     """32 hex digits each, of the system's random numbers; those are fetched for many at once, since asking costs more
     than what is asked for. For one thread, in a process that does not fork.
     """
