@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from liverank import columns as c
 from liverank.errors import DataError
+from liverank.instants import in_utc
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="an instant with a zone, kept as UTC")]
@@ -227,12 +228,7 @@ def to_utc(record: Any) -> Any:
     at = getattr(record, c.TIMESTAMP, None)
     if at is None or at.tzinfo is UTC:
         return record
-    try:
-        return msgspec.structs.replace(record, timestamp=at.astimezone(UTC))
-    except OverflowError as problem:
-        raise DataError(
-            f"The timestamp {at.isoformat()} has no equal in UTC.", "It must lie in the years 1 to 9999 there too."
-        ) from problem
+    return msgspec.structs.replace(record, timestamp=in_utc(at))
 
 
 def encode_record(record: Record) -> bytes:

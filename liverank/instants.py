@@ -1,10 +1,24 @@
-"""Instants as people write them on a command line."""
+"""Instants: as people write them on a command line, and in UTC."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from liverank.errors import ConfigError
+from liverank.errors import ConfigError, DataError
+
+
+def in_utc(at: datetime) -> datetime:
+    """The instant in UTC.
+
+    Raises:
+        DataError: in UTC it would lie outside the years 1 to 9999.
+    """
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as problem:
+        raise DataError(
+            f"The timestamp {at.isoformat()} has no equal in UTC.", "It must lie in the years 1 to 9999 there too."
+        ) from problem
 
 
 def instant_of(text: str, option: str, *, zoned: bool = False) -> datetime:

@@ -7,7 +7,6 @@ structured modes and, in files, the JSON format, one event a line (github.com/cl
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ import msgspec
 
 from liverank.errors import DataError
 from liverank.events import Timestamp
+from liverank.instants import in_utc
 
 PREFIX: Final = "org.kubeflow.serving.inference."
 REQUEST: Final = "org.kubeflow.serving.inference.request"
@@ -89,10 +89,13 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
         return fields
     try:
         data = base64.b64decode(str(fields.pop("data_base64")), validate=True)
-    except binascii.Error as problem:
+    except ValueError as problem:  # binascii.Error is one; text beyond ASCII raises the plain one
         raise DataError(f"The event's data_base64 is no Base64: {problem}.") from problem
     return {**fields, "data": _OBJECT.decode(data)}
 
 
 def _event(fields: dict[str, Any]) -> InferenceEvent:
-    return msgspec.convert(fields, InferenceEvent)
+    event = msgspec.convert(fields, InferenceEvent)
+    if event.time is not None:
+        in_utc(event.time)
+    return event

@@ -39,9 +39,9 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of an answer."""
 
     item_id: Identifier
-    position: int
+    position: Annotated[int, msgspec.Meta(ge=1)]
     score: float | None = None
-    propensity: float | None = None
+    propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str = ""
 
 
@@ -125,9 +125,11 @@ def _tensors(tensors: Any) -> dict[str, list[Any]]:
     Raises:
         DataError: one has none in JSON: the binary extension puts them behind it.
     """
-    found = {}
+    found: dict[str, list[Any]] = {}
     for tensor in converted(tensors, list[dict[str, Any]], "tensors"):
         name = str(tensor.get("name"))
+        if name in found:
+            raise DataError(f"The tensor '{name}' is there twice.")
         if not isinstance(tensor.get("data"), list):
             raise DataError(f"The tensor '{name}' has no data in JSON; tensors in binary are not read.")
         found[name] = list(flat(tensor["data"]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from liverank.data.inference_bodies import Answered, Asked, answered, asked, converted
 from liverank.errors import DataError
 from liverank.events import ExperimentArm, Impression
+from liverank.instants import in_utc
 from liverank.shown import TIMESTAMP, attributes, shown_items
 
 _INSTANT: Final = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -39,6 +40,9 @@ def _impression(one: Asked, answer: Answered, at: datetime | None) -> Impression
         raise DataError("Neither the request nor the response names a user.")
     ids = [line if isinstance(line, str) else line.item_id for line in one.candidates]
     scores = [None if isinstance(line, str) else line.score for line in one.candidates]
+    _check_once(ids, "candidate")
+    _check_once([line.item_id for line in answer.ranking], "line of item")
+    _check_once([line.position for line in answer.ranking], "line at position")
     interleaved = any(line.variant for line in answer.ranking)
     return Impression(
         impression_id=answer.impression_id,
@@ -54,6 +58,14 @@ def _impression(one: Asked, answer: Answered, at: datetime | None) -> Impression
     )
 
 
+def _check_once(values: Sequence[Any], what: str) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise DataError(f"There are two of the {what} {value!r}.")
+        seen.add(value)
+
+
 def _arm(answer: Answered, interleaved: bool) -> ExperimentArm | None:
     if not answer.experiment:
         return None
@@ -65,7 +77,7 @@ def _instant(one: Asked, at: datetime | None) -> datetime:
     said = one.context.get(TIMESTAMP)
     if said is not None:
         found: datetime = converted(said, _INSTANT, "context.timestamp")
-        return found.astimezone(UTC)
+        return in_utc(found)
     if at is None:
         raise DataError("Neither the event nor the request's context says when that was.")
-    return at.astimezone(UTC)
+    return in_utc(at)

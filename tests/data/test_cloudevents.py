@@ -34,6 +34,7 @@ ANSWER = {
     "impression_id": "i1", "model_version": "3", "degraded": ["texts: 1"], "timing_ms": {"total": 1},
     "ranking": [{"item_id": "c", "score": 2.0, "position": 1}, {"item_id": "b", "score": 1.0, "position": 2}],
 }  # fmt: skip
+LINE = ANSWER["ranking"][0]
 V2_ASKED = {
     "inputs": [
         {"name": "user_id", "shape": [1], "datatype": "BYTES", "data": ["anna"]},
@@ -206,6 +207,13 @@ def test_an_id_that_a_client_uses_twice_is_told(tmp_path):
         ({"inputs": []}, V2_ANSWER, "In inputs"),
         (V2_ASKED, {"outputs": []}, "The output tensors"),
         (V2_ASKED, {**V2_ANSWER, "parameters": {}}, "In outputs"),
+        ({"inputs": V2_ASKED["inputs"] + V2_ASKED["inputs"][:1]}, V2_ANSWER, "The tensor 'user_id' is there twice."),
+        ({**ASKED, "context": {"timestamp": "0001-01-01T00:00:00+23:00"}}, ANSWER, "has no equal in UTC"),
+        ({**ASKED, "candidates": ["a", "b", "c", "b"]}, ANSWER, "two of the candidate 'b'"),
+        (ASKED, {**ANSWER, "ranking": [LINE, {**LINE, "position": 2}]}, "two of the line of item 'c'"),
+        (ASKED, {**ANSWER, "ranking": [LINE, {**LINE, "item_id": "a"}]}, "two of the line at position 1"),
+        (ASKED, {**ANSWER, "ranking": [{**LINE, "position": 0}]}, "In the response"),
+        (ASKED, {**ANSWER, "ranking": [{**LINE, "propensity": 7.5}]}, "In the response"),
     ],
 )
 def test_pairs_that_are_no_ranking_are_set_aside(tmp_path, request_, response, why):
@@ -229,6 +237,8 @@ def test_lines_that_are_no_events(tmp_path):
         "{", "[]", good.replace('"1.0"', '"0.3"'), good.replace("inference.request", "inference.feedback"),
         good[: len(good) // 2], good.replace('"id": "1"', '"id": ""'),
         good.replace('"data": {', '"data_base64": "!", "x": {'),
+        good.replace('"data": {', '"data_base64": "ä", "x": {'),
+        good.replace(AT, "0001-01-01T00:00:00+23:00"),
         good.replace('"data": {', '"data": [{').replace("}}", "}}]"),
     ]  # fmt: skip
     found = read(lines(tmp_path / "log", good, *bad))
