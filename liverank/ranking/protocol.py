@@ -68,7 +68,8 @@ class Ranker(Protocol):
     """Scores candidates; higher is better.
 
     A ranker returns one finite float32 for each candidate in the order given, whatever the history (empty, with unknown
-    items), and gives the same scores for the same input, alone or in a batch.
+    items), and gives the same scores for the same input, alone or in a batch
+    (up to rounding where a library sums several lists at once).
     """
 
     name: str
