@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,7 +52,7 @@ def run(
     pool = list(items) or [f"item-{number}" for number in range(max(candidates, 1000))]
     draw = random.Random(SEED)
     link = Link(url, token)
-    _fill_histories(link, pool, users, draw)
+    fill_histories(link, {f"latency-{user}": [draw.choice(pool) for _ in range(HISTORY)] for user in range(users)})
     size = min(candidates, len(pool))
     bodies = [
         json.dumps({"user_id": f"latency-{number % users}", "candidates": draw.sample(pool, size)})
@@ -78,18 +78,23 @@ class Link:
         return answer.status, answer.read()
 
 
-def _fill_histories(link: Link, pool: Sequence[str], users: int, draw: random.Random) -> None:
+def fill_histories(link: Link, histories: Mapping[str, Sequence[str]]) -> None:
+    """Sends a click on each item of each user's history, a minute apart, oldest first.
+
+    Raises:
+        RuntimeError: the server refused them.
+    """
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    for user in range(users):
+    for user, items in histories.items():
         events = [
             {
-                "event_id": f"latency-{user}-{number}",
-                "user_id": f"latency-{user}",
-                "item_id": draw.choice(pool),
+                "event_id": f"{user}-{number}",
+                "user_id": user,
+                "item_id": item,
                 "type": "click",
                 "timestamp": (start + timedelta(minutes=number)).isoformat(),
             }
-            for number in range(HISTORY)
+            for number, item in enumerate(items)
         ]
         status, answer = link.send("POST", "/v1/events", json.dumps(events))
         if status != 202:

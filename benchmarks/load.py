@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from benchmarks.latency import quantile
+
 SPIN_SECONDS: Final = 0.002
 """How long before a planned time the loop is polled without a rest: its timers know whole milliseconds only."""
 DRAIN_SECONDS: Final = 60
@@ -61,7 +63,7 @@ class Tally:
         if not self.seconds:
             return dict(counts)
         ordered = sorted(self.seconds)
-        shares = {name: 1000 * ordered[min(len(ordered) - 1, int(of * len(ordered)))] for name, of in SHARES.items()}
+        shares = {name: 1000 * quantile(ordered, of) for name, of in SHARES.items()}
         return {**shares, "rate": len(ordered) / self.wall, **counts}
 
 

@@ -17,12 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.latency import Link
+from benchmarks.latency import Link, fill_histories
 from benchmarks.load import Tally, Target, at_rate, closed, rank_bodies, usage
 from benchmarks.page import machine
 from benchmarks.serving_page import ANEW, CROSS_ENCODER, FLOOR, Cell, Measurements, part
@@ -38,7 +37,6 @@ CROSS_ENCODER_SIZES: Final = (20, 100)
 BODIES: Final = 200
 WARM_UP_SECONDS: Final = 0.5
 START_SECONDS: Final = 300
-START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 def _measured(servers: Sequence[Server], world: World, seconds: float) -> Measurements:
     ours = [server for server in servers if server.name not in (FLOOR, CROSS_ENCODER)]
     for server in ours:
-        _fill_histories(server, world)
+        fill_histories(Link(server.url), world.histories)
     found = Measurements()
     for size in SIZES:
         for clients in CLIENTS:
@@ -148,24 +146,6 @@ def _cell(server: Server, size: int, load: Callable[[Target], Tally], world: Wor
     cell = Cell(server.name, size, cpu, tally.figures())
     print(f"{server.name}, {size} candidates: {cell.figures}", flush=True)
     return cell
-
-
-def _fill_histories(server: Server, world: World) -> None:
-    link = Link(server.url)
-    for user, items in world.histories.items():
-        events = [
-            {
-                "event_id": f"{user}-{number}",
-                "user_id": user,
-                "item_id": item,
-                "type": "click",
-                "timestamp": (START + timedelta(minutes=number)).isoformat(),
-            }
-            for number, item in enumerate(items)
-        ]
-        status, answer = link.send("POST", "/v1/events", json.dumps(events))
-        if status != 202:
-            raise RuntimeError(f"{server.name} refused the histories: {status} {answer.decode()}")
 
 
 def _overhead(server: Server, world: World, size: int) -> float:
