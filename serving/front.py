@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-Door = Callable[[Request], Awaitable[Response]]
+from serving.refusals import Endpoint
 
 
 class Front:
@@ -17,7 +16,7 @@ class Front:
     `doors` never raise; what guards the application stands before both.
     """
 
-    def __init__(self, app: ASGIApp, doors: Mapping[tuple[str, str], Door]) -> None:
+    def __init__(self, app: ASGIApp, doors: Mapping[tuple[str, str], Endpoint]) -> None:
         self._app = app
         self._doors = doors
 
