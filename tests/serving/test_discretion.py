@@ -42,8 +42,12 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def discreet() -> Iterator[io.StringIO]:
+def discreet(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is logged while the server's rule for logs holds."""
+    # A server made in this process by another test leaves these loggers with handlers of their own.
+    for name in ("uvicorn", "uvicorn.error", "kserve"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     former, told = logging.getLogRecordFactory(), io.StringIO()
     handler = logging.StreamHandler(told)
     discreet_logs()
