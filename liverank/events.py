@@ -41,7 +41,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     attributes: dict[str, str] = {}
 
 
-class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One line of a shown list, and where the proposer had it.
 
     A list that a ranker has re-ordered says nothing of the proposer's order in its positions: without the incoming ones
