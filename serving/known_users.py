@@ -61,13 +61,15 @@ class KnownUsers:
             if not isinstance(record, Interaction):
                 raise Refused(400, f"Record {index} is no interaction; send other records to /v1/events.")
             self._check(record.user_id)
-        return json_answer({"accepted": len(records), "new": await self._service.append(records, self._names)}, 202)
+        return json_answer(
+            {"accepted": len(records), "new": await self._service.records.append(records, self._names)}, 202
+        )
 
     async def export(self, request: Request) -> Response:
         """`GET /playground/users/{pseudonym}`: as `/v1/users/{id}`."""
         user = request.path_params["user_id"]
         self._check(user)
-        return json_answer({"user_id": user, "records": await self._service.export(user, self._names)})
+        return json_answer({"user_id": user, "records": await self._service.records.export(user, self._names)})
 
     def _check_rank(self, asked: api.RankRequest) -> None:
         self._check(asked.user_id)

@@ -73,21 +73,21 @@ class Routes:
         """`POST /v1/events`: 202 once every record is on disk."""
         records = api.records(await request.body())
         _check_items(request, records)
-        return json_answer({"accepted": len(records), "new": await self._service.append(records)}, 202)
+        return json_answer({"accepted": len(records), "new": await self._service.records.append(records)}, 202)
 
     async def items(self, request: Request) -> Response:
         """`PUT /v1/items`: 200 once they are on disk and rankable."""
         items = api.only_items(api.records(await request.body(), "items", "item"))
-        return json_answer({"accepted": len(items), "new": await self._service.append(items)})
+        return json_answer({"accepted": len(items), "new": await self._service.records.append(items)})
 
     async def export(self, request: Request) -> Response:
         """`GET /v1/users/{id}`: what the store holds about a user; nothing for an unknown one."""
         user_id = request.path_params["user_id"]
-        return json_answer({"user_id": user_id, "records": await self._service.export(user_id)})
+        return json_answer({"user_id": user_id, "records": await self._service.records.export(user_id)})
 
     async def erase(self, request: Request) -> Response:
         """`DELETE /v1/users/{id}`."""
-        return json_answer(await self._service.erase(request.path_params["user_id"]))
+        return json_answer(await self._service.records.erase(request.path_params["user_id"]))
 
     async def load(self, request: Request) -> Response:
         """`POST /v2/repository/models/{name}/load`: swaps to the current champion, 200 once it serves."""

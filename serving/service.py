@@ -1,4 +1,4 @@
-"""The core behind every door: ranks, takes records and items, exports and erases users."""
+"""The core behind every door: from a rank request to the list that is shown, recorded and counted."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from msgspec import UNSET, structs
 
-from liverank.certificates import Erased
 from liverank.config import Config
-from liverank.errors import LiverankError
-from liverank.events import Item, Record
 from liverank.pseudonyms import Pseudonyms, pseudonyms
-from liverank.ranking.baselines import incoming_scores
 from liverank.store import LiveStore
-from liverank.store.circuit import Unreachable
 from serving import api
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
-from serving.batching import MicroBatcher, QueueFullError
 from serving.calls import REQUEST_ID
 from serving.causes import Causes
-from serving.erasing import erase
+from serving.clock import Clock, utc_now
 from serving.experiment import Arms
 from serving.explaining import NOT_AVAILABLE
 from serving.feature_log import sampled
@@ -34,25 +28,21 @@ from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
 from serving.model import ModelSource
+from serving.model_queue import ModelQueue
 from serving.models import Models
-from serving.query import NOT_COMPARED, QueryMatch
-from serving.scoring import Answer, Job, Scorer, milliseconds
+from serving.query import QueryMatch
+from serving.records import LiveRecords
+from serving.scoring import Answer, Job, milliseconds
 from serving.shadow import Shadow
 from serving.shaping import Shaped, Shaper
 from serving.stages import EXPLAIN, SHAPING
 from serving.telling import SentenceWriter
-from serving.texts import TextEncoding
-from serving.variants import ScorerByModel, Sources, VersionSource, references
+from serving.variants import Sources, VersionSource, references
 from serving.visitors import visitor
 
 
-def utc_now() -> datetime:
-    """The server's clock."""
-    return datetime.now(UTC)
-
-
 class RankingService:
-    """One model, one store, one queue. Building it loads the model; coroutines run in the server's event loop."""
+    """One store, one log, one queue for the models. Building it loads them; coroutines run in the event loop."""
 
     def __init__(
         self,
@@ -65,39 +55,34 @@ class RankingService:
     ) -> None:
         limits = config.serving
         self._limits = limits
-        self._event_weights = config.data.event_weights
+        weights = config.data.event_weights
         self.names = pseudonyms(limits.pseudonym_variable)
-        self._store = store
         self._metrics = metrics
-        self._clock = clock
-        self._shaper = Shaper(limits.surfaces, self._event_weights)
+        self._clock = Clock(clock, limits.max_future_seconds)
+        self._shaper = Shaper(limits.surfaces, weights)
         wanted = references(limits)
         sources = sources or partial(VersionSource, config.resolved().registry)
         self.models = Models(source, wanted, sources, store, metrics, self._shaper.learn)
         self._impression_ids = ImpressionIds()
         self._arms = Arms(limits.experiment, self.models.__contains__)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
-        self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            ScorerByModel(self._scorer, wanted),
-            limits.batch_requests,
-            limits.queue_requests,
-        )
-        self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests, metrics)
+        self.records = LiveRecords(store, self.log, self.models, self.names, weights, self._clock, metrics)
+        self._queue = ModelQueue(limits, self.models, wanted, store, metrics)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
-        self._causes = Causes(limits, self._sentences, self._batcher.beside)
+        self._causes = Causes(limits, self._sentences, self._queue.beside)
         self._shadow = Shadow(
             limits.shadow,
             self.models.get,
-            lambda: len(self._batcher) > 0,
+            lambda: len(self._queue) > 0,
             (limits.shadow_queue, limits.max_new_texts),
             metrics,
         )
-        metrics.watch(self._batcher.__len__, self.log.__len__)
+        metrics.watch(self._queue.__len__, self.log.__len__)
         metrics.freshness.watch(lambda: self.models.champion.bundle.manifest)
 
     def now(self) -> datetime:
         """The instant that a request would get now."""
-        return self._clock()
+        return self._clock.now()
 
     @property
     def ready(self) -> bool:
@@ -123,7 +108,7 @@ class RankingService:
             Refused: 400 for a request that cannot be followed, 503 when too many wait.
         """
         asked = self._asked(request, names or self.names)
-        answers = await self._score(asked)
+        answers = await self._queue.answers(asked.job, asked.arm.models)
         return await self._told(asked, answers if query is None else [query.joined(answer) for answer in answers])
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
@@ -132,17 +117,10 @@ class RankingService:
         Raises:
             Refused: as `rank`.
         """
-        offer, weight = candidates_of(self._offered(request)), self._limits.query_weight
         left = None if request.deadline_ms is None else request.deadline_ms / 1000
         user = self.names.user(request.user_id or visitor(request.session_id))
-        bundle = self.models[self._arms.of(user).models[0]].bundle
-        try:
-            scores = await asyncio.wait_for(self._texts.matched(bundle, query, offer), left)
-        except TimeoutError:
-            return QueryMatch(None, weight, (f"{NOT_COMPARED} in the time left",))
-        except QueueFullError as full:
-            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
-        return QueryMatch(scores, weight, () if scores is not None else (NOT_COMPARED,))
+        candidates = candidates_of(self._offered(request))
+        return await self._queue.match(query, candidates, self._arms.of(user).models[0], left)
 
     async def rank_all(self, requests: Sequence[RankRequest]) -> list[RankResponse]:
         """Ranks several lists, all or none: impressions are recorded once each has its scores.
@@ -154,7 +132,7 @@ class RankingService:
         if len(requests) > limit:
             raise Refused(400, f"A call may rank {limit} lists (serving.queue_requests), this one has {len(requests)}.")
         asked = [self._asked(request, self.names) for request in requests]
-        scoring = [asyncio.ensure_future(self._score(each)) for each in asked]
+        scoring = [asyncio.ensure_future(self._queue.answers(each.job, each.arm.models)) for each in asked]
         try:
             answers = await asyncio.gather(*scoring)
         finally:
@@ -170,8 +148,8 @@ class RankingService:
             request = structs.replace(request, user_id=user, session_id=names.session(request.session_id))
         offered = self._offered(request)
         self._shaper.check(request)
-        now = self._clock()
-        at = api.request_time(request, self._latest(now)) or now
+        now = self._clock.now()
+        at = api.request_time(request, self._clock.latest(now)) or now
         impression_id = self._impression_ids.next()
         logged = sampled(impression_id, self._limits.feature_log_share)
         deadline = None if request.deadline_ms is None else received + request.deadline_ms / 1000
@@ -225,93 +203,10 @@ class RankingService:
         shaped = self._shaper.shaped(request, offered, draft.answer, bundle, impression_id)
         return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
-    async def append(self, records: Sequence[Record], names: Pseudonyms | None = None) -> int:
-        """How many records were new, once they are on disk; items among them are rankable then. `names`: as `rank`.
-
-        Raises:
-            Refused: 400 for an event type without a weight or a time to come; 503 when the store cannot write.
-        """
-        api.check_types(records, self._event_weights)
-        api.check_times(records, self._latest(self._clock()))
-        try:
-            new = await self.log.write((names or self.names).records(records))
-        except Unreachable as problem:
-            # A Redis that hangs may still find the call on its connection and do it.
-            why = f"Send it again, nothing is taken twice; the live store does not answer: {problem}"
-            raise Refused(503, why, {"Retry-After": "5"}) from problem
-        except LiverankError as problem:
-            why = f"Nothing was taken, the live store cannot write: {problem}"
-            raise Refused(503, why, {"Retry-After": "5"}) from problem
-        self._metrics.records.inc(new)
-        self._metrics.freshness.acknowledged(records)
-        items = [record for record in records if isinstance(record, Item)]
-        if items:
-            await self.models.add(items)
-        return new
-
-    async def export(self, user_id: str, names: Pseudonyms | None = None) -> Sequence[Record]:
-        """Everything the store holds about a user; `names`: as `rank`."""
-        await self.log.write([])
-        names = names or self.names
-        records = await asyncio.to_thread(self._store.user, names.user(user_id))
-        return names.returned(records, user_id)
-
-    async def erase(self, user_id: str) -> Erased:
-        """Erases a user, and says which model versions saw them as far as this server can know."""
-        await self.log.write([])
-        models, now = self.models, self._clock()
-        return await asyncio.to_thread(erase, user_id, self.names, self._store, models.source, models.champion, now)
-
     async def close(self) -> None:
         """Answers and writes what waits, then stops the threads; the store stays open."""
-        await asyncio.to_thread(self._texts.close)
         await asyncio.to_thread(self._sentences.close)
-        await self._batcher.close()
+        await self._queue.close()
         await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.models.close)
-
-    def _scorer(self, model: str) -> Scorer:
-        limits = self._limits
-        return Scorer(
-            lambda: self.models[model],
-            self._store,
-            limits.history_length,
-            self._metrics,
-            limits.rerank_ms / 1000,
-            limits.history_cache_mib,
-        )
-
-    def _latest(self, now: datetime) -> float:
-        """The latest time a caller may name, in epoch seconds: clocks differ a little."""
-        return now.timestamp() + self._limits.max_future_seconds
-
-    async def _score(self, asked: Asked) -> Sequence[Answer]:
-        """One answer, or the two that are interleaved."""
-        job = asked.job
-        if job.deadline is None:
-            return await self._by_the_models(asked)
-        left = job.deadline - time.perf_counter()
-        try:
-            return await asyncio.wait_for(self._by_the_models(asked), left)
-        except TimeoutError:
-            queued = {"queue": milliseconds(time.perf_counter() - job.received), "model": 0.0}
-            why = "deadline: incoming order"
-            version = self.models[asked.arm.models[0]].version
-            return (Answer(version, incoming_scores(job.candidates), (why,), queued),)
-
-    async def _by_the_models(self, asked: Asked) -> Sequence[Answer]:
-        job, models = asked.job, asked.arm.models
-        if len(models) == 1:
-            return (await self._by_the_model(job, models[0]),)
-        return await asyncio.gather(*(self._by_the_model(job, model) for model in models))
-
-    async def _by_the_model(self, job: Job, model: str) -> Answer:
-        try:
-            candidates, lacking = await self._texts.encoded(self.models[model].bundle, job.candidates)
-            job = replace(job, candidates=candidates, model=model, queued=time.perf_counter())
-            answer = await self._batcher.submit(job)
-        except QueueFullError as full:
-            raise Refused(503, "Too many requests wait for the model.", {"Retry-After": "1"}) from full
-        self._metrics.stages.take(*answer.laps)
-        return replace(answer, degraded=(*lacking, *answer.degraded)) if lacking else answer

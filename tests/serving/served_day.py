@@ -74,7 +74,7 @@ class Day:
         for when, record in log[len(early) :]:
             self.clock[0] = when
             if isinstance(record, Interaction):
-                await service.append([replace_arrival(record)])
+                await service.records.append([replace_arrival(record)])
             else:
                 answer = await service.rank(asked(record))
                 assert answer.degraded == []

@@ -74,8 +74,8 @@ def _late(service: RankingService, workspace: Path) -> RankRequest:
 
 
 def _behind(service: RankingService, workspace: Path) -> RankRequest:
-    service.models.champion = replace(service.models.champion, follower=LogFollower(service._store, counts()))
-    spoil(service._store)
+    service.models.champion = replace(service.models.champion, follower=LogFollower(service.records._store, counts()))
+    spoil(service.records._store)
     return plainly(service, workspace)
 
 
