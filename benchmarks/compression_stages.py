@@ -26,7 +26,7 @@ def bundle(dataset: str, folder: str, checkpoints: str, settings: dict[str, Any]
     """Trains on the split's training events and writes a bundle."""
     from liverank.evaluation.protocols.split_run import data_hash
     from liverank.evaluation.protocols.trained import undecayed
-    from liverank.ranking.bundle import save_bundle
+    from liverank.ranking.bundle_files import save_bundle
     from liverank.ranking.fit import fit_rankers
 
     chosen, config = protocol_settings(settings), load_config(overrides=overrides)
@@ -49,7 +49,7 @@ def ranked(dataset: str, bundle: str, out: str, settings: dict[str, Any], overri
     """NDCG of every test request, by ranker, into the file `out`; how large the bundle is."""
     from liverank.evaluation.protocols.ranks import metrics
     from liverank.evaluation.protocols.scoring import BundleScores, rank
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
 
     chosen = protocol_settings(settings)
     split = _split(Path(dataset), chosen, load_config(overrides=overrides))
@@ -74,7 +74,7 @@ def timed(bundles: dict[str, str], rounds: int) -> dict[str, Any]:
     """
     import torch
 
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
 
     rankers: dict[str, Any] = {name: load_bundle(Path(path)).rankers["interest"] for name, path in bundles.items()}
     cores, threads = os.sched_getaffinity(0), torch.get_num_threads()

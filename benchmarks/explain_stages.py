@@ -31,7 +31,7 @@ def speed(bundle: str, rounds: int) -> dict[str, Any]:
     """
     import torch
 
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
     from liverank.ranking.lm.cascade import blend_of
 
     blend = blend_of(load_bundle(Path(bundle)).primary)

@@ -83,7 +83,7 @@ def _stages(folder: Path, source: str) -> list[Measured]:
 def _serve(folder: Path, seconds: float) -> list[Serving]:
     """Latency of the server on the bundle that was just trained."""
     from liverank.cli.demo.server import model_server
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
 
     config = folder / "liverank.yaml"
     config.write_text(yaml.safe_dump({"workspace": str(folder / "registry")}))

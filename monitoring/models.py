@@ -72,7 +72,7 @@ def load_served(bundle: Path, reference: Path) -> ServedModel:
         BundleError: the bundle is damaged.
         DataError: the reference is damaged or of another version of the library.
     """
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
 
     loaded = load_bundle(bundle)
     table = read_table(reference) if reference.is_file() else None

@@ -122,7 +122,7 @@ class FolderSource:
         Raises:
             BundleError: it is missing, altered or of an unknown format.
         """
-        from liverank.ranking.bundle import load_bundle
+        from liverank.ranking.bundle_files import load_bundle
 
         # A registered version holds the bundle beside its evaluation and model card.
         nested = self.folder / "bundle"
@@ -145,7 +145,7 @@ class ChampionSource:
             BundleError: the version's bundle is damaged.
         """
         from liverank import registry
-        from liverank.ranking.bundle import load_bundle
+        from liverank.ranking.bundle_files import load_bundle
 
         champion = registry.champion(self.config)
         if champion is None:

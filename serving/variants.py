@@ -33,7 +33,7 @@ class VersionSource:
             BundleError: the version's bundle is damaged.
         """
         from liverank import registry
-        from liverank.ranking.bundle import load_bundle
+        from liverank.ranking.bundle_files import load_bundle
 
         found = registry.resolve(self.config, self.reference.partition(":")[2])
         return ServedModel(found.version, load_bundle(registry.download(self.config, found.version)))

@@ -55,7 +55,7 @@ def registry(folder: str, users: int, items: int, lists: int, epochs: int) -> di
     from liverank.data.tastes import SyntheticSettings
     from liverank.evaluation.run import evaluate
     from liverank.features.build import build_features
-    from liverank.ranking.bundle import load_bundle
+    from liverank.ranking.bundle_files import load_bundle
     from liverank.ranking.fit import fit
     from liverank.registry import Lineage, promote, register
 

@@ -76,7 +76,8 @@ def _finder(config: Config, bundle: Path | None) -> Finder:
     Raises:
         BundleError: the folder holds no whole bundle.
     """
-    from liverank.ranking.bundle import bundle_hash, load_feature_ranker, verify
+    from liverank.ranking.bundle import bundle_hash
+    from liverank.ranking.bundle_files import load_feature_ranker, verify
 
     if bundle and (bundle / "bundle").is_dir():
         bundle = bundle / "bundle"  # a registered version holds it beside its evaluation

@@ -28,7 +28,8 @@ from liverank.evaluation.scoring import score_rankers
 from liverank.evaluation.text_robustness import TextRobustness, find_text_robustness
 from liverank.output import output_folder
 from liverank.ranking.baselines import IncomingOrder
-from liverank.ranking.bundle import Bundle, load_bundle
+from liverank.ranking.bundle import Bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.data import LabelledRequest, check_features, load_requests, load_training_data
 from liverank.ranking.lm.cascade import CascadeRanker, blend_of
 from liverank.ranking.protocol import Ranker

@@ -15,7 +15,8 @@ from liverank import progress
 from liverank.config.base import Section
 from liverank.errors import BundleError
 from liverank.output import output_folder
-from liverank.ranking.bundle import MANIFEST, bundle_hash, load_bundle, write_bundle
+from liverank.ranking.bundle import bundle_hash
+from liverank.ranking.bundle_files import MANIFEST, load_bundle, write_bundle
 from liverank.ranking.catalogue import Catalogue, Rows
 from liverank.ranking.interest import InterestRanker
 from liverank.ranking.interest_model import InterestModel

@@ -10,7 +10,7 @@ from typing import Any
 from liverank import progress
 from liverank.config.training import DistilConfig, TrainingConfig
 from liverank.errors import ConfigError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.checkpoint import Checkpoint, checkpoint_path, forget_others
 from liverank.ranking.data import TrainingData
 from liverank.ranking.interest import InterestRanker, fit_interest

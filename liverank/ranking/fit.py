@@ -14,7 +14,8 @@ from liverank import progress
 from liverank.config.training import TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.blend_learning import BlendReport, fit_blend
-from liverank.ranking.bundle import bundle_hash, save_bundle
+from liverank.ranking.bundle import bundle_hash
+from liverank.ranking.bundle_files import save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import Catalogue, LabelledRequest, TrainingData, encode, load_training_data
 from liverank.ranking.linear import LinearRanker

@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.protocol import ranking
 from liverank.registry import schema
 

@@ -17,7 +17,8 @@ import liverank
 from liverank import progress
 from liverank.config.registry import RegistryConfig
 from liverank.errors import RegistryError
-from liverank.ranking.bundle import bundle_hash, verify
+from liverank.ranking.bundle import bundle_hash
+from liverank.ranking.bundle_files import verify
 from liverank.registry.card import Lineage, description, model_card
 from liverank.registry.connection import connected, fluent, locked
 from liverank.registry.promotion import promote

@@ -198,7 +198,7 @@ def _local(uri: str) -> Path | None:
 def _fetch(config: RegistryConfig, found: VersionInfo, uri: str) -> Path:
     import mlflow
 
-    from liverank.ranking.bundle import verify
+    from liverank.ranking.bundle_files import verify
 
     target = _cache(config) / (found.bundle_hash or f"{found.model_name}-{found.version}")
     if target.is_dir():

@@ -15,7 +15,7 @@ from liverank.evaluation.faithfulness import BINS, SHOWN, _summary, _Tested, fin
 from liverank.evaluation.findings import bootstrap_of
 from liverank.evaluation.report.explanations import _marks
 from liverank.evaluation.run import evaluate
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.data import load_requests
 from liverank.ranking.event_effects import named
 from liverank.ranking.protocol import History

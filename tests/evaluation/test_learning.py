@@ -21,7 +21,7 @@ from liverank.evaluation.learning_curve import find_learning_curve, shared
 from liverank.evaluation.measure import lists_of
 from liverank.ranking.blend import BlendRanker
 from liverank.ranking.blend_learning import relearned
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.count import SIGNALS
 from liverank.ranking.data import encode, load_requests, load_training_data
 from tests.evaluation.world import write_bundle, write_features

@@ -17,7 +17,7 @@ from liverank.evaluation.gate import Evidence, judge
 from liverank.evaluation.measure import RANKING, lists_of
 from liverank.evaluation.run import evaluate
 from liverank.evaluation.text_robustness import ATTACKS, HARMLESS, find_text_robustness
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.data import encode, load_requests
 from liverank.ranking.lm.cascade import CascadeRanker, Took
 from tests.evaluation.world import write_bundle, write_features

@@ -18,7 +18,7 @@ from liverank.errors import BundleError, DataError
 from liverank.evaluation.findings import EvaluationResult
 from liverank.evaluation.run import evaluate
 from liverank.evaluation.scoring import score_rankers
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.data import load_requests
 from tests.evaluation.world import write_bundle, write_features
 

@@ -15,7 +15,7 @@ from liverank import columns as c
 from liverank.config.training import TrainingConfig
 from liverank.ranking.baselines import PopularityRanker
 from liverank.ranking.blend_learning import fit_blend
-from liverank.ranking.bundle import save_bundle
+from liverank.ranking.bundle_files import save_bundle
 from liverank.ranking.count import CountRanker
 from liverank.ranking.data import load_catalogue, load_events, load_requests
 from liverank.ranking.protocol import Ranker

@@ -12,7 +12,8 @@ from liverank.data.ingest import ingest
 from liverank.data.synthetic import generate
 from liverank.data.tastes import SyntheticSettings
 from liverank.features.build import build_features
-from liverank.ranking.bundle import Bundle, load_bundle
+from liverank.ranking.bundle import Bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.data import TrainingData, load_training_data
 from liverank.ranking.fit import FitSummary, fit
 

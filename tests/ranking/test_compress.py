@@ -15,7 +15,7 @@ import torch
 from liverank.config.base import Section
 from liverank.errors import BundleError
 from liverank.events import Item
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.compress import CompressionSettings, agreement, compress, compressed
 from liverank.ranking.fit import fit
 from liverank.ranking.int8 import expanded, rounded

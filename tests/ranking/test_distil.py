@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from liverank.config.training import DistilConfig, InterestConfig, RefitConfig, TrainingConfig
 from liverank.errors import BundleError, ConfigError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.compress import CompressionSettings, compress, compressed
 from liverank.ranking.data import Catalogue, Events, TrainingData

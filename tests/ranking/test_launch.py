@@ -14,7 +14,7 @@ import pytest
 
 from liverank.config import LaunchConfig, TrainingConfig, training_section
 from liverank.errors import TrainingError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.fit import FitSummary
 from liverank.ranking.launch import main, read_answer, read_config, write_answer
 from liverank.ranking.start_training import start_training

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from liverank.events import Item
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.protocol import Candidates, Context, History, Request, remembered
 
 

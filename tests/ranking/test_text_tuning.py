@@ -10,7 +10,7 @@ import torch
 
 from liverank.errors import BundleError
 from liverank.events import Item
-from liverank.ranking.bundle import TUNED_LAYERS, load_bundle, save_bundle
+from liverank.ranking.bundle_files import TUNED_LAYERS, load_bundle, save_bundle
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.data import TrainingData
 from liverank.ranking.fit import fit_rankers

@@ -12,7 +12,7 @@ import pytest
 
 from liverank import columns as c
 from liverank.errors import DataError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.protocol import ranking
 from liverank.registry.schema import request
 

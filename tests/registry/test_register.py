@@ -13,7 +13,7 @@ import pytest
 
 from liverank.config import TrainingConfig
 from liverank.errors import BundleError, RegistryError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.registry import champion, champion_bundle, download, physical_uri, promote, resolve
 from liverank.registry.connection import connected
 

@@ -16,7 +16,7 @@ import pytest
 
 from liverank.config import RegistryConfig
 from liverank.errors import BundleError, RegistryError
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.registry import champion, download, physical_uri
 
 

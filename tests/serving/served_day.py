@@ -17,7 +17,8 @@ from liverank.events import Impression, Interaction, Item
 from liverank.features.popularity import trailing_columns
 from liverank.features.skew import SkewReport, check_skew, impressions_since
 from liverank.features.value_skew import ValueCheck
-from liverank.ranking.bundle import Bundle, load_feature_ranker
+from liverank.ranking.bundle import Bundle
+from liverank.ranking.bundle_files import load_feature_ranker
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.store import SqliteStore, open_store
 from serving import api

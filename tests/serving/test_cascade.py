@@ -13,7 +13,7 @@ import pytest
 
 from liverank.config import InterestConfig, TrainingConfig
 from liverank.config.lm import LmConfig
-from liverank.ranking.bundle import load_bundle, save_bundle
+from liverank.ranking.bundle_files import load_bundle, save_bundle
 from liverank.ranking.data import load_training_data
 from liverank.ranking.fit import fit_rankers
 from liverank.ranking.protocol import Candidates, Context, Request

@@ -16,7 +16,7 @@ import pytest
 from liverank.config import ServingConfig, TrainingConfig
 from liverank.config.serving import SentencesConfig
 from liverank.config.training import InterestConfig
-from liverank.ranking.bundle import load_bundle
+from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.protocol import Candidates, Context, Request
 from serving.api import RankedItem
 from serving.batching import MicroBatcher

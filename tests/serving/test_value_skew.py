@@ -21,7 +21,7 @@ from liverank.features.build import build_features
 from liverank.features.daily import day_of
 from liverank.features.skew import SkewReport, check_skew, impressions_since
 from liverank.features.value_skew import ValueCheck
-from liverank.ranking.bundle import load_feature_ranker
+from liverank.ranking.bundle_files import load_feature_ranker
 from liverank.ranking.feature_ranker import FeatureRanker
 from liverank.ranking.fit import fit
 from liverank.store import open_store

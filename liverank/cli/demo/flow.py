@@ -107,7 +107,7 @@ class Demo:
             self.story.check(before != after, "the event changed the user's next ranking")
 
     def _titles(self) -> dict[str, str]:
-        from liverank.ranking.bundle import load_bundle
+        from liverank.ranking.bundle_files import load_bundle
         from liverank.registry import download
 
         catalogue = load_bundle(download(self.config.registry, "champion")).catalogue

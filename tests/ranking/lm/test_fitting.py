@@ -10,7 +10,7 @@ import torch
 
 from liverank.errors import BundleError, DataError, TrainingError
 from liverank.events import Item
-from liverank.ranking.bundle import load_bundle, save_bundle
+from liverank.ranking.bundle_files import load_bundle, save_bundle
 from liverank.ranking.checkpoint import Checkpoint
 from liverank.ranking.count import CountRanker
 from liverank.ranking.fit import fit_rankers
