@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures pipeline, server, store, re-ranker, lists, growing data: docs/benchmarks.md."""
+"""`python -m benchmarks`: measures pipeline, server, store, re-ranker, lists, items, data: docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import data, explain, pipeline, read_your_writes, reranker, serving, shaping
+from benchmarks import data, explain, new_items, pipeline, read_your_writes, reranker, serving, shaping
 from benchmarks.page import PAGE, PARTS, put, scratch
 from liverank.environment import silence_telemetry
 
@@ -45,6 +45,8 @@ def _measured(part: str, options: argparse.Namespace, work: Path) -> str:
         return reranker.run()
     if part == "shaping":
         return shaping.run()
+    if part == "new-items":
+        return new_items.run(work)
     if part == "explain":
         return explain.run(work)
     if part == "data":

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.explain_stages import CANDIDATES, EVENTS, LEFT_OUT, SHOWN
+from benchmarks.interest_bundle import make
 from benchmarks.measure import measure, say
 from benchmarks.page import Bar, bars, machine
 from liverank.config import Config
 
-USERS: Final = 600
-ITEMS: Final = 3_000
-LISTS: Final = 6
-"""Impressions a user; few, since how well the bundle ranks is not measured."""
 ROUNDS: Final = 20
 MOST_TIMES: Final = 3.0
 """What an explained request may cost of one scored alone."""
@@ -22,13 +19,7 @@ MOST_TIMES: Final = 3.0
 
 def run(work: Path, rounds: int = ROUNDS) -> str:
     """Makes a bundle with the interest model on generated events, and times requests; the part's text."""
-    paths = {name: str(work / name) for name in ("source", "dataset", "features", "bundle", "checkpoints")}
-    measure("generate", folder=paths["source"], users=USERS, items=ITEMS, impressions_per_user=LISTS)
-    measure("ingest", source=paths["source"], folder=paths["dataset"])
-    measure("features", dataset=paths["dataset"], folder=paths["features"])
-    told = {"features": paths["features"], "folder": paths["bundle"], "checkpoints": paths["checkpoints"]}
-    say(measure("bundle", overrides={"training.interest.epochs": 1, "training.refit.enabled": False}, **told))
-    done = measure("explain_speed", bundle=paths["bundle"], rounds=rounds)
+    done = measure("explain_speed", bundle=str(make(work)), rounds=rounds)
     say(done)
     return part(machine("make bench ARGS='--part explain'"), done.result)
 

@@ -30,6 +30,7 @@ PARTS = (
     "read-your-writes",
     "reranker",
     "shaping",
+    "new-items",
     "explain",
     "data",
     "engines",

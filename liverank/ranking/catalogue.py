@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
 
@@ -15,6 +15,7 @@ from liverank import columns as c
 from liverank.events import Item
 from liverank.ranking.interactions import Floats as Floats
 from liverank.ranking.interactions import Rows as Rows
+from liverank.ranking.room import Room
 
 
 def item_text(title: str, text: str, category: str) -> str:
@@ -35,6 +36,7 @@ class Catalogue:
     """Training events of each item, `[items]`."""
     embeddings: Floats | None = None
     """Unit vectors of the texts, `[items, width]`; None before they are made."""
+    _room: Room = field(default_factory=Room, init=False, repr=False, compare=False)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -72,7 +74,8 @@ class Catalogue:
     def with_items(self, items: Sequence[Item]) -> tuple[Catalogue, Rows]:
         """The catalogue with new items appended and known ones rewritten, and the rows that changed.
 
-        Changed rows have a zero embedding until the caller fills it.
+        Changed rows have a zero embedding until the caller fills it. Where items are only appended, and to the latest
+        catalogue, the embeddings share their memory with it.
         """
         latest = {item.item_id: item for item in items}
         new = [item_id for item_id in latest if item_id not in self.index]
@@ -88,25 +91,22 @@ class Catalogue:
             if row >= len(self) or text != self.texts[row]:
                 changed.append(row)
             titles[row], categories[row], texts[row] = item.title, item.category, text
-        return (
-            Catalogue(
-                tuple(ids),
-                tuple(titles),
-                tuple(categories),
-                tuple(texts),
-                np.concatenate([self.train_events, np.zeros(len(new), np.int64)]),
-                _grown(self.embeddings, len(new), changed),
-            ),
-            np.asarray(sorted(changed), np.int64),
-        )
+        counts = np.concatenate([self.train_events, np.zeros(len(new), np.int64)])
+        names = (tuple(ids), tuple(titles), tuple(categories), tuple(texts))
+        grown = Catalogue(*names, counts, self._embeddings_for(len(new), changed))
+        # Making the index of all ids again would take longer than all else.
+        grown.__dict__.update(index={**self.index, **rows}, _room=self._room)
+        return grown, np.asarray(sorted(changed), np.int64)
 
-
-def _grown(embeddings: Floats | None, new: int, changed: Sequence[int]) -> Floats | None:
-    if embeddings is None:
-        return None
-    grown = np.vstack([embeddings, np.zeros((new, embeddings.shape[1]), np.float32)])
-    grown[list(changed)] = 0
-    return grown
+    def _embeddings_for(self, new: int, changed: Sequence[int]) -> Floats | None:
+        """The embeddings with rows for new items, zero where they `changed`."""
+        if self.embeddings is None:
+            return None
+        rewritten = [row for row in changed if row < len(self)]
+        # Others may read this catalogue's rows, and know their texts by them.
+        grown = self._room.grown(self.embeddings.copy() if rewritten else self.embeddings, new)
+        grown[rewritten] = 0
+        return grown
 
 
 def catalogue_of(items: pa.Table) -> Catalogue:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.ranking.data import Floats, Rows
+from liverank.ranking.room import Room
 
 Precision = Literal["float32", "float16", "int8"]
 _LARGEST: Final = 127
@@ -24,12 +25,20 @@ class ItemTable:
         codes: what is kept of each row, `[items, width or rank]`: float32, float16 or int8.
         scale: of each row, `[items]`, for int8.
         basis: orthonormal rows that span the subspace, `[rank, width]`.
+        room: of the table that this one has grown from.
     """
 
-    def __init__(self, codes: npt.NDArray[Any], scale: Floats | None = None, basis: Floats | None = None) -> None:
+    def __init__(
+        self,
+        codes: npt.NDArray[Any],
+        scale: Floats | None = None,
+        basis: Floats | None = None,
+        room: Room | None = None,
+    ) -> None:
         self.codes = codes
         self.scale = scale
         self.basis = basis
+        self._room = Room() if room is None else room
 
     @classmethod
     def of(cls, vectors: Floats, precision: Precision = "float32", rank: int = 0) -> ItemTable:
@@ -71,11 +80,14 @@ class ItemTable:
         return found if self.scale is None else found * self.scale[rows]
 
     def with_rows(self, items: int, rows: Rows, vectors: Floats) -> ItemTable:
-        """A copy that has grown to `items` rows (new ones are 0), with new `vectors` of some, `[rows, width]`."""
+        """Grown to `items` rows (new ones are 0), with new `vectors` of some, `[rows, width]`; this one stays as it is.
+
+        Where all of `rows` are new, and to the latest table, it shares this one's memory.
+        """
         more = items - len(self)
-        codes = np.concatenate([self.codes, np.zeros((more, self.codes.shape[1]), self.codes.dtype)])
+        codes = self._room.grown(self.codes.copy() if (rows < len(self)).any() else self.codes, more)
         scale = None if self.scale is None else np.concatenate([self.scale, np.zeros(more, np.float32)])
-        table = ItemTable(codes, scale, self.basis)
+        table = ItemTable(codes, scale, self.basis, self._room)
         table._put(rows, vectors)
         return table
 

@@ -60,17 +60,28 @@ class ZeroShotRanker:
     name = "zero-shot"
 
     def __init__(
-        self, catalogue: Catalogue, encoder: TextEncoder, decay: float = 0.8, centre: Floats | None = None
+        self,
+        catalogue: Catalogue,
+        encoder: TextEncoder,
+        decay: float = 0.8,
+        centre: Floats | None = None,
+        scale: Floats | None = None,
     ) -> None:
-        """Takes the catalogue with its embeddings; `centre`, `[width]`, is theirs where None is given."""
+        """Takes the catalogue with its embeddings.
+
+        Args:
+            catalogue: what is ranked.
+            encoder: of texts outside the catalogue.
+            decay: of each step back.
+            centre: `[width]`; default the embeddings' own.
+            scale: one over the length of each item's embedding from that centre, `[items]`, where it is at hand.
+        """
         self.catalogue = catalogue
         self.encoder = encoder
         self.decay = decay
         self._embeddings = catalogue.embedded
-        told = self._embeddings.any(1)
-        shrunk = self._embeddings.sum(0) / np.float32(max(1, int(told.sum())) + SHRUNK_BY)
-        self.centre: Floats = shrunk.astype(np.float32) if centre is None else centre
-        self._scale = self._inverse_lengths(self._embeddings)
+        self.centre: Floats = _centre(self._embeddings) if centre is None else centre
+        self._scale = self._inverse_lengths(self._embeddings) if scale is None else scale
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays in [-1, 1]."""
@@ -147,7 +158,9 @@ class ZeroShotRanker:
 
     def on(self, catalogue: Catalogue, changed: Rows) -> ZeroShotRanker:
         """The same ranker over another catalogue, seen from the same centre: what was scored before stays as it was."""
-        return ZeroShotRanker(catalogue, self.encoder, self.decay, self.centre)
+        scale = np.concatenate([self._scale, np.zeros(len(catalogue) - len(self._scale), np.float32)])
+        scale[changed] = self._inverse_lengths(catalogue.embedded[changed])
+        return ZeroShotRanker(catalogue, self.encoder, self.decay, self.centre, scale)
 
     def save(self, folder: Path) -> None:
         """Writes the decay and the centre; the embeddings are the catalogue's."""
@@ -158,6 +171,12 @@ class ZeroShotRanker:
         """The ranker that `save` wrote; the centre of one from before there was one is its catalogue's."""
         data, settings = arrays.read(folder)
         return cls(catalogue, encoder, settings["decay"], data.get("centre"))
+
+
+def _centre(embeddings: Floats) -> Floats:
+    """Their mean, drawn towards 0 where they are few, `[width]`; those of no text do not count."""
+    told = int(embeddings.any(1).sum())
+    return (embeddings.sum(0) / np.float32(max(1, told) + SHRUNK_BY)).astype(np.float32)
 
 
 def _unit(vector: Floats) -> Floats:
