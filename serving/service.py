@@ -33,7 +33,7 @@ from serving.impression_ids import ImpressionIds
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
-from serving.model import ModelSource
+from serving.model import ModelSource, ServedModel
 from serving.models import Models
 from serving.query import NOT_COMPARED, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
@@ -77,8 +77,9 @@ class RankingService:
         self._impression_ids = ImpressionIds()
         self._arms = Arms(limits.experiment, self.models.__contains__)
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
+        self._scorers = ScorerByModel(self._scorer, wanted)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            ScorerByModel(self._scorer, wanted),
+            self._scorers,
             limits.batch_requests,
             limits.queue_requests,
         )
@@ -248,6 +249,16 @@ class RankingService:
         if items:
             await self.models.add(items)
         return new
+
+    async def swap(self) -> ServedModel:
+        """Has the champion of now take over, as `Models.swap` does; nothing keeps the former one in memory then.
+
+        Raises:
+            Refused: as `Models.swap`.
+        """
+        model = await self.models.swap()
+        await self._batcher.beside(self._scorers.let_go)
+        return model
 
     async def export(self, user_id: str, names: Pseudonyms | None = None) -> Sequence[Record]:
         """Everything the store holds about a user; `names`: as `rank`."""
