@@ -20,6 +20,7 @@ from liverank.ranking.baselines import incoming_scores
 from liverank.store import LiveStore
 from liverank.store.circuit import Unreachable
 from serving import api
+from serving.allocator import give_back_holes
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
 from serving.batching import MicroBatcher, QueueFullError
@@ -258,6 +259,7 @@ class RankingService:
         """
         model = await self.models.swap()
         await self._batcher.beside(self._scorers.let_go)
+        await asyncio.to_thread(give_back_holes)
         return model
 
     async def export(self, user_id: str, names: Pseudonyms | None = None) -> Sequence[Record]:
