@@ -105,6 +105,8 @@ class LogWriter:
     def _run(self) -> None:
         while (entries := self._take()) is not None:
             self._commit(entries)
+            # An entry knows the answer, and that the model: neither may stay in memory until the next one comes.
+            del entries
 
     def _take(self) -> list[_Entry] | None:
         """What is to be written next; nothing to see whether the store can write again; None at the end."""

@@ -44,8 +44,9 @@ class ModelQueue:
         self._store = store
         self._metrics = metrics
         self._texts = TextEncoding(limits.max_new_texts, limits.queue_requests, metrics)
+        self._scorers = ScorerByModel(self._scorer, wanted)
         self._batcher: MicroBatcher[Job, Answer] = MicroBatcher(
-            ScorerByModel(self._scorer, wanted), limits.batch_requests, limits.queue_requests
+            self._scorers, limits.batch_requests, limits.queue_requests
         )
 
     def __len__(self) -> int:
@@ -88,6 +89,10 @@ class ModelQueue:
     async def beside(self, call: Callable[[], R]) -> R:
         """What `call` returns on the models' thread, where it has its turn between two batches."""
         return await self._batcher.beside(call)
+
+    async def let_go(self) -> None:
+        """Has the scorers forget models that may have been taken over from."""
+        await self._batcher.beside(self._scorers.let_go)
 
     async def close(self) -> None:
         """Answers what waits, then stops the threads."""

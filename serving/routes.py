@@ -92,7 +92,7 @@ class Routes:
     async def load(self, request: Request) -> Response:
         """`POST /v2/repository/models/{name}/load`: swaps to the current champion, 200 once it serves."""
         self._check_name(request)
-        model = await self._service.models.swap()
+        model = await self._service.swap()
         self.on_swap()
         return json_answer({"name": self._name, "version": model.version, "state": "READY"})
 

@@ -109,13 +109,20 @@ class Scorer:
         with concerning(dict.fromkeys(job.request_id for job in jobs)):
             return self._answers(jobs)
 
+    def let_go(self) -> None:
+        """Forgets the model that scored last and what it made of histories: it may have been taken over from, and whole
+        models are large. Called on the thread that scores.
+        """
+        self._histories.clear()
+        self._ranker = None
+
     def _answers(self, jobs: Sequence[Job]) -> list[Answer]:
         taken = time.perf_counter()
         model = self._model()
         ranker = model.bundle.primary
         if ranker is not self._ranker:
             # What another ranker made of a history is of no use, and would keep that ranker in memory.
-            self._histories.clear()
+            self.let_go()
             self._ranker = ranker
         read = [self._history(job) for job in jobs]
         requests = [

@@ -16,6 +16,7 @@ from liverank.config.store_place import is_redis
 from liverank.errors import ConfigError
 from liverank.store import open_store
 from serving.access import Access
+from serving.allocator import give_back_memory
 from serving.announcement import Announcement, withdraw
 from serving.discretion import discreet_logs, on_loop_problem
 from serving.known_users import Route
@@ -59,6 +60,7 @@ def run(
         LiverankError: there is no champion, its bundle is damaged, or the store cannot be opened.
     """
     tokens = required_access(config.serving)
+    give_back_memory()
     discreet_logs()
     write_logs(config.serving)
     if config.serving.playground:

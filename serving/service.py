@@ -15,6 +15,7 @@ from liverank.config import Config
 from liverank.pseudonyms import Pseudonyms, pseudonyms
 from liverank.store import LiveStore
 from serving import api
+from serving.allocator import give_back_holes
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
 from serving.calls import REQUEST_ID
@@ -27,7 +28,7 @@ from serving.impression_ids import ImpressionIds
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
-from serving.model import ModelSource
+from serving.model import ModelSource, ServedModel
 from serving.model_queue import ModelQueue
 from serving.models import Models
 from serving.query import QueryMatch
@@ -202,6 +203,17 @@ class RankingService:
         draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{impression_id}")
         shaped = self._shaper.shaped(request, offered, draft.answer, bundle, impression_id)
         return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
+
+    async def swap(self) -> ServedModel:
+        """Has the champion of now take over, as `Models.swap` does; nothing keeps the former one in memory then.
+
+        Raises:
+            Refused: as `Models.swap`.
+        """
+        model = await self.models.swap()
+        await self._queue.let_go()
+        await asyncio.to_thread(give_back_holes)
+        return model
 
     async def close(self) -> None:
         """Answers and writes what waits, then stops the threads; the store stays open."""

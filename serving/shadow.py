@@ -97,6 +97,8 @@ class Shadow:
                     return
             with concerning([entry.job.request_id]):
                 self._metrics.shadows.labels(entry.name, self._outcome(entry)).inc()
+            # It knows what the model made of a history, and so the model: not until the next list comes.
+            del entry
 
     def _outcome(self, entry: _Entry) -> str:
         model = self._model(self._shadows[entry.name].model)

@@ -104,6 +104,11 @@ class ScorerByModel:
     def __init__(self, scorer: Callable[[str], Scorer], wanted: Sequence[str]) -> None:
         self._scorers = {reference: scorer(reference) for reference in (CHAMPION, *wanted)}
 
+    def let_go(self) -> None:
+        """As `Scorer.let_go`, of every model: one that is seldom asked for would keep its predecessor for long."""
+        for scorer in self._scorers.values():
+            scorer.let_go()
+
     def __call__(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer a job, in the jobs' order."""
         models = {job.model for job in jobs}
