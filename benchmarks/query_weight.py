@@ -100,7 +100,8 @@ def _lead(training: str, asked: Mapping[str, int]) -> str:
         "What this cannot say: a query made of the title of what came is always right, is spelled as the title is and "
         "was never typed to find something else, so that the first three lines favour the query. Only one item "
         "counts as right, though others fit the query as well, which favours the user's history. Texts are titles "
-        "alone. So read where the curve is flat, not the fourth digit.\n"
+        "alone. The better a model ranks by itself, the less of the query is best. So read where the curve is flat, "
+        "not the fourth digit.\n"
     )
 
 
