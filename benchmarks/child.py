@@ -8,7 +8,15 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import compression_stages, explain_stages, new_items_stages, reranker_stages, shaping_stages, stages
+from benchmarks import (
+    compression_stages,
+    explain_stages,
+    new_items_stages,
+    query_weight_stages,
+    reranker_stages,
+    shaping_stages,
+    stages,
+)
 from benchmarks.soak import world
 from liverank.environment import silence_telemetry
 from liverank.memory import peak_mib
@@ -17,7 +25,15 @@ from liverank.memory import peak_mib
 def main(stage: str, arguments: str, answer: str) -> None:
     """Runs the stage and writes its seconds, processor time, peak memory and result."""
     silence_telemetry()
-    parts = (compression_stages, explain_stages, new_items_stages, reranker_stages, shaping_stages, world)
+    parts = (
+        compression_stages,
+        explain_stages,
+        new_items_stages,
+        query_weight_stages,
+        reranker_stages,
+        shaping_stages,
+        world,
+    )
     apart = {name: of for part in parts for name, of in part.STAGES.items()}
     function = apart.get(stage) or getattr(stages, stage)
     started = time.perf_counter()

@@ -96,8 +96,9 @@ PARTS: Final[dict[str, Part]] = {
 }  # fmt: skip
 SAMPLED: Final = 20
 COMPRESSION_PARTS: Final = ("compression-games", "compression-uci")
-PAGE_PARTS: Final = (*PARTS, *COMPRESSION_PARTS)
-"""All parts of the page, in order: those of `python -m benchmarks.compression` come last."""
+QUERY_WEIGHT_PART: Final = "query-weight"
+PAGE_PARTS: Final = (*PARTS, *COMPRESSION_PARTS, QUERY_WEIGHT_PART)
+"""All parts of the page, in order: those of the other commands (`benchmarks.compression`, `.query_weight`) are last."""
 
 
 @dataclass(frozen=True)

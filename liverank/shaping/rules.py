@@ -9,7 +9,8 @@ import msgspec
 
 CATEGORY: Final = "category"
 """The attribute that every item may have without naming it among its attributes."""
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""Whole numbers from 1 that arrays of them can hold."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 

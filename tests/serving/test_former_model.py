@@ -56,11 +56,11 @@ def test_what_an_update_and_a_swap_replace_is_not_kept(tmp_path: Path) -> None:
         )
         known = service.models.champion.bundle.catalogue.item_ids[:5]
         wanted = RankRequest(user_id="u", candidates=[Candidate(item_id=item) for item in (*known, "new")])
-        await service.append([click(1, user="u", item=known[0])])
+        await service.records.append([click(1, user="u", item=known[0])])
         await service.rank(wanted)
         # The bundle and its language model stay; what it knows of items does not.
         replaced = [ref for ref in parts(service) if isinstance(ref(), (Catalogue, BlendRanker))]
-        await service.append([Item(item_id="new", title="A kettle")])
+        await service.records.append([Item(item_id="new", title="A kettle")])
         await service.rank(wanted)
         assert await left(replaced) == []
         await service.rank(wanted)

@@ -197,6 +197,8 @@ def test_elsewhere_nothing_is_drawn(shop: httpx.Client) -> None:
 # What is refused.
 
 BAD: list[tuple[dict[str, Any], str]] = [
+    ({"caps": [{"most": 2**70}]}, "$.rules.caps[0].most"),
+    ({"pin": [{"item_id": "tea1", "position": 2**31}]}, "$.rules.pin[0].position"),
     ({"exclude_types": ["devoured"]}, "'devoured' has no weight in data.event_weights"),
     ({"pin": ["a", {"item_id": "a", "position": 2}]}, "'a' twice"),
     ({"pin": [{"item_id": "a", "position": 2}, {"item_id": "b", "position": 2}]}, "two items on position 2"),

@@ -17,6 +17,7 @@ from typing import Any
 
 from liverank.store import SqliteStore, open_store
 from serving import server, service
+from serving.clock import utc_now
 from tests.serving import dummy
 
 BEFORE, WRITTEN, COMMITTED = "before the write", "between write and commit", "after the commit"
@@ -59,9 +60,7 @@ def main(workspace: Path, settings: list[str]) -> int:
     faults = Faults(workspace)
     patched: Any = server
     patched.open_store = faults.opened
-    patched.RankingService = partial(
-        service.RankingService, clock=lambda: service.utc_now() + timedelta(seconds=faults.late())
-    )
+    patched.RankingService = partial(service.RankingService, clock=lambda: utc_now() + timedelta(seconds=faults.late()))
     return dummy.main(workspace, settings)
 
 
