@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,20 @@ class LanguageModel:
         folder = model_folder(self.name)
         weights = _weights_hash(folder) if folder else self.name
         return hashlib.sha256(f"{weights}/{self.max_tokens}/mean".encode()).hexdigest()
+
+    def share(self, other: LanguageModel) -> bool:
+        """Takes over what `other` has loaded and remembers, where both make the same vectors; whether they do."""
+        try:
+            if self.device != other.device or self.fingerprint() != other.fingerprint():
+                return False
+        except LanguageModelError:
+            return False  # where all items are known, nobody may ever need it
+        with other._lock:
+            loaded, remembered = other._loaded, dict(other._remembered)
+        with self._lock:
+            self._loaded = self._loaded or loaded
+            self._remembered = remembered | self._remembered
+        return True
 
     def warm(self) -> None:
         """Loads the model now rather than at the first text.
@@ -197,11 +212,15 @@ def _weights_hash(folder: Path) -> str:
         raise LanguageModelError(
             f"{folder} holds no model.safetensors.", "liverank loads safetensors only: convert the model first."
         )
-    hashes = []
-    for path in files:
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    hashes = [_file_hash(path, (told := path.stat()).st_mtime_ns, told.st_size) for path in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@lru_cache(64)
+def _file_hash(path: Path, changed: int, size: int) -> str:
+    """sha256 of a file, read again where it was changed since."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_model(name: str, device: str, more: Mapping[str, Any] | None = None) -> tuple[Any, Any]:

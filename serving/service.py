@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -212,7 +213,7 @@ class RankingService:
         """
         model = await self.models.swap()
         await self._queue.let_go()
-        await asyncio.to_thread(give_back_holes)
+        await asyncio.to_thread(_tidy)
         return model
 
     async def close(self) -> None:
@@ -222,3 +223,11 @@ class RankingService:
         await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.models.close)
+
+
+def _tidy() -> None:
+    """Frees what a model has left. An exception that a task kept knows frames, and so models, and is known by them;
+    the collector of such cycles may not come by for long, since what a request leaves needs none.
+    """
+    gc.collect()
+    give_back_holes()

