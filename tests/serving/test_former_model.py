@@ -89,11 +89,11 @@ def test_what_an_update_and_a_swap_replace_is_not_kept(
         try:
             known_by_itself(service.models.champion)
             await service.swap()
+            assert await left(former) == []
+            assert (network() is language_network(service)()) == alike
+            assert (network() is not None) == alike
         finally:
             gc.enable()
-        assert await left(former) == []
-        assert (network() is language_network(service)()) == alike
-        assert (network() is not None) == alike
         await service.close()
 
     asyncio.run(live())
