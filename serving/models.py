@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from liverank.config.experiment import CHAMPION
-from liverank.errors import LiverankError
+from liverank.errors import LiverankError, StoreError
 from liverank.events import Item
 from liverank.store import LiveStore
 from serving.api import Refused
@@ -68,11 +68,18 @@ class Models:
         return self.champion if reference == CHAMPION else self._variants.get(reference)
 
     async def add(self, items: Sequence[Item]) -> None:
-        """Makes items that this server took rankable."""
+        """Makes items that this server took rankable.
+
+        By what the store holds of them now: while this waited for its turn, another server may have taken newer ones.
+        """
         async with self._changing:
-            await asyncio.to_thread(self._add, items)
-            self._new_items.took(items)
-        self._learn(items)
+            try:
+                await asyncio.to_thread(self._learn_unseen)
+            except StoreError as problem:
+                self._troubles.say(problem)
+                await asyncio.to_thread(self._add, items)
+                self._new_items.took(items)
+                self._learn(items)
 
     async def follow_items(self) -> None:
         """Has the models learn what other servers on the same store take, until it is cancelled."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from liverank.errors import BundleError
+from liverank.errors import BundleError, StoreError
 from liverank.events import Item
 from liverank.store import LiveStore, open_store
 from serving import models
@@ -111,3 +111,33 @@ def test_items_of_ours_that_could_not_be_learned_are_tried_again(stores, tmp_pat
         await asyncio.wait_for(known(of, "new"), 60)
 
     asyncio.run(take_and_follow())
+
+
+def test_an_item_that_waited_for_its_turn_does_not_replace_a_newer_one(
+    tmp_path: Path, stores: tuple[LiveStore, LiveStore]
+) -> None:
+    async def live() -> None:
+        of = served(stores[0], Source(Bundle("1", tmp_path)))
+        stores[0].append([older := Item(item_id="a", text="older")])
+        stores[1].append([Item(item_id="a", text="newer")])
+        await known(of, "a")
+        await of.add([older])
+        assert of.champion.bundle._items["a"].text == "newer"
+
+    asyncio.run(live())
+
+
+def test_an_item_that_was_taken_is_known_though_the_store_has_gone_since(
+    tmp_path: Path, stores: tuple[LiveStore, LiveStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: Any) -> Any:
+        raise StoreError("The live store cannot be read.")
+
+    async def live() -> None:
+        of = served(stores[0], Source(Bundle("1", tmp_path)))
+        stores[0].append([item := Item(item_id="a")])
+        monkeypatch.setattr(stores[0], "cursor", gone)
+        await of.add([item])
+        assert "a" in of.champion.bundle.catalogue.index
+
+    asyncio.run(live())
