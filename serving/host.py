@@ -37,7 +37,7 @@ from serving.logs import quiet_libraries
 from serving.metrics import Metrics
 from serving.playground import PlaygroundPage
 from serving.predictor import Predictor
-from serving.refusals import on_http_exception, on_invalid_request
+from serving.refusals import UNREADABLE, on_http_exception, on_invalid_request, on_unreadable_request
 from serving.routes import Routes
 from serving.security import BodyLimit, LoopbackOnly, TokenRequired
 from serving.tracing import Traces, told_of
@@ -89,6 +89,8 @@ class Host(ModelServer):
         app.openapi = lambda: described
         app.add_exception_handler(HTTPException, on_http_exception)
         app.add_exception_handler(RequestValidationError, on_invalid_request)
+        for kind in UNREADABLE:
+            app.add_exception_handler(kind, on_unreadable_request)
         guarded: ASGIApp = BodyLimit(Front(app, doors), self._config.max_body_bytes)
         if access:
             guarded = TokenRequired(guarded, access)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import struct
+import traceback
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +18,11 @@ from serving.calls import LEFT
 from serving.discretion import without_content
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+RANKING_MODULE: Final = "serving.predictor"
+"""Where kserve hands a call over."""
+UNREADABLE: Final = (ArithmeticError, AttributeError, BufferError, LookupError, TypeError, ValueError, struct.error)
+"""What reading a malformed call may raise."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +63,18 @@ async def on_http_exception(request: Request, problem: Exception) -> Response:
     answer = refused(problem.status_code, str(problem.detail))
     answer.headers.update(problem.headers or {})
     return answer
+
+
+async def on_unreadable_request(request: Request, problem: Exception) -> Response:
+    """What kserve breaks on while it reads a call or writes its answer: a call that is not as its protocol has it.
+
+    Raises:
+        Exception: `problem`, where it came from the ranking itself.
+    """
+    frames = traceback.walk_tb(problem.__traceback__)
+    if any(frame.f_globals.get("__name__") == RANKING_MODULE for frame, _ in frames):
+        raise problem
+    return refused(400, f"The call is not as KServe's protocol has it ({type(problem).__name__}).")
 
 
 async def on_invalid_request(request: Request, problem: Exception) -> Response:

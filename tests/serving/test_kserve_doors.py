@@ -159,6 +159,46 @@ def test_a_body_that_breaks_the_schema_of_v2(client: httpx.Client) -> None:
     assert client.post("/v2/models/liverank/infer", content=b"{").status_code == 400
 
 
+TENSOR = {"name": "candidates", "shape": [1], "datatype": "BYTES"}
+EVENT = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t"}
+LENGTH = "inference-header-content-length"
+MALFORMED: list[tuple[bytes, dict[str, str]]] = [
+    (b"{}", {LENGTH: "2"}),
+    (b"[]", {LENGTH: "2"}),
+    (b"5", {LENGTH: "1"}),
+    (b"{}", {LENGTH: "abc"}),
+    (b'{"inputs": null}', {LENGTH: "16"}),
+    *(
+        (
+            body := json.dumps({"inputs": [{**TENSOR, "parameters": {"binary_data_size": size}}]}).encode(),
+            {LENGTH: f"{len(body)}"},
+        )
+        for size in ("x", -5, 10**12, 1.5)
+    ),
+    (json.dumps({"inputs": [{**TENSOR, "data": ["private"]}], "id": 5}).encode(), {LENGTH: "100"}),
+    (json.dumps({"inputs": [{**TENSOR, "data": ["private"]}], "id": "\ud800"}).encode(), {}),
+    (json.dumps({"inputs": [{**TENSOR, "data": ["\ud800"]}]}).encode(), {}),
+    (json.dumps({"inputs": [{**TENSOR, "data": ["private"]}], "outputs": 5}).encode(), {}),
+]
+
+
+@pytest.mark.parametrize(("body", "headers"), MALFORMED)
+def test_calls_that_are_not_as_the_protocol_has_them(
+    client: httpx.Client, body: bytes, headers: dict[str, str]
+) -> None:
+    kind = "application/octet-stream" if headers else "application/json"
+    answer = client.post("/v2/models/liverank/infer", content=body, headers={**headers, "content-type": kind})
+    assert answer.status_code == 400
+    assert "private" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("more", [{}, {"ce-contenttype": "application/json"}])
+def test_cloud_events_without_a_body(client: httpx.Client, more: dict[str, str]) -> None:
+    answer = client.post("/v1/models/liverank:predict", content=b"", headers={**EVENT, **more})
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
 def test_refusals_leave_the_log_alone(servers: Callable[..., Server]) -> None:
     server = servers().start()
     with server.client() as client:
