@@ -46,7 +46,10 @@ class TextEncoding:
             ready = []
         lacking = len(new) - len(ready)
         why = (f"texts: {lacking} candidates were scored without their text",) if lacking else ()
-        return replace(candidates, texts={item: candidates.texts[item] for item in ready}), why
+        left = set(new).difference(ready)
+        # Those that this model knows stay too: the one that scores may be its successor, and not know them.
+        texts = {item: text for item, text in candidates.texts.items() if item not in left}
+        return replace(candidates, texts=texts), why
 
     async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> Scores | None:
         """How close each candidate's text lies to a query, `[candidates]`; None where the encoder fails.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -9,8 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from liverank.events import Item
+from liverank.ranking.protocol import Candidates
+from serving.metrics import Metrics
 from serving.model import ServedModel
+from serving.texts import TextEncoding
 from tests.serving.conftest import Server, ids
 from tests.serving.dummy import DummyBundle
 
@@ -94,3 +100,14 @@ def test_a_model_without_its_language_model_serves_what_it_knows(
     with caplog.at_level(logging.WARNING):
         ServedModel("1", bundle).warm_up()
     assert "ranked without their texts: The language model cannot be had." in caplog.text
+
+
+def test_the_text_of_an_item_that_a_swap_makes_unknown_stays(tmp_path: Path) -> None:
+    bundle, metrics = DummyBundle("1", tmp_path / "slow"), Metrics(CollectorRegistry())
+    texts = TextEncoding(1, 10, metrics)
+    bundle.add_items([Item(item_id="known")])
+    given = {"known": "a known text", "new": "a new one", "beyond": "one too many"}
+    encoded, lacking = asyncio.run(texts.encoded(bundle, Candidates(list(given), given)))
+    texts.close()
+    assert encoded.texts == {"known": "a known text", "new": "a new one"}
+    assert lacking == (WITHOUT.format(1),)
