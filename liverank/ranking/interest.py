@@ -72,6 +72,8 @@ class InterestRanker:
         self.network = network or TorchNetwork(model)
         self.pruned: Rows = np.zeros(0, np.int64)
         """Rows of `table` that come from their text alone, and so need not be written."""
+        self._learned: dict[int, Floats] = {}
+        """By row, what the vector of an item whose text has changed since holds beside its text's, `[width]`."""
 
     def score_batch(self, requests: Sequence[Request]) -> list[Scores]:
         """Scores of each request: a list of `[candidates]` arrays."""
@@ -141,13 +143,20 @@ class InterestRanker:
     def on(self, catalogue: Catalogue, changed: Rows) -> InterestRanker:
         """The same model over a catalogue with appended items and rewritten texts (`changed` rows).
 
-        What was learned of an id is what its vector has beside its old text's.
+        What was learned of an id is what its vector has beside its first text's: told anew from each text, the rounding
+        of a table of bytes would add up.
         """
         vectors = _text_vectors(catalogue, changed, self.from_text)
         old = changed < len(self.catalogue)
-        vectors[old] += self.table.rows(changed[old]) - self.text_vectors_of(changed[old])
+        first = np.array([row for row in changed[old].tolist() if row not in self._learned], np.int64)
+        beside = self.table.rows(first) - self.text_vectors_of(first)
+        self._learned.update(zip(first.tolist(), beside, strict=True))
+        for at in np.flatnonzero(old).tolist():
+            vectors[at] += self._learned[int(changed[at])]
         table = self.table.with_rows(len(catalogue), changed, vectors)
-        return self.with_parts(table, self.network, self.model, catalogue)
+        moved = self.with_parts(table, self.network, self.model, catalogue)
+        moved._learned = self._learned
+        return moved
 
     def with_parts(
         self, table: ItemTable, network: QueryNetwork, model: InterestModel, catalogue: Catalogue | None = None

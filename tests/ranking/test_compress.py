@@ -160,6 +160,21 @@ def test_a_changed_text_keeps_what_was_learned_of_the_id(original):
     np.testing.assert_array_equal(moved.table.rows(np.arange(39)), made.table.rows(np.arange(39)))
 
 
+@pytest.mark.parametrize("vectors", ["float32", "int8"])
+def test_texts_that_change_many_times_leave_what_one_change_leaves(original, vectors):
+    rows, known = np.arange(10), original.catalogue.embeddings
+
+    def with_texts(ranker, seed):
+        drawn = np.random.default_rng(seed).standard_normal((len(rows), known.shape[1]))
+        return ranker.on(ranker.catalogue.with_embeddings(np.concatenate([drawn, known[len(rows) :]])), rows)
+
+    moved = compressed(original, settings(vectors=vectors))
+    for seed in range(40):
+        moved = with_texts(moved, seed)
+    once = with_texts(compressed(original, settings(vectors=vectors)), 39)
+    np.testing.assert_allclose(moved.table.rows(rows), once.table.rows(rows), atol=1e-6)
+
+
 def test_weights_in_int8_are_off_by_half_a_step_of_their_row():
     torch.manual_seed(0)
     weights = {"matrix": torch.randn(5, 7) * torch.logspace(-3, 1, 5).unsqueeze(1), "bias": torch.randn(5)}
