@@ -25,7 +25,7 @@ def give_back_memory() -> bool:
     """Has glibc keep little of what is freed; whether it does, which no other C library can.
 
     By itself glibc raises both thresholds with each large array that is freed, up to 32 and 64 MiB: catalogues and
-    embeddings, which every new item and every swap makes anew, then share the heap with small objects and leave holes
+    embeddings, which changed texts and swaps make anew, then share the heap with small objects and leave holes
     in it, and each thread has a heap of its own. What an operator has set in the environment stays. Called before the
     threads start.
     """

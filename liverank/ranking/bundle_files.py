@@ -107,7 +107,7 @@ def load_bundle(path: Path) -> Bundle:
     """Verifies every hash of the bundle at `path`, then loads its rankers.
 
     Raises:
-        BundleError: the bundle is missing, truncated, altered or of an unknown format.
+        BundleError: the bundle is missing, truncated, altered, of an unknown format or replaced meanwhile.
     """
     manifest = verify(path)
     try:
@@ -120,6 +120,8 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"The bundle {path} does not hold what its format asks for: {problem!r}.", _AGAIN
         ) from problem
+    if _manifest(path) != manifest:
+        raise BundleError(f"The bundle {path} was replaced while it was loaded.", "Load it again.")
     return Bundle(catalogue, rankers, encoder, manifest)
 
 

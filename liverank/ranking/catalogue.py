@@ -104,7 +104,7 @@ class Catalogue:
             return None
         rewritten = [row for row in changed if row < len(self)]
         # Others may read this catalogue's rows, and know their texts by them.
-        grown = self._room.grown(self.embeddings.copy() if rewritten else self.embeddings, new)
+        grown = self._room.grown(self.embeddings, new, apart=bool(rewritten))
         grown[rewritten] = 0
         return grown
 

@@ -85,7 +85,7 @@ class ItemTable:
         Where all of `rows` are new, and to the latest table, it shares this one's memory.
         """
         more = items - len(self)
-        codes = self._room.grown(self.codes.copy() if (rows < len(self)).any() else self.codes, more)
+        codes = self._room.grown(self.codes, more, apart=bool((rows < len(self)).any()))
         scale = None if self.scale is None else np.concatenate([self.scale, np.zeros(more, np.float32)])
         table = ItemTable(codes, scale, self.basis, self._room)
         table._put(rows, vectors)

@@ -24,19 +24,20 @@ class Room:
         self._buffer: npt.NDArray[Any] | None = None
         self._used = 0
 
-    def grown(self, array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    def grown(self, array: npt.NDArray[Any], rows: int, apart: bool = False) -> npt.NDArray[Any]:
         """`array` with `rows` more rows of zeros, in place behind it where it is the latest that was given out.
 
         Args:
             array: `[items, ...]`.
             rows: how many more.
+            apart: whether its own rows are to be written too, and so have to be a copy.
 
         Returns:
             `[items + rows, ...]`; its leading rows are those of `array` in the same memory, or a copy.
         """
         items, buffer = len(array), self._buffer
         last = buffer is not None and array.base is buffer and self._used == items
-        if buffer is None or not last or items + rows > len(buffer):
+        if apart or buffer is None or not last or items + rows > len(buffer):
             buffer = np.zeros((items + rows + max(LEAST_SPARE, items // SPARE), *array.shape[1:]), array.dtype)
             buffer[:items] = array
             self._buffer = buffer

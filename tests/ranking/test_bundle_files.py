@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from liverank.errors import BundleError, DataError
+from liverank.ranking import bundle_files
 from liverank.ranking.bundle_files import load_bundle, verify
 from liverank.ranking.fit import fit
 from tests.ranking.conftest import SMALL
@@ -31,6 +32,17 @@ def test_manifest_tells_where_it_came_from(fitted, bundle):
 
 def test_same_inputs_same_bundle(features, fitted, tmp_path):
     assert fit(features, tmp_path / "b", SMALL, tmp_path / "c").bundle_hash == fitted[1].bundle_hash
+
+
+def test_a_bundle_that_is_replaced_while_it_is_loaded_is_not_taken_for_the_first(copy, monkeypatch):
+    def then_replaced(path):
+        manifest = verify(path)
+        (path / "manifest.json").write_text(json.dumps({**manifest, "created_at": "later"}))
+        return manifest
+
+    monkeypatch.setattr(bundle_files, "verify", then_replaced)
+    with pytest.raises(BundleError, match="was replaced while it was loaded"):
+        load_bundle(copy)
 
 
 @pytest.mark.parametrize(
