@@ -107,7 +107,9 @@ class Rules(_Closed, frozen=True, kw_only=True):
     def plain(self) -> bool:
         """Whether they only leave items out or put others first: what needs neither items' attributes nor a search."""
         more = self.exclude_types or self.boost or self.caps or self.new or self.diversity
-        return not more and all(isinstance(pin, str) and pin not in self.exclude for pin in self.pin)
+        named = {pin for pin in self.pin if isinstance(pin, str)}
+        positioned = any(isinstance(pin, Pin) for pin in self.pin)
+        return not more and not positioned and named.isdisjoint(self.exclude)
 
 
 class Exploration(_Closed, frozen=True, kw_only=True):

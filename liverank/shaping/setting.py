@@ -27,9 +27,10 @@ def pinned(pins: Sequence[Pin], listed: Listed, excluded: Flags, length: int) ->
     lacking = [f"rules: pin '{pin.item_id}' is excluded" for pin, row in here if excluded[row]]
     left = [(pin, row) for pin, row in here if not excluded[row]]
     found: dict[int, int] = {}
+    places = _Places(length)
     first = 1
     for pin, row in sorted(left, key=lambda one: one[0].position is None):
-        place = _free(found, pin.position or first, length)
+        place = places.take(pin.position or first)
         found[place] = row
         if pin.position is None:
             first = place + 1
@@ -38,14 +39,31 @@ def pinned(pins: Sequence[Pin], listed: Listed, excluded: Flags, length: int) ->
     return found, lacking
 
 
-def _free(taken: Positions, wanted: int, length: int) -> int:
-    """The first place from `wanted` on that is not taken; the last one, where there is none."""
-    place = min(wanted, length)
-    while place in taken and place < length:
-        place += 1
-    while place in taken:
-        place -= 1
-    return place
+class _Places:
+    """The places of a list, from 1 to `length`, as they are taken: what is full is gone over once for all."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._last = length
+        """The last one that is not taken."""
+        self._on = list(range(length + 2))
+        """Where to look on from a place; a place that is not taken points to itself, as what is behind the end does."""
+
+    def take(self, wanted: int) -> int:
+        """Takes the first place from `wanted` on that is not taken; the last one, where there is none."""
+        place = self._free(min(wanted, self._length))
+        if place > self._length:
+            place = self._last
+        self._on[place] = place + 1
+        while self._last and self._on[self._last] != self._last:
+            self._last -= 1
+        return place
+
+    def _free(self, place: int) -> int:
+        on = self._on
+        while on[place] != place:
+            on[place] = place = on[on[place]]
+        return place
 
 
 def constraints(

@@ -60,6 +60,21 @@ def test_pins_stand_where_they_should():
     assert arranged(given, pin=[Pin(item_id="a", position=5), Pin(item_id="b", position=5)]) == ("cdeba", [taken])
 
 
+def test_a_pin_takes_the_next_free_place_or_the_last():
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        size = int(rng.integers(1, 12))
+        given = listed(range(size))
+        places = rng.integers(1, size + 3, size).tolist()
+        pins = [Pin(item_id=item, position=place) for item, place in zip(given.item_ids, places, strict=True)]
+        found = pinned(pins, given, given.among(()), size)[0]
+        free = list(range(1, size + 1))
+        for row, wanted in enumerate(places):
+            place = next((one for one in free if one >= wanted), free[-1])
+            free.remove(place)
+            assert found[place] == row
+
+
 def test_what_cannot_be_done_is_said():
     given = listed([9, 8, 7, 6], category="xxxy")
     allow = "the candidates allow no more"
