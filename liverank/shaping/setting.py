@@ -11,6 +11,7 @@ import numpy as np
 from liverank.shaping.constraints import CapWindow, Constraints, NewWindow
 from liverank.shaping.listed import Codes, Flags, Listed
 from liverank.shaping.rules import Cap, NewItems, Pin
+from liverank.shaping.search import Looks
 
 Positions = Mapping[int, int]
 """Position (from 1) -> row of the item that is pinned there."""
@@ -85,7 +86,9 @@ def constraints(
     free = np.cumsum([place not in pins for place in range(1, length + 1)], dtype=np.int64)
     held: list[Callable[[], CapWindow]] = []
     lacking: list[str] = []
+    looks = Looks(0)
     for cap in caps:
+        looks.settle_next()
         window = _window(cap.within, length)
         codes = listed.codes(cap.attribute)
         there = codes[[row for place, row in pins.items() if place <= window]]
@@ -96,7 +99,7 @@ def constraints(
             return CapWindow.of(codes, cap.most, there, slots)
 
         def holds(slots: int, made: Callable[[int], CapWindow] = made) -> bool:
-            return Constraints(available, [*(one() for one in held), made(slots)], None).feasible()
+            return Constraints(available, [*(one() for one in held), made(slots)], None, looks).feasible()
 
         most = _largest(slots, holds)
         if most < slots:
@@ -107,7 +110,8 @@ def constraints(
             )
         if most:
             held.append(partial(made, most))
-    minimum, short = _minimum(new, listed, available, pins, free, [one() for one in held], length)
+    looks.settle_next()
+    minimum, short = _minimum(new, listed, available, pins, free, [one() for one in held], length, looks)
     return Constraints(available, [one() for one in held], minimum), [*lacking, *short]
 
 
@@ -119,6 +123,7 @@ def _minimum(
     free: Codes,
     caps: list[CapWindow],
     length: int,
+    looks: Looks,
 ) -> tuple[NewWindow | None, list[str]]:
     window = _window(new.within, length) if new else 0
     # A share as 0.1 is no exact fraction: 0.1 of 30 must not ask for 4.
@@ -131,7 +136,8 @@ def _minimum(
     there = int(is_new[[row for place, row in pins.items() if place <= window]].sum())
     slots = int(free[window - 1])
     need = _largest(
-        max(0, wanted - there), lambda need: Constraints(available, caps, NewWindow(is_new, need, slots)).feasible()
+        max(0, wanted - there),
+        lambda need: Constraints(available, caps, NewWindow(is_new, need, slots), looks).feasible(),
     )
     short = there + need < wanted
     why = [f"rules: {wanted} new within {window}: {there + need} hold, the candidates allow no more"] if short else []
