@@ -14,7 +14,7 @@ from serving.batching import QueueFullError
 from serving.shaping_queue import ShapingQueue
 from tests.serving.conftest import Server
 
-LISTS = 2
+LISTS = 4
 CAPS = [{"attribute": f"a{at}", "most": 1} for at in range(8)]
 
 
@@ -66,10 +66,16 @@ def test_health_answers_while_heavy_lists_are_shaped(servers: Callable[..., Serv
     server = servers("serving.surfaces={}").start()
     with server.client() as client, ThreadPoolExecutor(1) as other:
         asked = other.submit(client.post, "/v1/models/liverank:predict", json={"instances": [heavy] * LISTS})
-        answered = 0
+        between = set()
         while not asked.done():
             assert client.get("/v2/health/live").status_code == 200
-            answered += 1
+            between.add(shaped(client.get("/metrics").text))
         assert asked.result().status_code == 200
-        # In the event loop all lists came one after another, with one answer before them and one behind.
-        assert answered > 5
+        # In the event loop all lists were shaped between two answers.
+        assert between & set(range(1, LISTS))
+
+
+def shaped(metrics: str) -> int:
+    """How many lists the server has shaped."""
+    start = 'liverank_stage_seconds_count{stage="shaping"} '
+    return next(int(float(line.removeprefix(start))) for line in metrics.splitlines() if line.startswith(start))
