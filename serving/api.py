@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -208,14 +209,15 @@ def _check_rules(rules: Rules, ids: Sequence[str]) -> None:
     pins = [pin.item_id for pin in rules.pins]
     if len(set(pins)) != len(pins):
         raise Refused(400, f"rules.pin names '{_first_twice(pins)}' twice.")
+    candidates, excluded = set(ids), set(pins).intersection(rules.exclude)
     for item in pins:
-        if item not in ids:
+        if item not in candidates:
             raise Refused(400, f"rules.pin names '{item}', which is no candidate.")
-        if item in rules.exclude:
+        if item in excluded:
             raise Refused(400, f"'{item}' is both in rules.pin and in rules.exclude.")
-    places = [pin.position for pin in rules.pins if pin.position is not None]
-    if len(set(places)) != len(places):
-        raise Refused(400, f"rules.pin puts two items on position {max(places, key=places.count)}.")
+    places = Counter(pin.position for pin in rules.pins if pin.position is not None)
+    if places.total() > len(places):
+        raise Refused(400, f"rules.pin puts two items on position {places.most_common(1)[0][0]}.")
 
 
 def request_time(request: RankRequest, latest: float) -> datetime | None:

@@ -33,7 +33,7 @@ def ranked(
 def _by_rules(rows: list[int], item_ids: Sequence[str], rules: Rules) -> list[int]:
     if not rules.pin and not rules.exclude:
         return rows
-    excluded = set(rules.exclude)
+    excluded = set(item_ids).intersection(rules.exclude)
     pins = {pin.item_id: place for place, pin in enumerate(rules.pins)}
     pinned = sorted((row for row in rows if item_ids[row] in pins), key=lambda row: pins[item_ids[row]])
     return pinned + [row for row in rows if item_ids[row] not in pins and item_ids[row] not in excluded]

@@ -19,6 +19,7 @@ from serving import api
 from serving.allocator import give_back_holes
 from serving.api import RankRequest, RankResponse, Refused
 from serving.asked import Asked, candidates_of, context_of, impression_of
+from serving.batching import QueueFullError
 from serving.calls import REQUEST_ID
 from serving.causes import Causes
 from serving.clock import Clock, utc_now
@@ -29,7 +30,7 @@ from serving.impression_ids import ImpressionIds
 from serving.interleaving import drafted
 from serving.log import LogWriter
 from serving.metrics import Metrics
-from serving.model import ModelSource, ServedModel
+from serving.model import ModelSource, ServedBundle, ServedModel
 from serving.model_queue import ModelQueue
 from serving.models import Models
 from serving.query import QueryMatch
@@ -37,6 +38,7 @@ from serving.records import LiveRecords
 from serving.scoring import Answer, Job, milliseconds
 from serving.shadow import Shadow
 from serving.shaping import Shaped, Shaper
+from serving.shaping_queue import ShapingQueue
 from serving.stages import EXPLAIN, SHAPING
 from serving.telling import SentenceWriter
 from serving.variants import Sources, VersionSource, references
@@ -70,6 +72,7 @@ class RankingService:
         self.log = LogWriter(store, limits.queue_impressions, metrics.dropped.inc)
         self.records = LiveRecords(store, self.log, self.models, self.names, weights, self._clock, metrics)
         self._queue = ModelQueue(limits, self.models, wanted, store, metrics)
+        self._shaping = ShapingQueue(limits.queue_requests)
         self._sentences = SentenceWriter(limits.sentences, lambda source: metrics.sentences.labels(source).inc())
         self._causes = Causes(limits, self._sentences, self._queue.beside)
         self._shadow = Shadow(
@@ -111,7 +114,8 @@ class RankingService:
         """
         asked = self._asked(request, names or self.names)
         answers = await self._queue.answers(asked.job, asked.arm.models)
-        return await self._told(asked, answers if query is None else [query.joined(answer) for answer in answers])
+        answers = answers if query is None else [query.joined(answer) for answer in answers]
+        return await self._told(asked, answers, *await self._shaped(asked, answers))
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
         """Compares a query with the candidates' texts, as long as the request's deadline allows.
@@ -140,7 +144,9 @@ class RankingService:
         finally:
             for task in scoring:
                 task.cancel()
-        return [await self._told(each, of) for each, of in zip(asked, answers, strict=True)]
+        # One after another, so that a call takes one place; all before any is recorded, since one may be refused.
+        shaped = [await self._shaped(each, of) for each, of in zip(asked, answers, strict=True)]
+        return [await self._told(each, of, *so) for each, of, so in zip(asked, answers, shaped, strict=True)]
 
     def _asked(self, request: RankRequest, names: Pseudonyms) -> Asked:
         received = time.perf_counter()
@@ -162,14 +168,11 @@ class RankingService:
     def _offered(self, request: RankRequest) -> api.Offered:
         return api.offered(request, self._limits.max_candidates, self._limits.max_text_characters)
 
-    async def _told(self, asked: Asked, answers: Sequence[Answer]) -> RankResponse:
-        """The answer over the wire, of one model's or two interleaved; has the impression recorded."""
+    async def _told(self, asked: Asked, answers: Sequence[Answer], answer: Answer, shaped: Shaped) -> RankResponse:
+        """The answer over the wire, of one model's or two interleaved, as shaped; has the impression recorded."""
         request, offered, arm = asked.request, asked.offered, asked.arm
         unexplained = request.explain and any(answer.contributions is None for answer in answers)
         impression_id, most = asked.impression_id, self._limits.feature_log_items
-        began = time.perf_counter()
-        answer, shaped = self._shaped(asked, answers)
-        self._metrics.stages.lap(SHAPING, began)
         began = time.perf_counter()
         lines, lacking = await self._causes.told(shaped.lines, offered.item_ids, answer.effects, asked.job.deadline)
         if answer.effects is not None:
@@ -194,10 +197,24 @@ class RankingService:
         self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
         return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
 
-    def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
-        """The answer to show and its list: rules hold in what is shown, so that they come after interleaving."""
+    async def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
+        """The answer to show and its list, from a thread of its own where the rules are not light.
+
+        Raises:
+            Refused: 503 when too many lists wait there.
+        """
+        began = time.perf_counter()
+        shape = partial(self._arranged, asked, answers, self.models[asked.arm.models[0]].bundle)
+        try:
+            shaped = shape() if self._shaper.light(asked.request) else await self._shaping.done(shape)
+        except QueueFullError as full:
+            raise Refused(503, "Too many lists wait for their rules.", {"Retry-After": "1"}) from full
+        self._metrics.stages.lap(SHAPING, began)
+        return shaped
+
+    def _arranged(self, asked: Asked, answers: Sequence[Answer], bundle: ServedBundle) -> tuple[Answer, Shaped]:
+        """What is shown: rules hold in it, so that they come after interleaving."""
         request, offered, arm, impression_id = asked.request, asked.offered, asked.arm, asked.impression_id
-        bundle = self.models[arm.models[0]].bundle
         if len(answers) == 1:
             return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, impression_id)
         settled = self._shaper.settled(request, offered, answers[0], bundle)
@@ -220,6 +237,7 @@ class RankingService:
         """Answers and writes what waits, then stops the threads; the store stays open."""
         await asyncio.to_thread(self._sentences.close)
         await self._queue.close()
+        await self._shaping.close()
         await asyncio.to_thread(self._shadow.close)
         await asyncio.to_thread(self.log.close)
         await asyncio.to_thread(self.models.close)

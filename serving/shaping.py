@@ -82,14 +82,18 @@ class Shaper:
             return Shaping(request.rules, surface.exploration)
         return Shaping(merged(surface.rules, request.rules), surface.exploration)
 
+    def light(self, request: RankRequest) -> bool:
+        """Whether a list is shaped in less time than it takes to hand it to another thread."""
+        shaping = self.shaping(request)
+        return shaping.plain and not (request.explain and not shaping.rules.empty)
+
     def shaped(
         self, request: RankRequest, offered: Offered, answer: Answer, bundle: ServedBundle, impression_id: str
     ) -> Shaped:
         """The list to show."""
         shaping = self.shaping(request)
         rules, ids = shaping.rules, offered.item_ids
-        explained = request.explain and not rules.empty
-        if shaping.plain and not explained:
+        if self.light(request):
             return Shaped(ranked(answer.scores, ids, rules, request.k, answer.contributions))
         listed = self._listed(offered, answer, bundle)
         excluded, lacking = _excluded(rules, listed, answer.history)

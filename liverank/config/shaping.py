@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from liverank.config.base import Section
-from liverank.shaping.rules import CATEGORY, Exploration, Rules
+from liverank.shaping.rules import CATEGORY, MOST_DEPTH, MOST_PINS, Exploration, Rules
 
 
 class PinConfig(Section):
@@ -59,7 +59,9 @@ class DiversityConfig(Section):
     relevance: float = Field(
         0.7, ge=0, le=1, description="Weight of the score: MMR's lambda, the DPP's theta; 1: no diversity."
     )
-    depth: int = Field(10, ge=1, description="First positions that are chosen so.")
+    depth: int = Field(
+        10, ge=1, le=MOST_DEPTH, description=f"First positions that are chosen so, at most {MOST_DEPTH}."
+    )
 
 
 class ExplorationConfig(Section):
@@ -86,7 +88,9 @@ class SurfaceConfig(Section):
         description="Event types, e.g. `purchase`: items that the user's latest `serving.history_length` events hold "
         "with one of them are not shown.",
     )
-    pin: tuple[str | PinConfig, ...] = Field((), description="Items put first in this order, or on a position.")
+    pin: tuple[str | PinConfig, ...] = Field(
+        (), max_length=MOST_PINS, description=f"Items put first in this order, or on a position; at most {MOST_PINS}."
+    )
     boost: tuple[BoostConfig, ...] = Field((), max_length=100, description="Items raised or lowered.")
     caps: tuple[CapConfig, ...] = Field((), max_length=8, description="Caps, the more important first.")
     new: NewItemsConfig | None = Field(None, description="Minimum of new items.")

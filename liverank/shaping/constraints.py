@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liverank.shaping.listed import Codes, Flags, Floats
-from liverank.shaping.search import Search
+from liverank.shaping.search import Looks, Search
 
 UNLIMITED: Final = 1 << 40
 
@@ -84,9 +84,12 @@ class Constraints:
         available: candidates that are neither excluded nor pinned, `[candidates]`; changed in place.
         caps: all of them.
         new: the minimum of new items, if any.
+        looks: what its searches may look at; None: `MOST_LOOKS_ALTOGETHER`.
     """
 
-    def __init__(self, available: Flags, caps: list[CapWindow], new: NewWindow | None) -> None:
+    def __init__(
+        self, available: Flags, caps: list[CapWindow], new: NewWindow | None, looks: Looks | None = None
+    ) -> None:
         self.available = available
         self._caps = caps
         self._new = new
@@ -95,7 +98,10 @@ class Constraints:
         self.end = max([0, *(cap.slots for cap in caps), new.slots if new and new.need > 0 else 0])
         """Free places that a rule has a say in."""
         self._search: Search | None = None
+        self._looks = looks or Looks()
         self._fillable = False
+        self._retry = 0
+        """The place from which on it is asked again whether counting is enough."""
 
     @property
     def more(self) -> bool:
@@ -108,6 +114,8 @@ class Constraints:
             return False
         if self._new is not None and self._new.need > min(self._reach(cap, 0)[0] for cap in self._each):
             return False
+        if len(self._caps) > 1 and self._looks.left <= 0:
+            return self.ample()
         search = self._needed()
         return search is None or bool(search.found)
 
@@ -118,10 +126,11 @@ class Constraints:
 
     def best(self, values: Floats) -> int:
         """The allowed candidate of the largest value; of equal ones the first."""
-        may, search = self._by_counting(), self._needed()
+        search = self._needed()
         if search is not None:
-            return search.best(may, values)
-        rows = np.flatnonzero(may)
+            # The witness' kind, all that is left of a search that is spent, breaks no rule: no need to count.
+            return search.best(self.available if search.spent else self._by_counting(), values)
+        rows = np.flatnonzero(self._by_counting())
         return int(rows[values[rows].argmax()])
 
     def ample(self) -> bool:
@@ -149,10 +158,16 @@ class Constraints:
         """The search, where a rule has a say and counting does not do."""
         if len(self._caps) < 2 or not self.more:
             return None
+        # A search is given up only while there is enough for another one.
+        if self._search is not None and (self._slot < self._retry or not self._looks.enough):
+            return self._search
         if self.ample():
             self._search = None
-        elif self._search is None:
-            self._search = Search(self.available, self._caps, self._new, self.end, self._slot)
+            return None
+        # What is not ample seldom is at the next place: asking at each would cost long lists more than the search.
+        self._retry = self._slot + 1 + self._slot // 16
+        if self._search is None:
+            self._search = Search(self.available, self._caps, self._new, self.end, self._looks, self._slot)
         return self._search
 
     def take(self, row: int) -> None:

@@ -11,6 +11,9 @@ CATEGORY: Final = "category"
 """The attribute that every item may have without naming it among its attributes."""
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """Whole numbers from 1 that arrays of them can hold."""
+MOST_PINS: Final = 2000
+MOST_DEPTH: Final = 200
+"""Positions that diversity may choose: each is compared with all candidates and, by a DPP, with those above it."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -78,7 +81,7 @@ class Diversity(_Closed, frozen=True, kw_only=True):
 
     method: Literal["mmr", "dpp"] = "mmr"
     relevance: Share = 0.7
-    depth: Positive = 10
+    depth: Annotated[int, msgspec.Meta(ge=1, le=MOST_DEPTH)] = 10
 
 
 class Rules(_Closed, frozen=True, kw_only=True):
@@ -87,7 +90,7 @@ class Rules(_Closed, frozen=True, kw_only=True):
     exclude: list[str] = []
     exclude_types: list[str] = []
     """Event types: what the user's history holds with one of them is left out."""
-    pin: list[Name | Pin] = []
+    pin: Annotated[list[Name | Pin], msgspec.Meta(max_length=MOST_PINS)] = []
     boost: Annotated[list[Boost], msgspec.Meta(max_length=100)] = []
     caps: Annotated[list[Cap], msgspec.Meta(max_length=8)] = []
     new: NewItems | None = None
@@ -107,7 +110,9 @@ class Rules(_Closed, frozen=True, kw_only=True):
     def plain(self) -> bool:
         """Whether they only leave items out or put others first: what needs neither items' attributes nor a search."""
         more = self.exclude_types or self.boost or self.caps or self.new or self.diversity
-        return not more and all(isinstance(pin, str) and pin not in self.exclude for pin in self.pin)
+        named = {pin for pin in self.pin if isinstance(pin, str)}
+        positioned = any(isinstance(pin, Pin) for pin in self.pin)
+        return not more and not positioned and named.isdisjoint(self.exclude)
 
 
 class Exploration(_Closed, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ that only one order of each choice is tried.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,7 +21,29 @@ if TYPE_CHECKING:
 MOST_LOOKS: Final = 4000
 """Kinds that one search may look at: a few milliseconds. Most look at few more than there are places."""
 MOST_LOOKS_ALTOGETHER: Final = 20_000
-"""Of all searches for one list."""
+"""Of all searches for one list, once it is settled how far its rules hold."""
+MOST_LOOKS_TO_SETTLE: Final = 6000
+"""Of all searches for how far one rule holds; what a rule leaves is there for the next."""
+
+
+def _altogether() -> int:
+    return MOST_LOOKS_ALTOGETHER
+
+
+@dataclass(slots=True)
+class Looks:
+    """What searches may still look at, all of them together."""
+
+    left: int = field(default_factory=_altogether)
+
+    @property
+    def enough(self) -> bool:
+        """Whether a search would have all that one may take."""
+        return self.left >= MOST_LOOKS
+
+    def settle_next(self) -> None:
+        """Adds what there is for one rule more."""
+        self.left = max(0, self.left) + MOST_LOOKS_TO_SETTLE
 
 
 class Search:
@@ -31,10 +54,13 @@ class Search:
         caps: all of them.
         new: the minimum of new items, if any.
         end: free places that a rule has a say in.
-        slot: how many of them are filled.
+        looks: what it may look at; it shares them with others.
+        slot: how many of the places are filled.
     """
 
-    def __init__(self, available: Flags, caps: list[CapWindow], new: NewWindow | None, end: int, slot: int = 0) -> None:
+    def __init__(
+        self, available: Flags, caps: list[CapWindow], new: NewWindow | None, end: int, looks: Looks, slot: int = 0
+    ) -> None:
         fresh = new.is_new if new is not None and new.need > 0 else np.zeros(len(available), bool)
         # One number for each combination, new ones first.
         combined = (~fresh).astype(np.int64)
@@ -52,13 +78,18 @@ class Search:
         self._breaks = {*self._slots, self._new_slots}
         self._end = end
         self._slot = slot
-        self._looks = 0
+        self._looks = looks
         self._shown: dict[int, list[int]] = {}
         """Kind -> how the list can end when it comes next, as far as that was looked for at this place."""
         end_found = self._filled()
         self.found = end_found is not None
         """Whether the list can be filled, as far as the search saw."""
         self._witness = end_found or []
+
+    @property
+    def spent(self) -> bool:
+        """Whether all that it can still show is the witness."""
+        return self._looks.left <= 0
 
     def allowed(self, may: Flags) -> Flags:
         """Which of the flagged candidates have an end that the search can show, `[candidates]`."""
@@ -69,7 +100,10 @@ class Search:
 
     def best(self, may: Flags, values: Floats) -> int:
         """The candidate of the largest value among the flagged ones that have an end; of equal ones the first."""
-        rows = np.flatnonzero(may)
+        rows = np.flatnonzero(may & (self._kind == self._witness[0])) if self.spent else np.flatnonzero(may)
+        first = int(rows[values[rows].argmax()])
+        if self._ends(int(self._kind[first])):
+            return first
         for row in rows[np.argsort(-values[rows], kind="stable")].tolist():
             if self._ends(int(self._kind[row])):
                 return row
@@ -89,7 +123,8 @@ class Search:
             self._shown.setdefault(kind, self._witness[1:])
         if kind not in self._shown:
             end = None
-            if self._fits(kind):
+            self._looks.left -= 1
+            if not self.spent and self._fits(kind):
                 self._put(kind)
                 end = self._filled()
                 self._lift(kind)
@@ -100,8 +135,8 @@ class Search:
         """Kinds for the places from here to the end; None where there is no such way, or none within the bound."""
         path: list[int] = []
         levels = [self._next(-1)]
-        most = min(self._looks + MOST_LOOKS, MOST_LOOKS_ALTOGETHER)
-        while levels and self._slot < self._end and self._looks < most:
+        least = max(0, self._looks.left - MOST_LOOKS)
+        while levels and self._slot < self._end and self._looks.left > least:
             kind = next(levels[-1], None)
             if kind is not None:
                 self._put(kind)
@@ -121,7 +156,9 @@ class Search:
         if self._need > max(0, self._new_slots - self._slot):
             return
         for kind in range(max(0, least), len(self._counts)):
-            self._looks += 1
+            if self.spent:
+                return
+            self._looks.left -= 1
             if self._fits(kind):
                 yield kind
 

@@ -11,6 +11,7 @@ import numpy as np
 from liverank.shaping.constraints import CapWindow, Constraints, NewWindow
 from liverank.shaping.listed import Codes, Flags, Listed
 from liverank.shaping.rules import Cap, NewItems, Pin
+from liverank.shaping.search import Looks
 
 Positions = Mapping[int, int]
 """Position (from 1) -> row of the item that is pinned there."""
@@ -27,9 +28,10 @@ def pinned(pins: Sequence[Pin], listed: Listed, excluded: Flags, length: int) ->
     lacking = [f"rules: pin '{pin.item_id}' is excluded" for pin, row in here if excluded[row]]
     left = [(pin, row) for pin, row in here if not excluded[row]]
     found: dict[int, int] = {}
+    places = _Places(length)
     first = 1
     for pin, row in sorted(left, key=lambda one: one[0].position is None):
-        place = _free(found, pin.position or first, length)
+        place = places.take(pin.position or first)
         found[place] = row
         if pin.position is None:
             first = place + 1
@@ -38,14 +40,31 @@ def pinned(pins: Sequence[Pin], listed: Listed, excluded: Flags, length: int) ->
     return found, lacking
 
 
-def _free(taken: Positions, wanted: int, length: int) -> int:
-    """The first place from `wanted` on that is not taken; the last one, where there is none."""
-    place = min(wanted, length)
-    while place in taken and place < length:
-        place += 1
-    while place in taken:
-        place -= 1
-    return place
+class _Places:
+    """The places of a list, from 1 to `length`, as they are taken: what is full is gone over once for all."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._last = length
+        """The last one that is not taken."""
+        self._on = list(range(length + 2))
+        """Where to look on from a place; a place that is not taken points to itself, as what is behind the end does."""
+
+    def take(self, wanted: int) -> int:
+        """Takes the first place from `wanted` on that is not taken; the last one, where there is none."""
+        place = self._free(min(wanted, self._length))
+        if place > self._length:
+            place = self._last
+        self._on[place] = place + 1
+        while self._last and self._on[self._last] != self._last:
+            self._last -= 1
+        return place
+
+    def _free(self, place: int) -> int:
+        on = self._on
+        while on[place] != place:
+            on[place] = place = on[on[place]]
+        return place
 
 
 def constraints(
@@ -67,7 +86,9 @@ def constraints(
     free = np.cumsum([place not in pins for place in range(1, length + 1)], dtype=np.int64)
     held: list[Callable[[], CapWindow]] = []
     lacking: list[str] = []
+    looks = Looks(0)
     for cap in caps:
+        looks.settle_next()
         window = _window(cap.within, length)
         codes = listed.codes(cap.attribute)
         there = codes[[row for place, row in pins.items() if place <= window]]
@@ -78,7 +99,7 @@ def constraints(
             return CapWindow.of(codes, cap.most, there, slots)
 
         def holds(slots: int, made: Callable[[int], CapWindow] = made) -> bool:
-            return Constraints(available, [*(one() for one in held), made(slots)], None).feasible()
+            return Constraints(available, [*(one() for one in held), made(slots)], None, looks).feasible()
 
         most = _largest(slots, holds)
         if most < slots:
@@ -89,7 +110,8 @@ def constraints(
             )
         if most:
             held.append(partial(made, most))
-    minimum, short = _minimum(new, listed, available, pins, free, [one() for one in held], length)
+    looks.settle_next()
+    minimum, short = _minimum(new, listed, available, pins, free, [one() for one in held], length, looks)
     return Constraints(available, [one() for one in held], minimum), [*lacking, *short]
 
 
@@ -101,6 +123,7 @@ def _minimum(
     free: Codes,
     caps: list[CapWindow],
     length: int,
+    looks: Looks,
 ) -> tuple[NewWindow | None, list[str]]:
     window = _window(new.within, length) if new else 0
     # A share as 0.1 is no exact fraction: 0.1 of 30 must not ask for 4.
@@ -113,7 +136,8 @@ def _minimum(
     there = int(is_new[[row for place, row in pins.items() if place <= window]].sum())
     slots = int(free[window - 1])
     need = _largest(
-        max(0, wanted - there), lambda need: Constraints(available, caps, NewWindow(is_new, need, slots)).feasible()
+        max(0, wanted - there),
+        lambda need: Constraints(available, caps, NewWindow(is_new, need, slots), looks).feasible(),
     )
     short = there + need < wanted
     why = [f"rules: {wanted} new within {window}: {there + need} hold, the candidates allow no more"] if short else []

@@ -215,6 +215,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"new": {"least": 1.5}}, "$.rules.new.least"),
     ({"diversity": {"method": "random"}}, "$.rules.diversity.method"),
     ({"diversity": {"depth": 0}}, "$.rules.diversity.depth"),
+    ({"diversity": {"depth": 201}}, "$.rules.diversity.depth"),
+    ({"pin": ["a"] * 2001}, "length <= 2000 - at `$.rules.pin`"),
 ]
 
 

@@ -44,6 +44,7 @@ def test_counting_and_search_agree(monkeypatch):
 
     monkeypatch.setattr(search, "MOST_LOOKS", 100_000)
     monkeypatch.setattr(search, "MOST_LOOKS_ALTOGETHER", 3_000_000)
+    monkeypatch.setattr(search, "MOST_LOOKS_TO_SETTLE", 3_000_000)
     monkeypatch.setattr(constraints.Constraints, "ample", noted)
     counted = [arrange(given, rules, 10, given.among(()), Draw(EXPLORATION, name)) for given, rules, name in problems]
     assert 0.2 < np.mean(said) < 0.9, "both ways are taken"

@@ -10,6 +10,7 @@ from hypothesis import settings
 from liverank.shaping.arranging import arrange
 from liverank.shaping.listed import boosted, standardised
 from liverank.shaping.rules import Boost, Cap, NewItems, Pin, Rules
+from liverank.shaping.search import MOST_LOOKS_ALTOGETHER, MOST_LOOKS_TO_SETTLE, Search
 from liverank.shaping.setting import pinned
 from tests.shaping.lists import best_list, cap_holds, every_list, listed, problems, random_problem, shown
 
@@ -58,6 +59,21 @@ def test_pins_stand_where_they_should():
     assert arranged(given, pin=["e", Pin(item_id="a", position=2), "d", "c"]) == ("eadcb", [])
     taken = "rules: pin 'b' stands at 4, position 5 is not to be had"
     assert arranged(given, pin=[Pin(item_id="a", position=5), Pin(item_id="b", position=5)]) == ("cdeba", [taken])
+
+
+def test_a_pin_takes_the_next_free_place_or_the_last():
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        size = int(rng.integers(1, 12))
+        given = listed(range(size))
+        places = rng.integers(1, size + 3, size).tolist()
+        pins = [Pin(item_id=item, position=place) for item, place in zip(given.item_ids, places, strict=True)]
+        found = pinned(pins, given, given.among(()), size)[0]
+        free = list(range(1, size + 1))
+        for row, wanted in enumerate(places):
+            place = next((one for one in free if one >= wanted), free[-1])
+            free.remove(place)
+            assert found[place] == row
 
 
 def test_what_cannot_be_done_is_said():
@@ -172,6 +188,29 @@ def test_lists_without_a_way_out_are_given_up_in_time():
     for cap in caps:
         reach = held.get(cap.attribute, 12)
         assert cap_holds(cap, given, found.rows[:reach])
+
+
+@pytest.mark.parametrize(("values", "most", "within"), [(20, 60, 1000), (1900, 1, None), (60, 20, 1000)])
+def test_all_searches_of_a_long_list_have_one_bound(monkeypatch, values, most, within):
+    """Eight caps on 2,000 candidates: what is looked at, by all searches, does not grow with the places."""
+    rng = np.random.default_rng(0)
+    parts = {f"a{at}": [chr(0x4E00 + value) for value in rng.integers(0, values, 2000)] for at in range(8)}
+    given = listed(rng.normal(size=2000), rng.random(2000) < 0.1, **parts)
+    caps = [Cap(attribute=name, most=most, within=within) for name in parts]
+    looks, fits = [], Search._fits
+
+    def noted(self, kind):
+        looks.append(kind)
+        return fits(self, kind)
+
+    monkeypatch.setattr(Search, "_fits", noted)
+    found = arrange(given, Rules(caps=caps, new=NewItems(least=0.1, within=1000)), None, given.among(()))
+    assert sorted(found.rows) == list(range(2000))
+    assert 0 < len(looks) <= MOST_LOOKS_TO_SETTLE * 9 + MOST_LOOKS_ALTOGETHER
+    reach = {line.split(" of a ")[1].split()[0]: line for line in found.lacking if " of a " in line}
+    for cap in caps:
+        said = reach.get(cap.attribute)
+        assert cap_holds(cap, given, found.rows[: int(said.split("first ")[1].split(",")[0]) if said else within])
 
 
 # Values.
