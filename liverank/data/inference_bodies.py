@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from liverank.errors import DataError
-from liverank.events import Identifier
+from liverank.events import Identifier, Position
 from liverank.tensors import flat
 
 _READ_PARAMETERS: Final = ("session_id", "surface")
@@ -39,7 +39,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of an answer."""
 
     item_id: Identifier
-    position: Annotated[int, msgspec.Meta(ge=1)]
+    position: Position
     score: float | None = None
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str = ""
