@@ -23,6 +23,9 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="an instant with a zone, kept as UTC")]
 LAST_POSITION: Final = 2**31 - 1
 """Positions are kept in 32 bits."""
+LARGEST_SCORE: Final = 1e15
+"""Of either sign. Scores are ranked by in single precision, where squares of larger ones do not fit long lists."""
+Score = Annotated[float, msgspec.Meta(ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
 Position = Annotated[int, msgspec.Meta(ge=1, le=LAST_POSITION)]
 
 
@@ -53,10 +56,10 @@ class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     item_id: Identifier
     position: Annotated[Position, msgspec.Meta(description="1 is the top of the list")]
-    score: float | None = None
+    score: Score | None = None
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     incoming_position: Annotated[Position, msgspec.Meta(description="position in the order that came in")] | None = None
-    incoming_score: float | None = None
+    incoming_score: Score | None = None
 
 
 class FeatureValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

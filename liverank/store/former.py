@@ -9,15 +9,16 @@ import msgspec
 
 from liverank import columns as c
 from liverank.errors import DataError
-from liverank.events import INSTANTS, LAST_POSITION, Record, Timestamp, to_utc
+from liverank.events import INSTANTS, LARGEST_SCORE, LAST_POSITION, Record, Timestamp, to_utc
 from liverank.instants import in_utc
 
 _POSITIONS: Final = (c.POSITION, c.INCOMING_POSITION)
+_SCORES: Final = (c.SCORE, c.INCOMING_SCORE)
 _FIELDS: Final = tuple({name for names in INSTANTS.values() for name in names})
 
 
 def within_bounds(body: bytes | str) -> Record:
-    """The record with each position and instant beyond the contract's bounds moved to the nearest within.
+    """The record with each position, score and instant beyond the contract's bounds moved to the nearest within.
 
     They were taken once, and the log keeps them: were they refused, nothing that came after them could be read.
 
@@ -32,6 +33,9 @@ def within_bounds(body: bytes | str) -> Record:
         for name in _POSITIONS:
             if isinstance(line.get(name), int):
                 line[name] = min(line[name], LAST_POSITION)
+        for name in _SCORES:
+            if isinstance(line.get(name), (int, float)):
+                line[name] = max(-LARGEST_SCORE, min(line[name], LARGEST_SCORE))
     for name in _FIELDS:
         if fields.get(name) is not None:
             fields[name] = _nearest(msgspec.convert(fields[name], Timestamp))

@@ -35,7 +35,7 @@ def _read(sequence: int, body: bytes | str) -> Record:
     except (DataError, msgspec.ValidationError):
         record = within_bounds(body)
         _log.warning(
-            "Record %d of the live store was taken by an earlier version: a position or an instant lies beyond the "
+            "Record %d of the live store was taken by an earlier version: a position, score or instant lies beyond the "
             "data contract's bounds and is read as the nearest within.",
             sequence,
         )

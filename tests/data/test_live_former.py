@@ -12,7 +12,7 @@ from liverank.config.data import DataConfig
 from liverank.data.dataset import read_dataset
 from liverank.data.ingest import ingest
 from liverank.errors import DataError
-from liverank.events import LAST_POSITION, Impression, Interaction, Item, ShownItem, encode_record
+from liverank.events import LARGEST_SCORE, LAST_POSITION, Impression, Interaction, Item, ShownItem, encode_record
 from liverank.store import open_store
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ LAST = '"9999-12-31T23:59:59-14:00"'
 
 def former_log(path):
     """A store whose first three records were written before there were bounds, and a click after them."""
-    shown = [ShownItem(item_id="a", position=1, incoming_position=2)]
+    shown = [ShownItem(item_id="a", position=1, incoming_position=2, score=3.0)]
     click = Interaction(event_id="e", user_id="u", item_id="a", type="click", timestamp=NOON, received_at=NOON)
     good = Interaction(event_id="good", user_id="u", item_id="a", type="click", timestamp=NOON)
     with closing(open_store(path)) as store:
@@ -35,6 +35,7 @@ def former_log(path):
     changes = [
         ("impression", '"position":1', '"position":2147483648'),
         ("impression", '"incoming_position":2', f'"incoming_position":{10**12}'),
+        ("impression", '"score":3.0', '"score":-3e38'),
         ("interaction", '"received_at":"2026-05-01T12:00:00Z"', f'"received_at":{FIRST}'),
         ("item", '"available_from":"2026-05-01T12:00:00Z"', f'"available_from":{LAST}'),
     ]
@@ -54,6 +55,7 @@ def test_a_log_with_records_beyond_the_bounds_is_ingested(tmp_path, world, caplo
     assert events["e"]["received_at"] == datetime.min.replace(tzinfo=UTC)
     (line,) = next(row["shown"] for row in tables["impressions"].to_pylist() if row["impression_id"] == "i")
     assert (line["position"], line["incoming_position"]) == (LAST_POSITION, LAST_POSITION)
+    assert line["score"] == -LARGEST_SCORE
     item = next(row for row in tables["items"].to_pylist() if row["item_id"] == "a")
     assert item["available_from"] == datetime.max.replace(tzinfo=UTC)
     told = {record.message.split(" was taken")[0] for record in caplog.records if "earlier version" in record.message}

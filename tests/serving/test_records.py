@@ -57,6 +57,11 @@ BAD: list[tuple[Any, str]] = [
         IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "incoming_position": 2**31}]},
         "$.shown[0].incoming_position",
     ),
+    (IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "score": 3e38}]}, "$.shown[0].score"),
+    (
+        IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "incoming_score": -3e38}]},
+        "$.shown[0].incoming_score",
+    ),
     (click(1, "bad") | {"type": "stare"}, "'stare' has no weight in data.event_weights"),
     (click(1, "bad") | {"user_id": ""}, "$.user_id"),
     (click(1, "bad") | {"colour": "red"}, "unknown field `colour`"),
