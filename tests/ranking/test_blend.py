@@ -137,7 +137,7 @@ def equal_blend(bundle) -> BlendRanker:
 @example(scores=[LARGEST_SCORE, LARGEST_SCORE, -LARGEST_SCORE])
 def test_scores_of_the_blend_are_finite_whatever_finite_scores_come_in(bundle, scores):
     candidates = Candidates(bundle.catalogue.item_ids[: len(scores)], scores=np.asarray(scores, np.float32))
-    (found,) = equal_blend(bundle).score_batch([Request("u", candidates, History(), Context(0.0))])
+    (found,) = equal_blend(bundle).score_batch([Request(History(), candidates, Context(0.0))])
     assert np.isfinite(found).all()
 
 
