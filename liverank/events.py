@@ -21,6 +21,12 @@ from liverank.instants import in_utc
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="an instant with a zone, kept as UTC")]
+LAST_POSITION: Final = 2**31 - 1
+"""Positions are kept in 32 bits."""
+LARGEST_SCORE: Final = 1e15
+"""Of either sign. Scores are ranked by in single precision, where squares of larger ones do not fit long lists."""
+Score = Annotated[float, msgspec.Meta(ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
+Position = Annotated[int, msgspec.Meta(ge=1, le=LAST_POSITION)]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record", tag="item"):
@@ -49,13 +55,11 @@ class ShownItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     item_id: Identifier
-    position: Annotated[int, msgspec.Meta(ge=1, description="1 is the top of the list")]
-    score: float | None = None
+    position: Annotated[Position, msgspec.Meta(description="1 is the top of the list")]
+    score: Score | None = None
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    incoming_position: Annotated[int, msgspec.Meta(ge=1, description="position in the order that came in")] | None = (
-        None
-    )
-    incoming_score: float | None = None
+    incoming_position: Annotated[Position, msgspec.Meta(description="position in the order that came in")] | None = None
+    incoming_score: Score | None = None
 
 
 class FeatureValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,6 +208,14 @@ ARROW_SCHEMAS: Final[Mapping[str, pa.Schema]] = {
 """Table name -> Arrow schema, columns in contract order."""
 
 
+INSTANTS: Final[Mapping[type[Any], tuple[str, ...]]] = {
+    Item: (c.AVAILABLE_FROM,),
+    Impression: (c.TIMESTAMP,),
+    Interaction: (c.TIMESTAMP, c.RECEIVED_AT),
+}
+"""Record type -> its fields that are instants."""
+
+
 def decode_record(line: bytes | str, table: str | None = None) -> Any:
     """Reads one JSON record; `table` says which, else its `record` field does.
 
@@ -220,15 +232,17 @@ def decode_record(line: bytes | str, table: str | None = None) -> Any:
 
 
 def to_utc(record: Any) -> Any:
-    """The same record with its timestamp in UTC.
+    """The same record with its instants in UTC.
 
     Raises:
-        DataError: in UTC it would lie outside the years 1 to 9999.
+        DataError: in UTC one would lie outside the years 1 to 9999.
     """
-    at = getattr(record, c.TIMESTAMP, None)
-    if at is None or at.tzinfo is UTC:
-        return record
-    return msgspec.structs.replace(record, timestamp=in_utc(at))
+    moved = {}
+    for name in INSTANTS.get(type(record), ()):
+        at = getattr(record, name)
+        if at is not None and at.tzinfo is not UTC:
+            moved[name] = in_utc(at, name)
+    return msgspec.structs.replace(record, **moved) if moved else record
 
 
 def encode_record(record: Record) -> bytes:

@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from liverank.errors import ConfigError, DataError
 
 
-def in_utc(at: datetime) -> datetime:
+def in_utc(at: datetime, name: str = "timestamp") -> datetime:
     """The instant in UTC.
+
+    Args:
+        at: the instant, with a zone.
+        name: the field it is of, for the message.
 
     Raises:
         DataError: in UTC it would lie outside the years 1 to 9999.
@@ -17,7 +21,7 @@ def in_utc(at: datetime) -> datetime:
         return at.astimezone(UTC)
     except OverflowError as problem:
         raise DataError(
-            f"The timestamp {at.isoformat()} has no equal in UTC.", "It must lie in the years 1 to 9999 there too."
+            f"The {name} {at.isoformat()} has no equal in UTC.", "It must lie in the years 1 to 9999 there too."
         ) from problem
 
 

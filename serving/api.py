@@ -10,15 +10,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from liverank.errors import DataError
-from liverank.events import RECORD_TYPES, Identifier, Item, Record, to_utc
+from liverank.events import RECORD_TYPES, Identifier, Item, Record, Score, to_utc
 from liverank.shaping.rules import Rules
 
 RECORD_NAMES = {name.removesuffix("s"): kind for name, kind in RECORD_TYPES.items()}
 """The value of a record's `record` field -> its type."""
-
-
-LARGEST_SCORE = 3e38
-"""Scores are ranked by in single precision."""
 
 
 class Refused(Exception):
@@ -38,7 +34,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     text: str = ""
     category: str = ""
     attributes: dict[str, str] = {}
-    score: float | None = None
+    score: Score | None = None
 
 
 class RankRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,8 +169,6 @@ def offered(request: RankRequest, limit: int, longest: int) -> Offered:
         return Offered(ids, {}, None)
     texts = {line.item_id: " ".join(filter(None, (line.text, line.category))) for line in rich}
     scores = [line.score for line in rich if line.score is not None]
-    if any(abs(score) > LARGEST_SCORE for score in scores):
-        raise Refused(400, f"A candidate's score is beyond {LARGEST_SCORE:g}, the largest that can be ranked by.")
     if scores and len(scores) != len(ids):
         raise Refused(400, f"{len(scores)} of {len(ids)} candidates carry a score; give one to all or to none.")
     details = {line.item_id: line for line in rich}

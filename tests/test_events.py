@@ -18,6 +18,7 @@ IDS = st.text(min_size=1, max_size=20)
 MAPS = st.dictionaries(TEXT, TEXT, max_size=3)
 TIMES = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCORES = st.floats(-events.LARGEST_SCORE, events.LARGEST_SCORE)
 
 ITEMS = st.builds(
     events.Item, item_id=IDS, title=TEXT, text=TEXT, category=TEXT, attributes=MAPS, available_from=st.none() | TIMES
@@ -27,10 +28,10 @@ SHOWN = st.builds(
     events.ShownItem,
     item_id=IDS,
     position=st.integers(1, 1000),
-    score=st.none() | FLOATS,
+    score=st.none() | SCORES,
     propensity=st.none() | st.floats(0.001, 1),
     incoming_position=st.none() | st.integers(1, 1000),
-    incoming_score=st.none() | FLOATS,
+    incoming_score=st.none() | SCORES,
 )
 FEATURE_VALUES = st.builds(
     events.FeatureValues,

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from liverank.client.pinning import arranged
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A candidate with what the caller knows about it; of a known item the id alone, as a string, is enough."""
@@ -124,10 +126,7 @@ class Erased(msgspec.Struct, frozen=True):
 
 def incoming_order(candidates: Sequence[Any], rules: Mapping[str, Any] | None, k: int | None, why: str) -> Ranking:
     """The candidates as they came, but for what the caller's rules pin and exclude; scores are minus the place."""
-    ids = [_item_id(candidate) for candidate in candidates]
-    pinned = [item for item in (rules or {}).get("pin", ()) if item in ids]
-    away = {*pinned, *(rules or {}).get("exclude", ())}
-    shown = [*pinned, *(item for item in ids if item not in away)][:k]
+    shown = arranged([_item_id(candidate) for candidate in candidates], rules or {})[:k]
     lines = [RankedItem(item, -float(place), place + 1) for place, item in enumerate(shown)]
     return Ranking("", "", lines, [f"client: {why}"], {})
 

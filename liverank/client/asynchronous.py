@@ -95,8 +95,8 @@ class AsyncClient:
         Args:
             user_id: None for a visitor whom nobody knows; the answer's `user_id` is for their events.
             deadline_ms: for the whole call; the server is told what is left of it.
-            fallback: whatever fails, return the candidates as they came (pinned first, none that is excluded), and
-                say why in `degraded`. False: raise.
+            fallback: whatever fails, return the candidates as they came (pins at their places, none that is excluded),
+                and say why in `degraded`. False: raise.
 
         Raises:
             ClientError: without `fallback`; its types say what failed.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from liverank.errors import DataError
-from liverank.events import Identifier
+from liverank.events import Identifier, Position, Score
 from liverank.tensors import flat
 
 _READ_PARAMETERS: Final = ("session_id", "surface")
@@ -22,7 +22,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """A candidate as far as it counts here."""
 
     item_id: Identifier
-    score: float | None = None
+    score: Score | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,8 +39,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of an answer."""
 
     item_id: Identifier
-    position: Annotated[int, msgspec.Meta(ge=1)]
-    score: float | None = None
+    position: Position
+    score: Score | None = None
     propensity: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str = ""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from liverank.events import LARGEST_SCORE
 from liverank.ranking import arrays
 from liverank.ranking.data import Catalogue, Events, Floats, Rows
 from liverank.ranking.protocol import Candidates, Request, Scores
@@ -18,7 +19,8 @@ def incoming_scores(candidates: Candidates) -> Scores:
     given = candidates.scores
     if given is None or not np.isfinite(given).all():
         return -np.arange(len(candidates), dtype=np.float32)
-    return np.asarray(given, np.float32)
+    # Files of lists know no bounds: squares of larger ones would be infinite.
+    return np.clip(given, -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
 
 
 class IncomingOrder:

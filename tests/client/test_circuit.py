@@ -93,6 +93,7 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     assert 50 < retry_after(soon) <= 60
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert retry_after("Wed, 21 Oct 99999999999999999999 07:28:00 GMT") == 0
 
 
 @pytest.mark.parametrize("milliseconds", [0, -1, math.nan])

@@ -212,7 +212,9 @@ def test_an_id_that_a_client_uses_twice_is_told(tmp_path):
         ({**ASKED, "candidates": ["a", "b", "c", "b"]}, ANSWER, "two of the candidate 'b'"),
         (ASKED, {**ANSWER, "ranking": [LINE, {**LINE, "position": 2}]}, "two of the line of item 'c'"),
         (ASKED, {**ANSWER, "ranking": [LINE, {**LINE, "item_id": "a"}]}, "two of the line at position 1"),
+        ({**ASKED, "candidates": ["a", {"item_id": "c", "score": 3e38}]}, ANSWER, "In the request"),
         (ASKED, {**ANSWER, "ranking": [{**LINE, "position": 0}]}, "In the response"),
+        (ASKED, {**ANSWER, "ranking": [{**LINE, "position": 2**31}]}, "In the response: Expected `int` <= 2147483647"),
         (ASKED, {**ANSWER, "ranking": [{**LINE, "propensity": 7.5}]}, "In the response"),
     ],
 )

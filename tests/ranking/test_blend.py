@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from liverank.events import Item
+from liverank.events import LARGEST_SCORE, Item
 from liverank.features.assembly import candidate_list
 from liverank.ranking import arrays
 from liverank.ranking.blend import BlendRanker
@@ -127,6 +129,16 @@ def equal_blend(bundle) -> BlendRanker:
     blend = BlendRanker(bundle.rankers, np.zeros((2, 0), np.float32), uses_incoming=True)
     blend.weights = np.ones((2, len(blend.weight_names)), np.float32)
     return blend
+
+
+@settings(max_examples=25, deadline=None)
+@given(scores=st.lists(st.floats(-3e38, 3e38), min_size=1, max_size=12))
+@example(scores=[3e38, 3e38, -3e38])
+@example(scores=[LARGEST_SCORE, LARGEST_SCORE, -LARGEST_SCORE])
+def test_scores_of_the_blend_are_finite_whatever_finite_scores_come_in(bundle, scores):
+    candidates = Candidates(bundle.catalogue.item_ids[: len(scores)], scores=np.asarray(scores, np.float32))
+    (found,) = equal_blend(bundle).score_batch([Request(History(), candidates, Context(0.0))])
+    assert np.isfinite(found).all()
 
 
 def test_where_the_incoming_order_wins_the_best_other_ranker_is_taken(bundle):

@@ -47,6 +47,21 @@ BAD: list[tuple[Any, str]] = [
     (IMPRESSION | {"user_id": "bad", "timestamp": "9999-12-31T00:00:00+01:00"}, "lies in the future"),
     (click(1, "bad") | {"timestamp": "0001-01-01T00:00:00+14:00"}, "has no equal in UTC"),
     (click(1, "bad") | {"timestamp": "9999-12-31T23:59:59-14:00"}, "has no equal in UTC"),
+    (
+        click(1, "bad") | {"received_at": "0001-01-01T00:00:00+14:00"},
+        "The received_at 0001-01-01T00:00:00+14:00 has no",
+    ),
+    ({"record": "item", "item_id": "bad", "available_from": "9999-12-31T23:59:59-14:00"}, "The available_from 9999-12"),
+    (IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 2**31}]}, "$.shown[0].position"),
+    (
+        IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "incoming_position": 2**31}]},
+        "$.shown[0].incoming_position",
+    ),
+    (IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "score": 3e38}]}, "$.shown[0].score"),
+    (
+        IMPRESSION | {"user_id": "bad", "shown": [{"item_id": "a", "position": 1, "incoming_score": -3e38}]},
+        "$.shown[0].incoming_score",
+    ),
     (click(1, "bad") | {"type": "stare"}, "'stare' has no weight in data.event_weights"),
     (click(1, "bad") | {"user_id": ""}, "$.user_id"),
     (click(1, "bad") | {"colour": "red"}, "unknown field `colour`"),

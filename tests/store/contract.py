@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from liverank.errors import DataError
@@ -59,6 +60,9 @@ class StoreContract(ABC):
         east = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
         with pytest.raises(DataError, match="has no equal in UTC"):
             store.append([click(1), click(2, at=east)])
+        for late in (msgspec.structs.replace(click(3), received_at=east), Item(item_id="a", available_from=east)):
+            with pytest.raises(DataError, match="has no equal in UTC"):
+                store.append([click(1), late])
         assert list(store.export()) == []
 
     def test_history_is_the_latest_events_oldest_first(self, store: Any) -> None:
