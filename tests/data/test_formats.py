@@ -20,6 +20,7 @@ from liverank.data.dataset import ordered, read_dataset, write_dataset
 from liverank.data.ingest import ingest
 from liverank.events import (
     ARROW_SCHEMAS,
+    LARGEST_SCORE,
     SHOWN_ITEM,
     FeatureValues,
     Impression,
@@ -44,14 +45,15 @@ items = st.builds(
     Item, item_id=ids, title=texts, text=texts, category=texts, attributes=maps, available_from=st.none() | instants
 )
 users = st.builds(User, user_id=ids, attributes=maps)
+scores = st.floats(-LARGEST_SCORE, LARGEST_SCORE)
 shown = st.builds(
     ShownItem,
     item_id=ids,
     position=st.integers(1, 1000),
-    score=st.none() | finite,
+    score=st.none() | scores,
     propensity=st.none() | st.sampled_from([0.125, 0.3, 1.0]),
     incoming_position=st.none() | st.integers(1, 1000),
-    incoming_score=st.none() | finite,
+    incoming_score=st.none() | scores,
 )
 feature_values = st.builds(
     FeatureValues,
