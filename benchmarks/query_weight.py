@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.measure import measure, say
+from benchmarks.options import add_options
 from benchmarks.page import machine, put, scratch
 from benchmarks.quality import sources
 from benchmarks.quality.__main__ import PAGE, QUICK_PAGE
@@ -124,12 +124,9 @@ def _differences(values: Floats, bootstrap: Bootstrap) -> str:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.query_weight", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("LIVERANK_DATA") or "../shared/data"))
     parser.add_argument("--requests", type=int, default=5000, help="test requests, at most")
-    parser.add_argument("--set", "-s", action="append", default=[], help="set one key of the configuration")
     parser.add_argument("--quick", action="store_true", help="a sample of users, small models")
-    parser.add_argument("--work", type=Path, default=None, help="folder for what is written meanwhile")
-    parser.add_argument("--out", type=Path, default=None, help="the page")
+    add_options(parser)
     return parser.parse_args(arguments)
 
 

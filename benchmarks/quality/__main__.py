@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 
+from benchmarks.options import add_options
 from benchmarks.page import put, scratch
 from benchmarks.quality.page import HEAD, part
 from benchmarks.quality.parts import PAGE_PARTS, PARTS, QUICK_PARTS, Run, measured, missing
@@ -51,12 +51,9 @@ def _command(name: str, options: argparse.Namespace) -> str:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--part", nargs="+", choices=PARTS, help="what to measure (default: all)")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("LIVERANK_DATA") or "../shared/data"))
     parser.add_argument("--seeds", type=int, default=3, help="trainings of what is trained")
-    parser.add_argument("--set", "-s", action="append", default=[], help="set one key of the configuration")
     parser.add_argument("--quick", action="store_true", help="two sets, a sample of users, small models, one seed")
-    parser.add_argument("--work", type=Path, default=None, help="folder for what is written meanwhile")
-    parser.add_argument("--out", type=Path, default=None, help="the page")
+    add_options(parser)
     return parser.parse_args(arguments)
 
 
