@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from liverank.config.serving import ServingConfig
+
 SHARE: Final = 0.7
+EVENTS: Final = ServingConfig().history_length
+"""As many as a ranking reads, so that histories do not get longer while memory is looked at."""
 LEAST_SECONDS: Final = 30.0
 SWAPS: Final = 15
 """In a soak, so that half an hour has one every two minutes."""
@@ -21,6 +25,8 @@ class Plan:
     seconds: float
     share: float = SHARE
     """Of the measured capacity that is asked for; the rest is what restarts and swaps have on busy cores."""
+    events: int = EVENTS
+    """Of each user before the soak."""
 
     @property
     def capacity_seconds(self) -> float:

@@ -40,6 +40,7 @@ SAY_SECONDS: Final = 30.0
 class Outcome:
     """What a soak showed."""
 
+    plan: Plan
     seconds: float
     """Of requests."""
     capacity: float
@@ -99,6 +100,8 @@ class _Soak:
     async def run(self) -> Outcome:
         """Measures, soaks, compares."""
         before = Traffic(self._replicas, self._items)
+        # What a server holds of its users is bounded: whether it grows beyond is seen where the bound is reached.
+        await before.fill(self._plan.events)
         capacity = await before.capacity(self._plan.capacity_seconds)
         await before.close()
         rate = self._plan.share * capacity
@@ -107,12 +110,13 @@ class _Soak:
         # What was acknowledged while the capacity was measured has to be there too.
         traffic.tally.acknowledged.update(before.tally.acknowledged)
         traffic.tally.unknown.update(before.tally.unknown)
+        traffic.tally.failed.update(before.tally.failed)
         await self._soak(traffic, rate)
         _say("requests have ended; each user is exported")
         kept = {user: await traffic.export(user) for user in (f"soak-{number}" for number in range(USERS))}
         await traffic.close()
         checks = self._checks(traffic.tally, kept)
-        return Outcome(self._seconds, capacity, rate, traffic.tally, self._memories, checks, self._happened)
+        return Outcome(self._plan, self._seconds, capacity, rate, traffic.tally, self._memories, checks, self._happened)
 
     @property
     def _now(self) -> float:

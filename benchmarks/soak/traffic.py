@@ -29,6 +29,7 @@ MIX: Final = {RANK: 80, EVENTS: 18, ITEMS: 2}
 USERS: Final = 500
 CANDIDATES: Final = 100
 SHOWN: Final = 10
+EVENTS_A_CALL: Final = 100
 LIVE_ITEMS: Final = 50
 """Items that come and change over the wire; a fixed number, since each more is memory that a server rightly keeps."""
 TYPES: Final = ("view", "click", "cart", "purchase")
@@ -84,6 +85,17 @@ class Traffic:
         while self._open:
             await asyncio.wait(self._open)
         await self._http.aclose()
+
+    async def fill(self, events: int) -> None:
+        """Gives every user so many events, by as many callers as there are servers."""
+        users = iter(f"soak-{number}" for number in range(USERS))
+
+        async def work() -> None:
+            for user in users:
+                for begin in range(0, events, EVENTS_A_CALL):
+                    await self._post_events([self._event(user) for _ in range(min(EVENTS_A_CALL, events - begin))])
+
+        await asyncio.gather(*(work() for _ in self._replicas))
 
     async def capacity(self, seconds: float, workers: int = 16) -> float:
         """Requests a second that are answered when each worker asks again as soon as it has its answer."""
@@ -142,7 +154,9 @@ class Traffic:
 
     async def _send_events(self) -> httpx.Response | None:
         user = self._user()
-        events = [self._event(user) for _ in range(self._draw.randint(1, 3))]
+        return await self._post_events([self._event(user) for _ in range(self._draw.randint(1, 3))])
+
+    async def _post_events(self, events: list[dict[str, Any]]) -> httpx.Response | None:
         self.tally.unknown.update(event["event_id"] for event in events)
         answer = await self._asked(EVENTS, "POST", "/v1/events", events)
         if answer is not None:
