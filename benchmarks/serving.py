@@ -2,7 +2,7 @@
 with what HTTP alone costs and with a cross-encoder behind FastAPI.
 
 All servers run at once on one core and are loaded in turns from another, so that whatever else the machine does meets
-all of them.
+all of them. What the bars in milliseconds are on is measured after that: one server alone, on all cores.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ RATES: Final = (50, 200)
 OPEN_SIZES: Final = (100, 500)
 CROSS_ENCODER_SIZES: Final = (20, 100)
 """Beyond, one of its requests takes so long that the others would wait for it all day."""
+BAR_RATE, BAR_SIZE = 50, 500
+LEAST_ALONE_SECONDS: Final = 20.0
+"""A thousand requests, of which the ten slowest say where the 99th percentile is."""
 BODIES: Final = 200
 WARM_UP_SECONDS: Final = 0.5
 START_SECONDS: Final = 300
@@ -69,30 +72,38 @@ def run(work: Path, seconds: float) -> str:
             found = _measured(servers, world, seconds)
         finally:
             os.sched_setaffinity(0, set(cores))
+    found.alone = list(_alone(world, work / "alone", max(seconds, LEAST_ALONE_SECONDS)))
     return part(machine("make bench-serving"), found)
 
 
 def _servers(world: World, work: Path, core: int) -> Iterator[AbstractContextManager[Server]]:
     yield _running(FLOOR, work, core, ["benchmarks.peers", FLOOR])
     for name, forgetful in ((COUNT, False), (COUNT, True), (INTEREST, False), (INTEREST, True), (CASCADE, False)):
-        memory = ["-s", "serving.history_cache_mib=0"] if forgetful else []
-        command = ["liverank.cli", "serve", "--bundle", str(world.bundles[name]), *memory]
-        yield _running(name + ANEW if forgetful else name, work, core, command)
+        yield _ours(world, work, core, name, forgetful)
     files = [str(world.titles_file), str(world.histories_file)]
     yield _running(CROSS_ENCODER, work, core, ["benchmarks.peers", CROSS_ENCODER], files)
 
 
+def _ours(world: World, work: Path, core: int | None, name: str, forgetful: bool) -> AbstractContextManager[Server]:
+    memory = ["-s", "serving.history_cache_mib=0"] if forgetful else []
+    command = ["liverank.cli", "serve", "--bundle", str(world.bundles[name]), *memory]
+    return _running(name + ANEW if forgetful else name, work, core, command)
+
+
 @contextmanager
-def _running(name: str, work: Path, core: int, command: Sequence[str], files: Sequence[str] = ()) -> Iterator[Server]:
+def _running(
+    name: str, work: Path, core: int | None, command: Sequence[str], files: Sequence[str] = ()
+) -> Iterator[Server]:
+    """A server on one core with one thread for arithmetic, or, where `core` is None, as anybody starts it."""
     port, folder = free_port(), work / f"server {name}"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     settings = {"workspace": str(folder), "serving.http_port": port, "serving.grpc_port": 0}
     ours = [word for key, value in settings.items() for word in ("-s", f"{key}={value}")]
     given = ours if "serve" in command else [str(port), *files]
-    whole = ["taskset", "-c", str(core), sys.executable, "-m", *command, *given]
+    pinned, threads = ([], {}) if core is None else (["taskset", "-c", str(core)], {"OMP_NUM_THREADS": "1"})
+    whole = [*pinned, sys.executable, "-m", *command, *given]
     with (folder / "log").open("wb") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(whole, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(whole, stdout=log, stderr=log, env={**os.environ, **threads}, start_new_session=True)
     try:
         _wait(process, port, folder / "log")
         print(f"{name}: started", flush=True)
@@ -133,6 +144,15 @@ def _measured(servers: Sequence[Server], world: World, seconds: float) -> Measur
     found.overheads = {(server.name, size): _overhead(server, world, size) for server in ours for size in OPEN_SIZES}
     found.rss_mib = {server.name: usage(server.pid).rss_mib for server in servers}
     return found
+
+
+def _alone(world: World, work: Path, seconds: float) -> Iterator[Cell]:
+    """Each server with the interest model by itself, its client on the same cores."""
+    for forgetful in (False, True):
+        with _ours(world, work, None, INTEREST, forgetful) as server:
+            fill_histories(Link(server.url), world.histories)
+            at_rate(server.target(world, BAR_SIZE), BAR_RATE, WARM_UP_SECONDS)
+            yield _cell(server, BAR_SIZE, partial(at_rate, rate=BAR_RATE, seconds=seconds), world)
 
 
 def _is_asked(server: Server, size: int, clients: int) -> bool:

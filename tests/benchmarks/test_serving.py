@@ -116,7 +116,7 @@ def test_the_page_judges_by_the_bars(floor, cross, verdicts):
     found = Measurements()
     for server, p50 in ((FLOOR, floor), (COUNT, 2.9), (INTEREST + ANEW, 2.0), (CROSS_ENCODER, cross)):
         found.closed[1].append(cell(server, 100, p50))
-    found.open[50].append(cell(INTEREST + ANEW, 500, 4.0))
+    found.alone.append(cell(INTEREST + ANEW, 500, 4.0))
     found.overheads[INTEREST, 500] = 0.5
     found.rss_mib[FLOOR] = 40
     text = part("where\n", found)
