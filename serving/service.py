@@ -198,7 +198,8 @@ class RankingService:
         return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
 
     async def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
-        """The answer to show and its list, from a thread of its own where the rules are not light.
+        """The answer to show and its list, from a thread of its own where the rules are not light, as far as the
+        deadline allows.
 
         Raises:
             Refused: 503 when too many lists wait there.
@@ -206,20 +207,25 @@ class RankingService:
         began = time.perf_counter()
         shape = partial(self._arranged, asked, answers, self.models[asked.arm.models[0]].bundle)
         try:
-            shaped = shape() if self._shaper.light(asked.request) else await self._shaping.done(shape)
+            light = self._shaper.light(asked.request)
+            shaped = shape() if light else await self._shaping.done(shape, asked.job.deadline)
+        except TimeoutError:
+            shaped = shape(hurried=True)
         except QueueFullError as full:
             raise Refused(503, "Too many lists wait for their rules.", {"Retry-After": "1"}) from full
         self._metrics.stages.lap(SHAPING, began)
         return shaped
 
-    def _arranged(self, asked: Asked, answers: Sequence[Answer], bundle: ServedBundle) -> tuple[Answer, Shaped]:
+    def _arranged(
+        self, asked: Asked, answers: Sequence[Answer], bundle: ServedBundle, hurried: bool = False
+    ) -> tuple[Answer, Shaped]:
         """What is shown: rules hold in it, so that they come after interleaving."""
         request, offered, arm, impression_id = asked.request, asked.offered, asked.arm, asked.impression_id
         if len(answers) == 1:
-            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, impression_id)
+            return answers[0], self._shaper.shaped(request, offered, answers[0], bundle, impression_id, hurried)
         settled = self._shaper.settled(request, offered, answers[0], bundle)
         draft = drafted((answers[0], answers[1]), settled, f"{self._arms.salt}\0{impression_id}")
-        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, impression_id)
+        shaped = self._shaper.shaped(request, offered, draft.answer, bundle, impression_id, hurried)
         return draft.answer, replace(shaped, lines=draft.attributed(shaped.lines, offered.item_ids, arm.teams))
 
     async def swap(self) -> ServedModel:

@@ -39,6 +39,18 @@ class Shaping:
         """Whether the order by score, what is left out and what stands first are all there is to it."""
         return self.exploration is None and self.rules.plain
 
+    @property
+    def slow(self) -> list[str]:
+        """What of it takes a search or many comparisons, by name."""
+        rules = self.rules
+        parts = {"rules.caps": rules.caps, "rules.new": rules.new, "rules.diversity": rules.diversity}
+        return [*(name for name, part in parts.items() if part), *(["exploration"] if self.exploration else [])]
+
+    @property
+    def quick(self) -> Shaping:
+        """What is left of it without that: exclusions, pins and boosts."""
+        return Shaping(msgspec.structs.replace(self.rules, caps=[], new=None, diversity=None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
@@ -88,19 +100,31 @@ class Shaper:
         return shaping.plain and not (request.explain and not shaping.rules.empty)
 
     def shaped(
-        self, request: RankRequest, offered: Offered, answer: Answer, bundle: ServedBundle, impression_id: str
+        self,
+        request: RankRequest,
+        offered: Offered,
+        answer: Answer,
+        bundle: ServedBundle,
+        impression_id: str,
+        hurried: bool = False,
     ) -> Shaped:
-        """The list to show."""
-        shaping = self.shaping(request)
-        rules, ids = shaping.rules, offered.item_ids
+        """The list to show; `hurried` leaves out what takes long, and says so."""
+        shaping, ids = self.shaping(request), offered.item_ids
         if self.light(request):
-            return Shaped(ranked(answer.scores, ids, rules, request.k, answer.contributions))
+            return Shaped(ranked(answer.scores, ids, shaping.rules, request.k, answer.contributions))
+        explained = request.explain and not hurried
+        hasty = []
+        if hurried:
+            left_out = [*shaping.slow, *(["costs"] if request.explain else [])]
+            hasty = [f"deadline: no time for {', '.join(left_out)}"] if left_out else []
+            shaping = shaping.quick
+        rules = shaping.rules
         listed = self._listed(offered, answer, bundle)
         excluded, lacking = _excluded(rules, listed, answer.history)
         draw = Draw(shaping.exploration, impression_id) if shaping.exploration else None
         found = arrange(listed, rules, request.k, excluded, draw)
-        told = costs(listed, rules, request.k, excluded, found) if request.explain else msgspec.UNSET
-        return Shaped(_lines(found, answer, ids, draw is not None), [*lacking, *found.lacking], told)
+        told = costs(listed, rules, request.k, excluded, found) if explained else msgspec.UNSET
+        return Shaped(_lines(found, answer, ids, draw is not None), [*hasty, *lacking, *found.lacking], told)
 
     def settled(self, request: RankRequest, offered: Offered, answer: Answer, bundle: ServedBundle) -> Flags:
         """`[candidates]`: whether rules alone decide on a candidate, because they exclude or pin it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,16 +58,60 @@ def test_what_fails_leaves_its_place() -> None:
     assert asyncio.run(main()).startswith("shaping")
 
 
-def test_health_answers_while_heavy_lists_are_shaped(servers: Callable[..., Server]) -> None:
+def test_a_deadline_ends_the_wait_and_not_the_list_before() -> None:
+    go = threading.Event()
+
+    async def main() -> bool:
+        queue = ShapingQueue(2)
+        first = asyncio.ensure_future(queue.done(lambda: go.wait(30), time.perf_counter() + 60))
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await queue.done(lambda: None, time.perf_counter() + 0.02)
+        go.set()
+        done = await first
+        await queue.close()
+        return done
+
+    assert asyncio.run(main())
+
+
+def heavy(**more: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     candidates = [
         {"item_id": f"i{row}", "attributes": {f"a{at}": str(value) for at, value in enumerate(values)}}
         for row, values in enumerate(rng.integers(0, 300, (2000, 8)))
     ]
-    heavy = {"user_id": "u", "candidates": candidates, "k": 5, "rules": {"caps": CAPS}, "explain": True}
-    server = servers("serving.surfaces={}").start()
+    return {"user_id": "u", "candidates": candidates, "k": 5, "explain": True, **more}
+
+
+@pytest.fixture(scope="module")
+def server(servers: Callable[..., Server]) -> Server:
+    return servers("serving.surfaces={}").start()
+
+
+def test_rules_that_take_longer_than_the_deadline_are_left_out_by_name(server: Server) -> None:
+    rules = {"caps": CAPS, "diversity": {"method": "dpp"}, "exclude": ["i0"], "pin": ["i7"]}
+    with server.client() as client:
+        answer = client.post("/v1/rank", json=heavy(rules=rules, deadline_ms=1)).json()
+    assert "deadline: no time for rules.caps, rules.diversity, costs" in answer["degraded"]
+    shown = [line["item_id"] for line in answer["ranking"]]
+    assert len(shown) == 5
+    assert shown[0] == "i7"
+    assert "i0" not in shown
+    assert "costs" not in answer
+
+
+def test_rules_hold_within_the_deadline(server: Server) -> None:
+    rules = {"caps": [{"attribute": "a0", "most": 1}]}
+    with server.client() as client:
+        answer = client.post("/v1/rank", json=heavy(rules=rules, explain=False, deadline_ms=30_000)).json()
+    assert answer["degraded"] == []
+
+
+def test_health_answers_while_heavy_lists_are_shaped(server: Server) -> None:
+    instances = [heavy(rules={"caps": CAPS})] * LISTS
     with server.client() as client, ThreadPoolExecutor(1) as other:
-        asked = other.submit(client.post, "/v1/models/liverank:predict", json={"instances": [heavy] * LISTS})
+        asked = other.submit(client.post, "/v1/models/liverank:predict", json={"instances": instances})
         between = set()
         while not asked.done():
             assert client.get("/v2/health/live").status_code == 200
