@@ -13,6 +13,9 @@ import numpy as np
 
 TIMED: Final = 21
 HELD: Final = 100
+CANDIDATES: Final = 100
+UNKNOWN: Final = 64
+"""Of them; as many texts as a request may bring by default (`serving.max_new_texts`)."""
 SEED: Final = 5
 
 
@@ -68,4 +71,41 @@ def _held_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-STAGES: Final[Mapping[str, Callable[..., Any]]] = {"new_items": learned}
+def offered(bundle: str) -> dict[str, float]:
+    """Milliseconds in which the blend scores a list of `CANDIDATES`, on one core.
+
+    Returns:
+        `known_ms`: of known items; `unknown_ms`: with `UNKNOWN` items that it has never met, whose texts were offered
+        before; `first_ms`: what `remember_texts` takes of the texts, once, beside the model's thread.
+    """
+    import torch
+
+    from liverank.ranking.bundle_files import load_bundle
+    from liverank.ranking.protocol import Candidates, Context, History, Request
+
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    model = load_bundle(Path(bundle))
+    ids, told = list(model.catalogue.item_ids), [text for text in model.catalogue.texts if text]
+    texts = {f"unknown-{at}": f"{told[at % len(told)]} {at}" for at in range(UNKNOWN)}
+    past = ids[-50:]
+    context = Context(1e9)
+
+    def scored(candidates: Candidates) -> float:
+        def once(number: int) -> object:
+            history = History(past, ["click"] * len(past), [float(number + at) for at in range(len(past))], {})
+            return model.primary.score_batch([Request(history, candidates, context)])
+
+        once(-1)
+        return _median(once)
+
+    model.remember_texts(["warm"])
+    started = time.perf_counter()
+    model.remember_texts(list(texts.values()))
+    first_ms = 1000 * (time.perf_counter() - started)
+    with_texts = Candidates([*ids[: CANDIDATES - UNKNOWN], *texts], texts)
+    known_ms, unknown_ms = scored(Candidates(ids[:CANDIDATES])), scored(with_texts)
+    return {"known_ms": known_ms, "unknown_ms": unknown_ms, "first_ms": first_ms}
+
+
+STAGES: Final[Mapping[str, Callable[..., Any]]] = {"new_items": learned, "offered_items": offered}

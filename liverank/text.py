@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from liverank import progress
 from liverank.errors import LiverankError
+from liverank.recent_texts import RecentTexts
 from liverank.text_layers import TunedLayers
 
 PACKAGED: Final = "all-MiniLM-L6-v2"
 PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGED_NAMES: Final = (PACKAGED, f"sentence-transformers/{PACKAGED}")
 _BATCH: Final = 64
-_REMEMBERED: Final = 10_000
 
 Vectors = npt.NDArray[np.float32]
 
@@ -46,7 +46,7 @@ class LanguageModel:
         self.tuned = tuned
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
-        self._remembered: dict[str, Vectors] = {}
+        self._recent = RecentTexts[Vectors]()
 
     def fingerprint(self) -> str:
         """Hash of what decides the vectors: weights (or their name, where not local), tuned layers and settings."""
@@ -66,10 +66,10 @@ class LanguageModel:
         except LanguageModelError:
             return False  # where all items are known, nobody may ever need it
         with other._lock:
-            loaded, remembered = other._loaded, dict(other._remembered)
+            loaded = other._loaded
         with self._lock:
             self._loaded = self._loaded or loaded
-            self._remembered = remembered | self._remembered
+        self._recent.share(other._recent)
         return True
 
     def warm(self) -> None:
@@ -99,22 +99,11 @@ class LanguageModel:
 
     def encode_remembered(self, texts: Sequence[str]) -> Vectors:
         """As `encode`, for texts that come with requests: a text seen lately is not encoded again."""
-        with self._lock:
-            known = {text: self._remembered[text] for text in texts if text in self._remembered}
-        missing = [text for text in dict.fromkeys(texts) if text not in known]
-        if missing:
-            new = dict(zip(missing, self.encode(missing), strict=True))
-            known |= new
-            with self._lock:
-                if len(self._remembered) + len(new) > _REMEMBERED:
-                    self._remembered.clear()
-                self._remembered |= new
-        return np.stack([known[text] for text in texts])
+        return np.stack(self._recent.made(texts, self.encode))
 
     def remembered(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Text -> unit vector of those that were seen lately; encodes nothing."""
-        with self._lock:
-            return {text: self._remembered[text] for text in texts if text in self._remembered}
+        return self._recent.known(texts)
 
     def _load(self) -> tuple[Any, Any]:
         with self._lock:

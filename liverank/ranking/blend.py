@@ -23,7 +23,7 @@ from liverank.ranking.blend_signals import (
     with_products,
 )
 from liverank.ranking.count import CountRanker, segment
-from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode, texts_of_unknown
 from liverank.ranking.protocol import Request, Scores
 from liverank.ranking.scales import Scales
 
@@ -136,9 +136,7 @@ class BlendRanker:
         """1 for candidates without a training event that a text tells of, `[candidates]`."""
         rows = request.candidates
         new = self._is_new[rows] & (rows >= 0)
-        given = request.request.candidates
-        for at in np.flatnonzero(rows < 0).tolist():
-            new[at] = bool(given.texts.get(given.item_ids[at], ""))
+        new[list(texts_of_unknown(request))] = True
         return new.astype(np.float32)
 
     def on(self, catalogue: Catalogue, changed: Rows) -> BlendRanker:

@@ -18,6 +18,8 @@ from liverank.text import LanguageModel
 
 _MADE_OF_OTHERS = ("blend", "cascade")
 """Rankers over other rankers, each after those that it is made of."""
+_READS_TEXTS = ("count", "interest")
+"""Rankers that make something of their own of a text."""
 
 
 class BundledRanker(Ranker, Protocol):
@@ -119,6 +121,9 @@ class Bundle:
         """
         known = len(self._encoder.remembered(texts))
         self._encoder.encode_remembered(texts)
+        for name in _READS_TEXTS:
+            if name in self._state.rankers:
+                cast(Any, self._state.rankers[name]).remember_texts(texts)
         return known
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:

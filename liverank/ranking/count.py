@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liverank.config.training import CountConfig
 from liverank.ranking import arrays
-from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode, texts_of_unknown
 from liverank.ranking.protocol import Request, Scores, remembered
 from liverank.ranking.scales import Scales
 from liverank.ranking.sparse import from_arrays, grown, is_narrow, row_products, to_arrays, weighted_rows
@@ -178,11 +178,14 @@ class CountRanker:
         if profile is None:
             return similarity
         similarity[known] = row_products(self.item_vectors, request.candidates[known], profile)
-        texts = request.request.candidates.texts
-        for at in np.flatnonzero(request.candidates < 0).tolist() if texts else ():
-            text = texts.get(request.request.candidates.item_ids[at], "")
-            similarity[at] = (self.text.transform([text]) @ profile)[0] if text else 0
+        told = texts_of_unknown(request)
+        if told:
+            similarity[list(told)] = self.text.products(list(told.values()), profile)
         return similarity
+
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Reads texts of items outside the catalogue ahead of their scoring."""
+        self.text.remember(texts)
 
     def _had(self, request: EncodedRequest, weight: npt.NDArray[np.float64]) -> tuple[Rows, Floats]:
         """Rows the user had before, ascending, and the last four signals, `[rows, 4]`; `weight` is the evidence."""

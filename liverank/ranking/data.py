@@ -232,6 +232,15 @@ def over_history(catalogue: Catalogue, request: Request, candidates: Rows) -> En
     return EncodedRequest(request, *known, candidates)
 
 
+def texts_of_unknown(request: EncodedRequest) -> dict[int, str]:
+    """The texts that came with candidates outside the catalogue, by their place in the list."""
+    given = request.request.candidates
+    if not given.texts:
+        return {}
+    unknown = np.flatnonzero(request.candidates < 0).tolist()
+    return {at: text for at in unknown if (text := given.texts.get(given.item_ids[at], ""))}
+
+
 def _known(catalogue: Catalogue, history: History) -> tuple[Rows, tuple[str, ...], npt.NDArray[np.float64], Rows]:
     """Rows, types, times and steps back of the events whose items the catalogue has."""
     rows = catalogue.rows(history.item_ids)

@@ -14,7 +14,7 @@ import torch
 from liverank.config.training import InterestConfig, TrainingConfig
 from liverank.ranking import arrays
 from liverank.ranking.checkpoint import Checkpoint
-from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Events, Floats, Rows, encode, texts_of_unknown
 from liverank.ranking.interest_inputs import inputs_of, moments_of
 from liverank.ranking.interest_model import InterestModel
 from liverank.ranking.interest_report import InterestReport
@@ -25,7 +25,8 @@ from liverank.ranking.protocol import Request, Scores, remembered
 from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_of
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
-from liverank.ranking.zero_shot import TextEncoder, candidate_embeddings
+from liverank.ranking.zero_shot import TextEncoder
+from liverank.recent_texts import RecentTexts
 
 if TYPE_CHECKING:
     from liverank.ranking.teachers import Teachers
@@ -72,6 +73,8 @@ class InterestRanker:
         self.network = network or TorchNetwork(model)
         self.pruned: Rows = np.zeros(0, np.int64)
         """Rows of `table` that come from their text alone, and so need not be written."""
+        self._recent = RecentTexts[Floats]()
+        """Vectors of texts that came with requests, `[width]` each."""
         self._learned: dict[int, Floats] = {}
         """By row, what the vector of an item whose text has changed since holds beside its text's, `[width]`."""
 
@@ -111,11 +114,20 @@ class InterestRanker:
         scores = self.table.scores(request.candidates, query)
         unknown = np.flatnonzero(request.candidates < 0)
         if len(unknown):
-            embeddings = candidate_embeddings(self.catalogue, request, self.encoder)[unknown]
-            given = request.request.candidates
-            texts = [given.texts.get(given.item_ids[at], "") for at in unknown.tolist()]
-            scores[unknown] = self.from_text(texts, embeddings) @ query
+            scores[unknown] = 0
+            told = texts_of_unknown(request)
+            if told:
+                vectors = np.stack(self._recent.made(list(told.values()), self._read))
+                # Row by row: the order of the candidates must not matter (`BlendRanker.combine`).
+                scores[list(told)] = np.vecdot(vectors, query)
         return scores
+
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Makes vectors of texts of items outside the catalogue ahead of their scoring."""
+        self._recent.made(texts, self._read)
+
+    def _read(self, texts: Sequence[str]) -> Floats:
+        return self.from_text(texts, self.encoder.encode_remembered(texts))
 
     def from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
         """Vectors of items that only their text is known of, `[texts, width]`."""
@@ -155,7 +167,7 @@ class InterestRanker:
             vectors[at] += self._learned[int(changed[at])]
         table = self.table.with_rows(len(catalogue), changed, vectors)
         moved = self.with_parts(table, self.network, self.model, catalogue)
-        moved._learned = self._learned
+        moved._learned, moved._recent = self._learned, self._recent
         return moved
 
     def with_parts(

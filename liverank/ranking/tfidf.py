@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from liverank.recent_texts import RecentTexts
 
 # Han, kana and hangul characters are tokens of their own: with 1-2-grams that makes characters and pairs of them.
 _CHARACTERS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -22,6 +25,7 @@ class TextVectors:
         self.vocabulary = vocabulary
         self.idf = idf
         self._vectorizer = self._make() if vocabulary else None
+        self._recent = RecentTexts[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]()
 
     def _make(self) -> Any:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -64,6 +68,25 @@ class TextVectors:
         vectors = self._vectorizer.transform(texts).astype(np.float32)
         vectors.sort_indices()
         return vectors
+
+    def products(self, texts: Sequence[str], vector: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`transform(texts) @ vector`, `[texts]`, for texts that come with requests: one seen lately is not read again.
+
+        Args:
+            texts: at least one.
+            vector: `[terms]`.
+        """
+        return np.array([values @ vector[terms] for terms, values in self._recent.made(texts, self._rows)])
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Reads texts ahead of `products`."""
+        self._recent.made(texts, self._rows)
+
+    def _rows(self, texts: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
+        """Terms and values of each text; copies, which do not keep the other texts' in memory."""
+        vectors = self.transform(texts)
+        for start, end in pairwise(vectors.indptr.tolist()):
+            yield vectors.indices[start:end].copy(), vectors.data[start:end].copy()
 
     def to_bytes(self) -> npt.NDArray[np.uint8]:
         """The terms in column order as UTF-8 JSON, for a safetensors file."""

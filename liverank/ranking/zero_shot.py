@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from liverank.ranking import arrays
-from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode
+from liverank.ranking.data import Catalogue, EncodedRequest, Floats, Rows, encode, texts_of_unknown
 from liverank.ranking.protocol import Request, Scores, remembered
 
 
@@ -37,8 +37,7 @@ def candidate_embeddings(catalogue: Catalogue, request: EncodedRequest, encoder:
     if not len(unknown):
         return vectors
     vectors[unknown] = 0
-    given = request.request.candidates
-    texts = {at: text for at in unknown.tolist() if (text := given.texts.get(given.item_ids[at], ""))}
+    texts = texts_of_unknown(request)
     if texts:
         vectors[list(texts)] = encoder.encode_remembered(list(texts.values()))
     return vectors

@@ -17,3 +17,4 @@ def test_the_part_has_a_line_for_each_size(tmp_path: Path, monkeypatch: pytest.M
     assert [row[0] for row in rows] == ["60", "200"]
     assert all(float(value) >= 0 for row in rows for value in row[1:])
     assert all(float(row[1]) > 0 and float(row[2]) > 0 for row in rows)
+    assert "A list of 100 candidates" in text

@@ -12,6 +12,7 @@ from liverank.events import Item
 from liverank.ranking.bundle import bundle_hash
 from liverank.ranking.bundle_files import load_bundle
 from liverank.ranking.protocol import Candidates, Context, Request, score
+from liverank.ranking.tfidf import TextVectors
 from tests.ranking.contract import NOW, history_of
 
 
@@ -57,6 +58,32 @@ def test_texts_that_the_former_model_remembers_are_known(fitted):
     former.remember_texts(["a copper kettle"])
     bundle.add_items([], former)
     assert bundle.remember_texts(["a copper kettle"]) == 1
+
+
+def test_texts_that_come_again_are_not_read_again(fitted, monkeypatch):
+    bundle, plain = load_bundle(fitted[0]), load_bundle(fitted[0])
+    ids = list(bundle.catalogue.item_ids)
+    texts = {f"new-{at}": f"{bundle.catalogue.titles[at]} number {at}" for at in range(5)}
+    bundle.remember_texts(list(texts.values()))
+    bundle.add_items([Item(item_id="another", title="A brass kettle")])
+
+    def not_again(*args):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(TextVectors, "transform", not_again)
+    monkeypatch.setattr(bundle._encoder, "encode", not_again)
+    given = np.linspace(1, 0, 11, dtype=np.float32)
+    asked = Candidates([*texts, "unknown", *ids[:5]], texts, given)
+    turned = Candidates(asked.item_ids[::-1], texts, given[::-1])
+    assert "interest" in bundle.rankers
+    for name, ranker in bundle.rankers.items():
+        scores = score(ranker, history_of(ids[:5]), asked, Context(NOW))
+        other_way = score(ranker, history_of(ids[:5]), turned, Context(NOW))[::-1]
+        np.testing.assert_allclose(other_way, scores, atol=1e-5, err_msg=name)
+        monkeypatch.undo()
+        expected = score(plain.rankers[name], history_of(ids[:5]), asked, Context(NOW))
+        np.testing.assert_allclose(scores, expected, atol=1e-5, err_msg=name)
+        monkeypatch.setattr(TextVectors, "transform", not_again)
 
 
 def test_a_language_model_that_cannot_be_had_is_not_needed_to_take_over(fitted, monkeypatch):
