@@ -14,6 +14,7 @@ from benchmarks import (
     new_items_stages,
     query_weight_stages,
     reranker_stages,
+    serving_stages,
     shaping_stages,
     stages,
 )
@@ -31,6 +32,7 @@ def main(stage: str, arguments: str, answer: str) -> None:
         new_items_stages,
         query_weight_stages,
         reranker_stages,
+        serving_stages,
         shaping_stages,
         world,
     )

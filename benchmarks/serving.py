@@ -23,9 +23,10 @@ from typing import Final
 
 from benchmarks.latency import Link, fill_histories
 from benchmarks.load import Tally, Target, at_rate, closed, rank_bodies, usage
+from benchmarks.measure import measure, say
 from benchmarks.page import machine
-from benchmarks.serving_page import ANEW, CROSS_ENCODER, FLOOR, Cell, Measurements, part
-from benchmarks.serving_world import CASCADE, COUNT, INTEREST, SEED, World, make
+from benchmarks.serving_page import ANEW, CROSS_ENCODER, FLOOR, NO_SERVER, Cell, Measurements, part
+from benchmarks.serving_world import CASCADE, COUNT, HISTORY, INTEREST, SEED, World, make
 from liverank.cli.demo.server import free_port, stop
 
 SIZES: Final = (20, 100, 500, 1_000)
@@ -147,12 +148,17 @@ def _measured(servers: Sequence[Server], world: World, seconds: float) -> Measur
 
 
 def _alone(world: World, work: Path, seconds: float) -> Iterator[Cell]:
-    """Each server with the interest model by itself, its client on the same cores."""
+    """Each server with the interest model by itself, its client on the same cores; then the model without a server."""
     for forgetful in (False, True):
         with _ours(world, work, None, INTEREST, forgetful) as server:
             fill_histories(Link(server.url), world.histories)
             at_rate(server.target(world, BAR_SIZE), BAR_RATE, WARM_UP_SECONDS)
             yield _cell(server, BAR_SIZE, partial(at_rate, rate=BAR_RATE, seconds=seconds), world)
+    asked = {"size": BAR_SIZE, "history": HISTORY, "rate": BAR_RATE, "seconds": seconds}
+    done = measure("serving_paced", bundle=str(world.bundles[INTEREST]), **asked)
+    say(done)
+    figures = dict(done.result)
+    yield Cell(NO_SERVER, BAR_SIZE, figures.pop("cpu_ms"), figures)
 
 
 def _is_asked(server: Server, size: int, clients: int) -> bool:

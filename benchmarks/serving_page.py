@@ -14,6 +14,8 @@ from benchmarks.serving_world import COUNT, HISTORY, INTEREST, ITEMS
 FLOOR, CROSS_ENCODER = "floor", "cross-encoder"
 ANEW: Final = ", history read anew"
 """The same server without a memory of histories."""
+NO_SERVER: Final = "interest in the process" + ANEW
+"""The model alone, called at the same times."""
 MOST_FLOORS: Final = 3.0
 LEAST_TIMES: Final = 50.0
 
@@ -101,7 +103,8 @@ def _open(found: Measurements) -> str:
 def _alone(found: Measurements) -> str:
     return (
         "\n### 50 requests a second, one server alone\n\nNo other server runs, and this one and the client share all "
-        f"cores.\n\n{_table(found.alone)}"
+        f"cores. *{NO_SERVER}*: the model's own scoring, at the same times, with neither server nor client; what is "
+        f"slow there is the model or the machine.\n\n{_table(found.alone)}"
     )
 
 

@@ -15,8 +15,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks import peers
+from benchmarks import interest_bundle, peers
 from benchmarks.load import Target, at_rate, closed, rank_bodies, usage
+from benchmarks.measure import measure
 from benchmarks.serving_page import ANEW, CROSS_ENCODER, FLOOR, Cell, Measurements, part
 from benchmarks.serving_world import COUNT, INTEREST
 from liverank.cli.demo.server import free_port
@@ -125,3 +126,16 @@ def test_the_page_judges_by_the_bars(floor, cross, verdicts):
     (floor_line,) = (line for line in text.splitlines() if line.startswith("| floor | 100 | "))
     assert floor_line.endswith("| 7 | 6 | 2 |")
     assert "| floor | 40 MiB |" in text
+
+
+def test_the_model_alone_is_called_at_the_same_times(tmp_path, monkeypatch):
+    for name, value in (("USERS", 30), ("ITEMS", 60), ("LISTS", 2)):
+        monkeypatch.setattr(interest_bundle, name, value)
+    done = measure(
+        "serving_paced", bundle=str(interest_bundle.make(tmp_path)), size=20, history=5, rate=50, seconds=0.4
+    )
+    assert done.result["count"] == 20
+    assert 0 < done.result["p50"] <= done.result["p99.9"]
+    assert done.result["cpu_ms"] > 0
+    # Spread over the time, and not one after the other.
+    assert done.work_seconds > 0.38
