@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 MOST: Final = 10_000
+MOST_CHARACTERS: Final = 5_000_000
+"""Of all texts together, since callers decide how long they are; ten thousand titles have a tenth of it."""
 T = TypeVar("T")
 
 
 class RecentTexts(Generic[T]):
-    """By text, for at most `most` of them, those seen last; safe to use from several threads."""
+    """By text, for at most `most` texts of `characters` together, those seen last; safe to use from several threads."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, characters: int = MOST_CHARACTERS) -> None:
         self._most = most
+        self._characters = characters
+        self._held = 0
+        """Characters of the texts that are here."""
         self._made: OrderedDict[str, T] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -37,15 +42,18 @@ class RecentTexts(Generic[T]):
         """Takes over what was made elsewhere, as the texts seen last."""
         with self._lock:
             for text, value in made.items():
+                if text not in self._made:
+                    self._held += len(text)
                 self._made[text] = value
                 self._made.move_to_end(text)
-            while len(self._made) > self._most:
-                self._made.popitem(last=False)
+            while len(self._made) > self._most or self._held > self._characters:
+                text, _ = self._made.popitem(last=False)
+                self._held -= len(text)
 
     def share(self, other: RecentTexts[T]) -> None:
         """Takes over what another one has, as seen before its own."""
         with other._lock:
             theirs = other._made.copy()
         with self._lock:
-            ours, self._made = self._made, theirs
+            ours, self._made, self._held = self._made, theirs, sum(map(len, theirs))
         self.add(ours)

@@ -32,6 +32,17 @@ def test_another_one_s_stand_behind_its_own() -> None:
     assert other.known("abcd") == {"a": "theirs", "c": "theirs", "d": "theirs"}
 
 
+def test_long_texts_leave_room_for_few() -> None:
+    recent = RecentTexts[int](most=100, characters=10)
+    for text in ("a" * 4, "b" * 4, "c" * 4, "b" * 4):
+        recent.made([text], lambda texts: map(len, texts))
+    assert recent.known(["a" * 4, "b" * 4, "c" * 4]) == {"b" * 4: 4, "c" * 4: 4}
+    assert recent.made(["d" * 11], lambda texts: map(len, texts)) == [11]
+    assert recent.known(["b" * 4, "d" * 11]) == {}
+    assert recent.made(["e" * 10], lambda texts: map(len, texts)) == [10]
+    assert recent.known(["e" * 10]) == {"e" * 10: 10}
+
+
 @given(st.integers(1, 5), st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=8, unique=True), max_size=12))
 def test_those_seen_last_stay(most: int, calls: list[list[str]]) -> None:
     recent, order = RecentTexts[str](most), list[str]()
