@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,9 +53,12 @@ class CountingBundle:
     def add_items(self, items: Sequence[Item], former: Any = None) -> None:
         """Knows them no better than others."""
 
-    def remember_texts(self, texts: Sequence[str]) -> int:
+    def remember_texts(self, texts: Sequence[str]) -> None:
         """Reads no texts: it has nothing to learn from any."""
-        return len(set(texts))
+
+    def texts_read(self, texts: Collection[str]) -> set[str]:
+        """All: nothing is to be read."""
+        return set(texts)
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """No item is closer to a query than another, `[candidates]`."""

@@ -74,7 +74,7 @@ def run(work: Path, seconds: float) -> str:
         finally:
             os.sched_setaffinity(0, set(cores))
     found.alone = list(_alone(world, work / "alone", max(seconds, LEAST_ALONE_SECONDS)))
-    return part(machine("make bench-serving"), found)
+    return part(machine(f"make bench-serving ARGS='--load-seconds {seconds:g}'"), found)
 
 
 def _servers(world: World, work: Path, core: int) -> Iterator[AbstractContextManager[Server]]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import numpy.typing as npt
 
 MOST: Final = 10_000
 MOST_CHARACTERS: Final = 5_000_000
 """Of all texts together, since callers decide how long they are; ten thousand titles have a tenth of it."""
 T = TypeVar("T")
+
+
+def apart(rows: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """The rows, each with memory of its own: as a view, one that is kept would keep all of them."""
+    return (row.copy() for row in rows)
 
 
 class RecentTexts(Generic[T]):

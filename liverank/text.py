@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liverank import progress
 from liverank.errors import LiverankError
-from liverank.recent_texts import RecentTexts
+from liverank.recent_texts import RecentTexts, apart
 from liverank.text_layers import TunedLayers
 
 PACKAGED: Final = "all-MiniLM-L6-v2"
@@ -99,9 +99,9 @@ class LanguageModel:
 
     def encode_remembered(self, texts: Sequence[str]) -> Vectors:
         """As `encode`, for texts that come with requests: a text seen lately is not encoded again."""
-        return np.stack(self._recent.made(texts, self.encode))
+        return np.stack(self._recent.made(texts, lambda missing: apart(self.encode(missing))))
 
-    def remembered(self, texts: Sequence[str]) -> dict[str, Vectors]:
+    def remembered(self, texts: Iterable[str]) -> dict[str, Vectors]:
         """Text -> unit vector of those that were seen lately; encodes nothing."""
         return self._recent.known(texts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,12 +48,12 @@ class ServedBundle(Protocol):
         """Makes new items rankable; a `former` bundle's vectors of their texts are taken where they are the same."""
         ...
 
-    def remember_texts(self, texts: Sequence[str]) -> int:
-        """Encodes texts of items it does not know, so that scoring them takes no longer than others.
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Reads texts of items it does not know, so that scoring them takes no longer than others."""
+        ...
 
-        Returns:
-            How many different ones were remembered already.
-        """
+    def texts_read(self, texts: Collection[str]) -> set[str]:
+        """Those of the texts that it remembers."""
         ...
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:

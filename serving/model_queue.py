@@ -117,7 +117,9 @@ class ModelQueue:
 
     async def _scored_by(self, reference: str, job: Job) -> Answer:
         try:
-            candidates, lacking = await self._texts.encoded(self._models[reference].bundle, job.candidates)
+            candidates, lacking = await self._texts.encoded(
+                self._models[reference].bundle, job.candidates, job.deadline
+            )
             job = replace(job, candidates=candidates, model=reference, queued=time.perf_counter())
             answer = await self._batcher.submit(job)
         except QueueFullError as full:

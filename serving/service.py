@@ -44,6 +44,10 @@ from serving.telling import SentenceWriter
 from serving.variants import Sources, VersionSource, references
 from serving.visitors import visitor
 
+LEAST_SHAPING_SECONDS = 0.005
+"""What a call's lists get for their rules though the deadline has come: most take a tenth of it, and rules are worth
+more than that."""
+
 
 class RankingService:
     """One store, one log, one queue for the models. Building it loads them; coroutines run in the event loop."""
@@ -115,7 +119,8 @@ class RankingService:
         asked = self._asked(request, names or self.names)
         answers = await self._queue.answers(asked.job, asked.arm.models)
         answers = answers if query is None else [query.joined(answer) for answer in answers]
-        return await self._told(asked, answers, *await self._shaped(asked, answers))
+        shaped = await self._shaped(asked, answers, time.perf_counter() + LEAST_SHAPING_SECONDS)
+        return await self._told(asked, answers, *shaped)
 
     async def match(self, query: str, request: RankRequest) -> QueryMatch:
         """Compares a query with the candidates' texts, as long as the request's deadline allows.
@@ -145,7 +150,8 @@ class RankingService:
             for task in scoring:
                 task.cancel()
         # One after another, so that a call takes one place; all before any is recorded, since one may be refused.
-        shaped = [await self._shaped(each, of) for each, of in zip(asked, answers, strict=True)]
+        least = time.perf_counter() + LEAST_SHAPING_SECONDS
+        shaped = [await self._shaped(each, of, least) for each, of in zip(asked, answers, strict=True)]
         return [await self._told(each, of, *so) for each, of, so in zip(asked, answers, shaped, strict=True)]
 
     def _asked(self, request: RankRequest, names: Pseudonyms) -> Asked:
@@ -182,8 +188,8 @@ class RankingService:
         shown = tuple(degraded)
         if not self.log.note(lambda: impression_of(asked, answer, lines, shown, most, len(answers) > 1)):
             degraded.append("impression: not recorded")
-        for reason in degraded:
-            self._metrics.degraded.labels(reason.partition(":")[0]).inc()
+        for reason in {reason.partition(":")[0] for reason in degraded}:
+            self._metrics.degraded.labels(reason).inc()
         seconds = time.perf_counter() - asked.job.received
         timing = {**answer.timing_ms, "total": milliseconds(seconds)}
         if answer.history is not None:
@@ -197,9 +203,9 @@ class RankingService:
         self._metrics.ranked_by(arm.experiment, arm.variant, answer.version, seconds)
         return structs.replace(said, experiment=arm.experiment, variant=arm.variant or UNSET)
 
-    async def _shaped(self, asked: Asked, answers: Sequence[Answer]) -> tuple[Answer, Shaped]:
-        """The answer to show and its list, from a thread of its own where the rules are not light, as far as the
-        deadline allows.
+    async def _shaped(self, asked: Asked, answers: Sequence[Answer], least: float) -> tuple[Answer, Shaped]:
+        """The answer to show and its list, from a thread of its own where the rules are not light: until the deadline,
+        or until `least` (on the clock of `time.perf_counter`) where that is later.
 
         Raises:
             Refused: 503 when too many lists wait there.
@@ -208,8 +214,11 @@ class RankingService:
         shape = partial(self._arranged, asked, answers, self.models[asked.arm.models[0]].bundle)
         try:
             light = self._shaper.light(asked.request)
-            shaped = shape() if light else await self._shaping.done(shape, asked.job.deadline)
+            deadline = asked.job.deadline
+            until = None if deadline is None else max(deadline, least)
+            shaped = shape() if light else await self._shaping.done(shape, until)
         except TimeoutError:
+            await asyncio.sleep(0)  # other requests have their turn between the lists of a call
             shaped = shape(hurried=True)
         except QueueFullError as full:
             raise Refused(503, "Too many lists wait for their rules.", {"Retry-After": "1"}) from full

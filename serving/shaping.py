@@ -41,15 +41,15 @@ class Shaping:
 
     @property
     def slow(self) -> list[str]:
-        """What of it takes a search or many comparisons, by name."""
+        """What of it takes items' attributes, a search or many comparisons, by name."""
         rules = self.rules
-        parts = {"rules.caps": rules.caps, "rules.new": rules.new, "rules.diversity": rules.diversity}
-        return [*(name for name, part in parts.items() if part), *(["exploration"] if self.exploration else [])]
+        names = ("boost", "caps", "new", "diversity")
+        return [*(f"rules.{name}" for name in names if getattr(rules, name)), *["exploration"] * bool(self.exploration)]
 
     @property
     def quick(self) -> Shaping:
-        """What is left of it without that: exclusions, pins and boosts."""
-        return Shaping(msgspec.structs.replace(self.rules, caps=[], new=None, diversity=None), None)
+        """What is left of it without that: exclusions and pins."""
+        return Shaping(msgspec.structs.replace(self.rules, boost=[], caps=[], new=None, diversity=None), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from serving.batching import QueueFullError
 
 R = TypeVar("R")
-LEAST_SECONDS: Final = 0.005
-"""What a list gets though its deadline has come: most take a tenth of it, and rules are worth more than that."""
 
 
 class ShapingQueue:
@@ -24,23 +22,25 @@ class ShapingQueue:
         self._closed = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shaping")
 
-    async def done(self, shape: Callable[[], R], deadline: float | None = None) -> R:
+    async def done(self, shape: Callable[[], R], until: float | None = None) -> R:
         """What `shape` returns or raises, on the thread.
 
         Args:
             shape: the call.
-            deadline: when it is needed, on the clock of `time.perf_counter`; None: whenever it is done.
+            until: when it is needed, on the clock of `time.perf_counter`; None: whenever it is done.
 
         Raises:
             QueueFullError: too many lists wait, or the queue is closed.
-            TimeoutError: the deadline came before.
+            TimeoutError: it was not done until then.
         """
         if self._closed or self._open >= self._waiting:
             raise QueueFullError
+        left = None if until is None else until - time.perf_counter()
+        if left is not None and left <= 0:
+            raise TimeoutError
         self._open += 1
         try:
             shaping = asyncio.get_running_loop().run_in_executor(self._pool, shape)
-            left = None if deadline is None else max(LEAST_SECONDS, deadline - time.perf_counter())
             return await asyncio.wait_for(shaping, left)
         finally:
             self._open -= 1

@@ -31,24 +31,35 @@ class TextEncoding:
         self._open = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="texts")
 
-    async def encoded(self, bundle: ServedBundle, candidates: Candidates) -> tuple[Candidates, tuple[str, ...]]:
+    async def encoded(
+        self, bundle: ServedBundle, candidates: Candidates, deadline: float | None = None
+    ) -> tuple[Candidates, tuple[str, ...]]:
         """The candidates with the texts that are ready for scoring, and what is missing.
+
+        Args:
+            bundle: reads the texts.
+            candidates: as they came.
+            deadline: of the whole ranking, on the clock of `time.perf_counter`: half of what is left is the texts'.
 
         Raises:
             QueueFullError: too many lists wait for their texts.
         """
         met = bundle.catalogue.index
-        new = [item for item in candidates.texts if item not in met]
+        new = {item: text for item, text in candidates.texts.items() if item not in met}
         if not new:
             return candidates, ()
-        ready = new[: self._most]
-        if ready and not await self._remember(bundle, [candidates.texts[item] for item in ready]):
+        read = bundle.texts_read(new.values())
+        self._metrics.looked_up("texts", len(read), 0)
+        unread = [item for item, text in new.items() if text not in read]
+        ready = unread[: self._most]
+        left = None if deadline is None else max(0.0, deadline - time.perf_counter()) / 2
+        if ready and not await self._remember(bundle, [new[item] for item in ready], left):
             ready = []
-        lacking = len(new) - len(ready)
+        lacking = len(unread) - len(ready)
         why = (f"texts: {lacking} candidates were scored without their text",) if lacking else ()
-        left = set(new).difference(ready)
+        without = set(unread).difference(ready)
         # Those that this model knows stay too: the one that scores may be its successor, and not know them.
-        texts = {item: text for item, text in candidates.texts.items() if item not in left}
+        texts = {item: text for item, text in candidates.texts.items() if item not in without}
         return replace(candidates, texts=texts), why
 
     async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> Scores | None:
@@ -69,27 +80,28 @@ class TextEncoding:
         """Ends the thread."""
         self._pool.shutdown()
 
-    async def _remember(self, bundle: ServedBundle, texts: Sequence[str]) -> bool:
-        hits: list[int] = []
+    async def _remember(self, bundle: ServedBundle, texts: Sequence[str], seconds: float | None) -> bool:
         began = time.perf_counter()
-        done = await self._run(
-            lambda: hits.append(bundle.remember_texts(texts)), f"{len(texts)} texts cannot be encoded"
-        )
+        done = await self._run(lambda: bundle.remember_texts(texts), f"{len(texts)} texts cannot be encoded", seconds)
         self._metrics.stages.lap(TEXTS, began)
         if done:
-            self._metrics.looked_up("texts", hits[0], len(set(texts)) - hits[0])
+            self._metrics.looked_up("texts", 0, len(set(texts)))
         return done
 
-    async def _run(self, task: Callable[[], None], failed: str) -> bool:
-        """Does the task on the encoder's thread; whether it could be done."""
+    async def _run(self, task: Callable[[], None], failed: str, seconds: float | None = None) -> bool:
+        """Does the task on the encoder's thread; whether it could be done, and in time."""
         if self._open >= self._waiting:
             raise QueueFullError
         self._open += 1
+        doing = asyncio.get_running_loop().run_in_executor(self._pool, task)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, task)
+            done, _ = await asyncio.wait([doing], timeout=seconds)
+            for each in done:
+                each.result()
+            return bool(done)
         except Exception as problem:  # noqa: BLE001  a ranking without texts is better than none, and it says so
             _log.warning("%s: %s", failed, without_content(problem))
             return False
         finally:
+            doing.cancel()  # what has not begun
             self._open -= 1
-        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast
 
@@ -110,21 +110,26 @@ class Bundle:
         vectors.update(zip(new, self._encoder.encode(new), strict=True))
         return np.stack([vectors[text] for text in texts])
 
-    def remember_texts(self, texts: Sequence[str]) -> int:
-        """Encodes texts of items outside the catalogue ahead of their scoring, which then finds them remembered.
-
-        Returns:
-            How many different ones were remembered already.
+    def remember_texts(self, texts: Sequence[str]) -> None:
+        """Reads texts of items outside the catalogue ahead of their scoring, which then finds them remembered.
 
         Raises:
             LanguageModelError: the language model cannot be had.
         """
-        known = len(self._encoder.remembered(texts))
         self._encoder.encode_remembered(texts)
-        for name in _READS_TEXTS:
-            if name in self._state.rankers:
-                cast(Any, self._state.rankers[name]).remember_texts(texts)
-        return known
+        for ranker in self._readers():
+            ranker.remember_texts(texts)
+
+    def texts_read(self, texts: Collection[str]) -> set[str]:
+        """Those of the texts that `remember_texts` has met lately; takes microseconds."""
+        found = set(self._encoder.remembered(texts))
+        for ranker in self._readers():
+            found &= ranker.texts_read(texts)
+        return found
+
+    def _readers(self) -> Iterator[Any]:
+        rankers = self._state.rankers
+        return (cast(Any, rankers[name]) for name in _READS_TEXTS if name in rankers)
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """Cosine of a query's embedding and each candidate's, `[candidates]`; 0 for a candidate without a text.

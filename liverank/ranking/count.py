@@ -5,7 +5,7 @@ Retriever, baseline, fall-back, and the source of eight signals for the blend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,10 @@ class CountRanker:
     def remember_texts(self, texts: Sequence[str]) -> None:
         """Reads texts of items outside the catalogue ahead of their scoring."""
         self.text.remember(texts)
+
+    def texts_read(self, texts: Iterable[str]) -> set[str]:
+        """Those of the texts that were read lately."""
+        return self.text.remembered(texts)
 
     def _had(self, request: EncodedRequest, weight: npt.NDArray[np.float64]) -> tuple[Rows, Floats]:
         """Rows the user had before, ascending, and the last four signals, `[rows, 4]`; `weight` is the evidence."""

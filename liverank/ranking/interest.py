@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from liverank.ranking.query_network import QueryNetwork, TorchNetwork, network_o
 from liverank.ranking.ranks import Ranks
 from liverank.ranking.text_features import TextFeatures
 from liverank.ranking.zero_shot import TextEncoder
-from liverank.recent_texts import RecentTexts
+from liverank.recent_texts import RecentTexts, apart
 
 if TYPE_CHECKING:
     from liverank.ranking.teachers import Teachers
@@ -126,8 +126,12 @@ class InterestRanker:
         """Makes vectors of texts of items outside the catalogue ahead of their scoring."""
         self._recent.made(texts, self._read)
 
-    def _read(self, texts: Sequence[str]) -> Floats:
-        return self.from_text(texts, self.encoder.encode_remembered(texts))
+    def texts_read(self, texts: Iterable[str]) -> set[str]:
+        """Those of the texts whose vectors are at hand."""
+        return set(self._recent.known(texts))
+
+    def _read(self, texts: Sequence[str]) -> Iterator[Floats]:
+        return apart(self.from_text(texts, self.encoder.encode_remembered(texts)))
 
     def from_text(self, texts: Sequence[str], embeddings: Floats) -> Floats:
         """Vectors of items that only their text is known of, `[texts, width]`."""

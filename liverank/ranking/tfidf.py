@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -81,6 +81,10 @@ class TextVectors:
     def remember(self, texts: Sequence[str]) -> None:
         """Reads texts ahead of `products`."""
         self._recent.made(texts, self._rows)
+
+    def remembered(self, texts: Iterable[str]) -> set[str]:
+        """Those of the texts that `products` would not read again."""
+        return set(self._recent.known(texts))
 
     def _rows(self, texts: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
         """Terms and values of each text; copies, which do not keep the other texts' in memory."""

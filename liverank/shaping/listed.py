@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -50,11 +51,6 @@ class Listed:
             return np.full(len(self), -1, np.int64)
         return np.fromiter((found.setdefault(value, len(found) - 1) for value in values), np.int64, len(self))
 
-    def with_value(self, attribute: str, value: str) -> Flags:
-        """Which candidates have this value."""
-        values = self.attribute(attribute)
-        return np.fromiter((one == value for one in values), bool, len(values)) if values else np.zeros(len(self), bool)
-
 
 def standardised(scores: npt.NDArray[np.floating]) -> Floats:
     """Scores in standard deviations from their mean, `[candidates]`; all 0 where they are equal."""
@@ -69,9 +65,15 @@ def standardised(scores: npt.NDArray[np.floating]) -> Floats:
 def boosted(values: Floats, boosts: Sequence[Boost], listed: Listed) -> Floats:
     """The values with every boost added to the candidates that it names, `[candidates]`."""
     found = values.copy()
+    rows = {item: row for row, item in enumerate(listed.item_ids)} if boosts else {}
+    shifts: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for boost in boosts:
-        if boost.item_id is not None:
-            found[listed.among([boost.item_id])] += boost.shift
-        else:
-            found[listed.with_value(boost.attribute or "", boost.value or "")] += boost.shift
+        if boost.item_id is None:
+            shifts[boost.attribute or ""][boost.value or ""] += boost.shift
+        elif boost.item_id in rows:
+            found[rows[boost.item_id]] += boost.shift
+    for attribute, by_value in shifts.items():
+        # Each candidate once an attribute, however many of its values are boosted.
+        if told := listed.attribute(attribute):
+            found += np.fromiter((by_value.get(value, 0.0) for value in told), np.float64, len(found))
     return found

@@ -57,7 +57,7 @@ def test_texts_that_the_former_model_remembers_are_known(fitted):
     former, bundle = load_bundle(fitted[0]), load_bundle(fitted[0])
     former.remember_texts(["a copper kettle"])
     bundle.add_items([], former)
-    assert bundle.remember_texts(["a copper kettle"]) == 1
+    assert list(bundle._encoder.remembered(["a copper kettle", "a brass one"])) == ["a copper kettle"]
 
 
 def test_texts_that_come_again_are_not_read_again(fitted, monkeypatch):
@@ -70,6 +70,10 @@ def test_texts_that_come_again_are_not_read_again(fitted, monkeypatch):
     def not_again(*args):
         raise AssertionError("read again")
 
+    assert bundle.texts_read([*texts.values(), "another"]) == set(texts.values())
+    for recent in (bundle._encoder._recent, bundle.rankers["interest"]._recent):
+        # A view would keep the vectors of all texts that it was made with.
+        assert [vector.base for vector in recent.known(texts.values()).values()] == [None] * len(texts)
     monkeypatch.setattr(TextVectors, "transform", not_again)
     monkeypatch.setattr(bundle._encoder, "encode", not_again)
     given = np.linspace(1, 0, 11, dtype=np.float32)
@@ -96,8 +100,8 @@ def test_a_language_model_that_cannot_be_had_is_not_needed_to_take_over(fitted, 
 def test_vectors_of_what_is_at_hand(fitted, monkeypatch):
     bundle = load_bundle(fitted[0])
     known = bundle.catalogue.item_ids[3]
-    assert bundle.remember_texts(["a copper kettle"]) == 0
-    assert bundle.remember_texts(["a copper kettle", "a brass one"]) == 1
+    bundle.remember_texts(["a copper kettle"])
+    assert bundle.texts_read(["a copper kettle", "a brass one"]) == {"a copper kettle"}
     monkeypatch.setattr(bundle._encoder, "encode", None)
     vectors = bundle.vectors(["told", known, "bare", "unheard"], {"told": "a copper kettle", "unheard": "never met"})
     np.testing.assert_array_equal(vectors[1], bundle.catalogue.embeddings[3])

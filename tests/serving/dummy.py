@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,8 +95,10 @@ class DummyBundle:
                 vectors[row, (ord(text[0]) - ord("a")) % vectors.shape[1]] = 1
         return vectors
 
-    def remember_texts(self, texts: Sequence[str]) -> int:
-        known = len(self._texts.intersection(texts))
+    def texts_read(self, texts: Collection[str]) -> set[str]:
+        return self._texts.intersection(texts)
+
+    def remember_texts(self, texts: Sequence[str]) -> None:
         if "unreadable" in texts:
             raise LanguageModelError("The language model cannot be had.")
         for text in texts:
@@ -105,7 +107,6 @@ class DummyBundle:
             if text not in self._texts and self._slow_texts.exists():
                 time.sleep(float(self._slow_texts.read_text()))
             self._texts.add(text)
-        return known
 
     def query_scores(self, query: str, candidates: Candidates) -> Scores:
         """How many of the query's words an item's text, or its id where it has none, holds."""

@@ -63,6 +63,8 @@ def test_a_deadline_ends_the_wait_and_not_the_list_before() -> None:
 
     async def main() -> bool:
         queue = ShapingQueue(2)
+        with pytest.raises(TimeoutError):
+            await queue.done(lambda: None, time.perf_counter())
         first = asyncio.ensure_future(queue.done(lambda: go.wait(30), time.perf_counter() + 60))
         await asyncio.sleep(0)
         with pytest.raises(TimeoutError):
@@ -90,10 +92,14 @@ def server(servers: Callable[..., Server]) -> Server:
 
 
 def test_rules_that_take_longer_than_the_deadline_are_left_out_by_name(server: Server) -> None:
-    rules = {"caps": CAPS, "diversity": {"method": "dpp"}, "exclude": ["i0"], "pin": ["i7"]}
+    boosts = [{"attribute": "a0", "value": "1", "add": 1}]
+    rules = {"boost": boosts, "caps": CAPS, "diversity": {"method": "dpp"}, "exclude": ["i0"], "pin": ["i7"]}
     with server.client() as client:
-        answer = client.post("/v1/rank", json=heavy(rules=rules, deadline_ms=1)).json()
-    assert "deadline: no time for rules.caps, rules.diversity, costs" in answer["degraded"]
+        before = late(client.get("/metrics").text)
+        answer = client.post("/v1/rank", json=heavy(rules=rules, deadline_ms=0.001)).json()
+        assert late(client.get("/metrics").text) == before + 1, "one ranking, though two things are late"
+    assert answer["degraded"][0] == "deadline: incoming order"
+    assert "deadline: no time for rules.boost, rules.caps, rules.diversity, costs" in answer["degraded"]
     shown = [line["item_id"] for line in answer["ranking"]]
     assert len(shown) == 5
     assert shown[0] == "i7"
@@ -121,7 +127,15 @@ def test_health_answers_while_heavy_lists_are_shaped(server: Server) -> None:
         assert between & set(range(1, LISTS))
 
 
+def late(metrics: str) -> int:
+    """How many rankings lacked something for their deadline."""
+    return counted(metrics, 'liverank_degraded_total{reason="deadline"} ')
+
+
 def shaped(metrics: str) -> int:
     """How many lists the server has shaped."""
-    start = 'liverank_stage_seconds_count{stage="shaping"} '
+    return counted(metrics, 'liverank_stage_seconds_count{stage="shaping"} ')
+
+
+def counted(metrics: str, start: str) -> int:
     return next(int(float(line.removeprefix(start))) for line in metrics.splitlines() if line.startswith(start))
