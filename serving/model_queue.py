@@ -16,7 +16,7 @@ from serving.api import Refused
 from serving.batching import MicroBatcher, QueueFullError
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.query import NOT_COMPARED, QueryMatch
+from serving.query import NOT_COMPARED, WITHOUT_TEXT, QueryMatch
 from serving.scoring import Answer, Job, Scorer, milliseconds
 from serving.texts import TextEncoding
 from serving.variants import ScorerByModel
@@ -77,14 +77,16 @@ class ModelQueue:
         """
         weight = self._limits.query_weight
         try:
-            scores = await asyncio.wait_for(
+            scores, lacking = await asyncio.wait_for(
                 self._texts.matched(self._models[reference].bundle, query, candidates), left
             )
         except TimeoutError:
             return QueryMatch(None, weight, (f"{NOT_COMPARED} in the time left",))
         except QueueFullError as full:
             raise Refused(503, FULL, {"Retry-After": "1"}) from full
-        return QueryMatch(scores, weight, () if scores is not None else (NOT_COMPARED,))
+        if scores is None:
+            return QueryMatch(None, weight, (NOT_COMPARED,))
+        return QueryMatch(scores, weight, (WITHOUT_TEXT.format(lacking),) if lacking else ())
 
     async def beside(self, call: Callable[[], R]) -> R:
         """What `call` returns on the models' thread, where it has its turn between two batches."""

@@ -12,6 +12,7 @@ from liverank.ranking.protocol import Scores
 from serving.scoring import Answer
 
 NOT_COMPARED = "query: not compared"
+WITHOUT_TEXT = "query: {} candidates were compared without their text"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,19 +62,21 @@ class TextEncoding:
         texts = {item: text for item, text in candidates.texts.items() if item not in without}
         return replace(candidates, texts=texts), why
 
-    async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> Scores | None:
-        """How close each candidate's text lies to a query, `[candidates]`; None where the encoder fails.
+    async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> tuple[Scores | None, int]:
+        """How close each candidate's text lies to a query, `[candidates]`, None where the encoder fails; and how many
+        candidates were compared without their text.
 
         Raises:
             QueueFullError: too many lists wait for their texts.
         """
         ready, _ = await self.encoded(bundle, candidates)
+        lacking = len(candidates.texts) - len(ready.texts)
         found: list[Scores] = []
         began = time.perf_counter()
         if await self._run(lambda: found.append(bundle.query_scores(query, ready)), "A query cannot be compared"):
             self._metrics.stages.lap(TEXTS, began)
-            return found[0]
-        return None
+            return found[0], lacking
+        return None, 0
 
     def close(self) -> None:
         """Ends the thread."""

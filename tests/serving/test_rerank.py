@@ -153,10 +153,16 @@ def test_what_is_lacking_is_said(client: httpx.Client) -> None:
         "'max_tokens_per_doc' has no effect",
         "'usre' has no effect",
     ]
-    many = rerank(client, query="text 3", documents=[f"text {at}" for at in range(12)])
-    assert many["meta"]["warnings"] == ["texts: 2 candidates were scored without their text"]
+    many = rerank(client, query="unmet 3", documents=[f"unmet {at}" for at in range(12)])
+    assert many["meta"]["warnings"] == ["query: 2 candidates were compared without their text"]
     assert order(many)[0] == 3
-    assert client.get("/metrics").text.count('liverank_degraded_total{reason="query"} 1.0') == 1
+    assert client.get("/metrics").text.count('liverank_degraded_total{reason="query"} 2.0') == 1
+    more = [f"more than unmet {at}" for at in range(23)]
+    assert rerank(client, query="unmet 3", documents=more)["meta"]["warnings"] == [
+        "query: 13 candidates were compared without their text",
+        "texts: 3 candidates were scored without their text",
+    ]
+    assert rerank(client, query="unmet 3", documents=more)["meta"]["warnings"] == []
 
 
 def test_a_deadline_that_has_passed_leaves_an_order(client: httpx.Client) -> None:

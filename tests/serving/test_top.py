@@ -47,7 +47,9 @@ def traffic(server: Server) -> Iterator[None]:
             while not ended.is_set():
                 number += 1
                 client.post("/v1/events", json=click(number, "top"))
-                texts = [{"item_id": "new", "text": "words"}, "b"]
+                # Most texts come again, and some are to be read.
+                told = {"new": "words", "newer": f"words {number // 4}"}
+                texts = [*({"item_id": item, "text": text} for item, text in told.items()), "b"]
                 client.post("/v1/rank", json={"user_id": "top", "candidates": texts, "explain": True})
                 client.post("/v1/rank", json={"user_id": "top", "candidates": []})
 
