@@ -212,10 +212,9 @@ class RankingService:
         """
         began = time.perf_counter()
         shape = partial(self._arranged, asked, answers, self.models[asked.arm.models[0]].bundle)
+        light, deadline = self._shaper.light(asked.request), asked.job.deadline
+        until = None if deadline is None else max(deadline, least)
         try:
-            light = self._shaper.light(asked.request)
-            deadline = asked.job.deadline
-            until = None if deadline is None else max(deadline, least)
             shaped = shape() if light else await self._shaping.done(shape, until)
         except TimeoutError:
             await asyncio.sleep(0)  # other requests have their turn between the lists of a call

@@ -12,12 +12,13 @@ from queue import Empty, Full, Queue
 import numpy as np
 
 from liverank.config.experiment import ShadowConfig
-from liverank.ranking.protocol import Candidates, Request, Scores, ranking
+from liverank.ranking.protocol import Request, Scores, ranking
 from liverank.shaping.exploration import uniform
 from serving.calls import concerning
 from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.scoring import Answer, Job
+from serving.texts import told_of_new, without_texts
 
 TOP = 10
 """Items of both lists that are compared by their overlap."""
@@ -120,17 +121,10 @@ class Shadow:
             model.follower.reach(job.context.timestamp)
         # This thread must not touch what the model's thread keeps with the history.
         history = replace(history, memo=None)
-        candidates = _bounded(job.candidates, model.bundle.catalogue.index, self._new_texts)
+        # As for a list that is shown: so many texts are read, and those that were are at hand.
+        _, unread = told_of_new(model.bundle, job.candidates)
+        candidates = without_texts(job.candidates, set(unread[self._new_texts :]))
         return model.bundle.primary.score_batch([Request(history, candidates, job.context, job.user_id)])[0]
-
-
-def _bounded(candidates: Candidates, met: Mapping[str, int], most: int) -> Candidates:
-    """The candidates with at most so many texts of items that the model has not met, as for a list that is shown."""
-    new = [item for item in candidates.texts if item not in met][most:]
-    if not new:
-        return candidates
-    left = set(new)
-    return replace(candidates, texts={item: text for item, text in candidates.texts.items() if item not in left})
 
 
 def overlap(one: Scores, other: Scores, k: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -44,23 +44,18 @@ class TextEncoding:
         Raises:
             QueueFullError: too many lists wait for their texts.
         """
-        met = bundle.catalogue.index
-        new = {item: text for item, text in candidates.texts.items() if item not in met}
-        if not new:
+        read, unread = told_of_new(bundle, candidates)
+        if not read and not unread:
             return candidates, ()
-        read = bundle.texts_read(new.values())
         self._metrics.looked_up("texts", len(read), 0)
-        unread = [item for item, text in new.items() if text not in read]
         ready = unread[: self._most]
         left = None if deadline is None else max(0.0, deadline - time.perf_counter()) / 2
-        if ready and not await self._remember(bundle, [new[item] for item in ready], left):
+        if ready and not await self._remember(bundle, [candidates.texts[item] for item in ready], left):
             ready = []
         lacking = len(unread) - len(ready)
         why = (f"texts: {lacking} candidates were scored without their text",) if lacking else ()
-        without = set(unread).difference(ready)
         # Those that this model knows stay too: the one that scores may be its successor, and not know them.
-        texts = {item: text for item, text in candidates.texts.items() if item not in without}
-        return replace(candidates, texts=texts), why
+        return without_texts(candidates, set(unread).difference(ready)), why
 
     async def matched(self, bundle: ServedBundle, query: str, candidates: Candidates) -> tuple[Scores | None, int]:
         """How close each candidate's text lies to a query, `[candidates]`, None where the encoder fails; and how many
@@ -107,3 +102,20 @@ class TextEncoding:
         finally:
             doing.cancel()  # what has not begun
             self._open -= 1
+
+
+def told_of_new(bundle: ServedBundle, candidates: Candidates) -> tuple[set[str], list[str]]:
+    """Of the texts of items that the model has not met: those that it has read, and whose the others are, in order."""
+    if not candidates.texts:
+        return set(), []
+    met = bundle.catalogue.index
+    new = {item: text for item, text in candidates.texts.items() if item not in met}
+    read = bundle.texts_read(new.values())
+    return read, [item for item, text in new.items() if text not in read]
+
+
+def without_texts(candidates: Candidates, items: Collection[str]) -> Candidates:
+    """The candidates without the texts of some."""
+    if not items:
+        return candidates
+    return replace(candidates, texts={item: text for item, text in candidates.texts.items() if item not in items})

@@ -16,7 +16,7 @@ from liverank.events import Item
 from liverank.ranking.protocol import Candidates
 from serving.metrics import Metrics
 from serving.model import ServedModel
-from serving.texts import TextEncoding
+from serving.texts import TextEncoding, told_of_new, without_texts
 from tests.serving.conftest import Server, ids
 from tests.serving.dummy import DummyBundle
 
@@ -131,3 +131,15 @@ def test_the_text_of_an_item_that_a_swap_makes_unknown_stays(tmp_path: Path) -> 
     texts.close()
     assert encoded.texts == {"known": "a known text", "new": "a new one"}
     assert lacking == (WITHOUT.format(1),)
+
+
+def test_what_is_told_of_new_items(tmp_path: Path) -> None:
+    bundle = DummyBundle("1", tmp_path / "slow")
+    bundle.add_items([Item(item_id="known")])
+    bundle.remember_texts(["read before"])
+    texts = {"known": "a known text", "met": "read before", "new": "a new one", "newer": "read never"}
+    given = Candidates(["plain", *texts], texts)
+    assert told_of_new(bundle, given) == ({"read before"}, ["new", "newer"])
+    assert without_texts(given, {"newer"}).texts == {item: texts[item] for item in ("known", "met", "new")}
+    assert without_texts(given, ()) is given
+    assert told_of_new(bundle, Candidates(["plain"])) == (set(), [])
