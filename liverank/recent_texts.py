@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 MOST: Final = 10_000
 MOST_CHARACTERS: Final = 5_000_000
-"""Of all texts together, since callers decide how long they are; ten thousand titles have a tenth of it."""
+"""Of all texts together, since callers decide how long they are; ten thousand titles of fifty have a tenth of it."""
 T = TypeVar("T")
 
 
